@@ -1,0 +1,1 @@
+"""Mathematics below any protocol: fields, groups, polynomials, tags and transcripts."""

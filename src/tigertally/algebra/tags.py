@@ -1,0 +1,75 @@
+"""Every domain separation tag. A hash, signature or HPKE `info` begins with exactly one of them.
+
+A tag ends with a zero byte and holds none before it, so no tag is a prefix of another; a test
+asserts that and that they are unique.
+"""
+
+from __future__ import annotations
+
+
+def _tag(name: str) -> bytes:
+    return b"tigertally/v1/" + name.encode("ascii") + b"\x00"
+
+
+# identities
+CARD = _tag("card")  # signature: a member's card
+CARD_HASH = _tag("card-hash")  # hash: names a card
+DOMAIN = _tag("domain")  # hash: names a domain
+PROFILE_SEAL = _tag("profile-seal")  # AAD: whose secrets a sealed profile holds
+PROFILE_CHECK = _tag("profile-check")  # hash: recognises a damaged profile file
+ROW_SEAL = _tag("row-seal")  # AAD: one row of a sealed store
+
+# roster
+ROSTER = _tag("roster")  # signature: one roster version
+ROSTER_HASH = _tag("roster-hash")  # hash: names a roster version
+ELECTORATE = _tag("electorate")  # hash: domain, quorum and holders; what a proposal depends on
+JOIN_PIN = _tag("join-pin")  # MAC: first enrolment, by PIN
+JOIN_PIN_REPLY = _tag("join-pin-reply")  # MAC: the authority's answer to it
+INVITATION = _tag("invitation")  # signature: pulls a holder in
+
+# tally
+PROPOSAL = _tag("proposal")  # signature: the proposer's
+PROPOSAL_ID = _tag("proposal-id")  # hash: names a proposal
+APPROVAL = _tag("approval")  # signature: a holder's verdict
+ATTACHMENT = _tag("attachment")  # hash: what travels beside an approval
+REQUEST = _tag("request")  # signature: a request to the authority over the network
+
+# custody
+RECEIVE_KEYS = _tag("receive-keys")  # signature: numbered keys, one per possible sender
+RECEIVE_KEYS_HASH = _tag("receive-keys-hash")  # hash: names a signed set of receive keys
+DEALING = _tag("dealing")  # signature: commitments and all pieces
+DEALING_HASH = _tag("dealing-hash")  # hash: names a dealing
+PIECE = _tag("piece")  # HPKE info: a piece on its way to one holder
+EPOCH_HASH = _tag("epoch-hash")  # hash: dealers and commitments of an epoch
+EPOCH_BASE = _tag("epoch-base")  # hash: what a reshare starts from
+ACKNOWLEDGEMENT = _tag("acknowledgement")  # signature: a holder has stored its fragment
+COMPLAINT = _tag("complaint")  # signature: a receiver opens what it got
+ERASED = _tag("erased")  # signature: a receive key has been replaced, deal again
+COMMITMENTS = _tag("commitments")  # hash: the commitments a fragment belongs to
+FRAGMENT_DELIVERY = _tag("fragment-delivery")  # signature: a wrapped fragment leaves a device
+FRAGMENT_WRAP = _tag("fragment-wrap")  # HPKE info: a fragment on its way to a requester
+AUTHORITY_KEY = _tag("authority-key")  # signature: the authority's fresh key for one proposal
+RELEASE_WRAP = _tag("release-wrap")  # HPKE info: a rebuilt key on its way to the requester
+RELEASE = _tag("release")  # signature: the authority's rebuilt delivery
+FRAGMENT_HASH = _tag("fragment-hash")  # hash: commitment to a GF(256) fragment
+KEY_CHECK = _tag("key-check")  # MAC: key check value
+PRIVATE_KEY = _tag("private-key")  # key derivation: shared scalar to private key
+FINAL_KEY = _tag("final-key")  # key derivation: private key to final key
+PEDERSEN_GENERATOR = _tag("pedersen-generator")  # hash: the second generator
+DEVICE_SECRET = _tag("device-secret")  # AAD: a requester's recovery file
+
+# lock
+BARRIER_HASH = _tag("barrier-hash")  # hash: recognises the right barrier key
+BARRIER_ENVELOPE = _tag("barrier-envelope")  # HPKE info: the barrier key for one holder
+ENVELOPES = _tag("envelopes")  # signature: the envelopes beside a roster
+UNLOCK_CHALLENGE = _tag("unlock-challenge")  # signature: the authority asks
+UNLOCK_ANSWER = _tag("unlock-answer")  # signature: a holder answers
+UNLOCK_WRAP = _tag("unlock-wrap")  # HPKE info: the envelope on its way back
+
+# files
+FILE_KEY = _tag("file-key")  # key derivation: stream key of one file
+FILE_COMMITMENT = _tag("file-commitment")  # key derivation: key commitment of one file
+FILE_CONTEXT = _tag("file-context")  # hash: what a file belongs to
+FILE_ENCRYPTION = _tag("file-encryption")  # key derivation: `tally encrypt`
+BACKUP = _tag("backup")  # key derivation: sealed back-ups
+PASSPHRASE_SEAL = _tag("passphrase-seal")  # AAD: whatever is sealed under a passphrase

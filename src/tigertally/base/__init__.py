@@ -1,0 +1,1 @@
+"""The ground floor: errors, secrets, encodings, identifiers, clock, randomness, limits."""

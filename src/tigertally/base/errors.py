@@ -1,0 +1,102 @@
+"""Every error Tigertally raises, in one tree. The class says whose fault it is.
+
+`code` is the exit code of CLI.md, `status` the HTTP status of the RFC 9457 problem document and
+`slug` its name on the wire. Nothing secret may stand in a message: messages travel and are logged.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TigertallyError(Exception):
+    """The root of the tree. Never raised directly."""
+
+    code: ClassVar[int] = 1
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "error"
+
+    @property
+    def culprits(self) -> tuple[str, ...]:
+        """The names of those at fault, where the error knows them."""
+        return ()
+
+
+class UsageError(TigertallyError):
+    """The caller asked for something that makes no sense: a wrong argument, a missing file."""
+
+    code = 2
+    status = 400
+    slug = "usage"
+
+
+class MalformedMessage(TigertallyError):
+    """The bytes are not a message of this kind. Nothing was changed."""
+
+    code = 5
+    status = 400
+    slug = "malformed"
+
+
+class PeerFault(TigertallyError):
+    """A party broke the protocol. `culprits` names who; `sure` says whether that is proven.
+
+    `sure=True` only where the evidence would convince a third party or could not come from an
+    honest party; an honest or slow party is never named with `sure=True`.
+    """
+
+    code = 5
+    status = 409
+    slug = "peer-fault"
+
+    def __init__(self, message: str, *, culprits: tuple[str, ...] = (), sure: bool = False) -> None:
+        super().__init__(message)
+        self._culprits = culprits
+        self.sure = sure
+
+    @property
+    def culprits(self) -> tuple[str, ...]:
+        return self._culprits
+
+
+class InvalidSignature(PeerFault):
+    """A signature, certificate pin or authentication tag does not verify."""
+
+    slug = "invalid-signature"
+
+
+class InvalidEvidence(PeerFault):
+    """Attestation evidence does not verify or does not say what it must."""
+
+    slug = "invalid-evidence"
+
+
+class Refused(TigertallyError):
+    """The message was fine; a rule, a person, a PIN or a passphrase says no."""
+
+    code = 3
+    status = 403
+    slug = "refused"
+
+
+class Unavailable(TigertallyError):
+    """Not now: somebody is missing, slow or unreachable. Trying again may work."""
+
+    code = 4
+    status = 503
+    slug = "unavailable"
+
+
+class Locked(Unavailable):
+    """The authority is locked; a holder must unlock it first."""
+
+    status = 423
+    slug = "locked"
+
+
+class Corrupt(TigertallyError):
+    """Our own store does not hold what we wrote there. Never the fault of a message."""
+
+    code = 6
+    status = 500
+    slug = "corrupt"

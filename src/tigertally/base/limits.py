@@ -1,0 +1,38 @@
+"""Numeric limits, each with its reason. A limit that is hit is an error, never a truncation."""
+
+from __future__ import annotations
+
+MAX_HOLDERS = 255  # x-coordinates of GF(256) are 1..255
+MIN_QUORUM = 2  # with one approver nothing would be a quorum
+MAX_NAME_LENGTH = 64  # names stand in tables on screens and in file names
+MAX_TEXT_LENGTH = 500  # a reason that a person reads before approving
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is the largest
+MAX_MESSAGE_DEPTH = 16  # deepest nesting of a CBOR message
+MAX_SMALL_MESSAGE_BYTES = 64 * 1024  # unauthenticated doors: enrolment, status, unlock
+
+MAX_OPEN_REQUESTS = 256  # requests one server answers at the same time
+MAX_REQUESTS_PER_SECOND = 2000  # per peer; a sync loop needs a few
+LONG_POLL_SECONDS = 25  # shorter than the idle time-outs of common middleboxes
+
+PROPOSAL_LIFETIME = 24 * 3600  # seconds; DESIGN section 4
+MAX_PROPOSAL_LIFETIME = 30 * 24 * 3600  # nobody should approve what was asked last quarter
+MAX_OPEN_PROPOSALS = 1000  # per domain, so that a requester cannot fill the disk
+CLOCK_SKEW = 300  # seconds by which two honest clocks may differ
+MAX_OPEN_OF_ONE = 200  # of one proposer; more than people can answer in a day
+MAX_OPEN_STRANGERS = 50  # join requests that wait for an answer
+
+PIN_TRIES = 5  # wrong PINs until the first enrolment is void
+UNLOCK_LIFETIME = 600  # seconds a started unlocking waits for more holders
+
+MAX_AUDIT_DETAIL_BYTES = 256 * 1024  # beside an audit entry: a tally of 255 approvals fits
+MAX_CHECKPOINT_BYTES = 64 * 1024  # a checkpoint cosigned by 255 holders is about 45 KiB
+MAX_CONNECTIONS = 2048  # open sockets of one server, below the usual limit of 4,096 files
+MAX_OPEN_REQUESTS_PER_PEER = 128  # half of them all: one party cannot occupy a server alone
+MAX_PEERS_TRACKED = 4096  # keys whose rate is remembered at the same time
+MAX_BODY_SECONDS = 30.0  # for a request body to arrive; 4 MiB at 1 Mbit/s
+IDLE_CONNECTION_SECONDS = 75.0  # a server closes a connection after so long without a request
+REPLAY_SECONDS = 120.0  # how long an answer is kept for a retry; retries end with a call's `wait`
+MAX_REPLAYS_PER_PEER = 4096  # answers kept for one party, oldest dropped first
+MAX_REPLAY_BYTES_PER_PEER = 8 * 1024 * 1024  # two answers of the largest size
+MAX_REPLAY_BYTES = 64 * 1024 * 1024  # of all parties together

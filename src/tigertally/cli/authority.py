@@ -1,0 +1,166 @@
+"""`tally authority`: make a domain's server, run it, ask how it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tigertally.base.errors import UsageError
+from tigertally.cli import options
+from tigertally.cli.options import Address, Listen, Profile
+from tigertally.cli.output import emit, facts
+
+if TYPE_CHECKING:
+    from tigertally.base.ids import Fingerprint as FingerprintValue
+    from tigertally.quorum.messages import DomainInfo
+
+app = typer.Typer(no_args_is_help=True)
+
+Threshold = Annotated[
+    int,
+    typer.Option("--threshold", min=2, max=255, help="The quorum m: how many holders must agree."),
+]
+Unlock = Annotated[
+    int, typer.Option("--unlock", min=1, max=255, help="How many holders unlock it, at most m.")
+]
+
+
+@app.command(
+    epilog="Example: tally authority init --profile hq --listen 127.0.0.1:8440 --threshold 3"
+)
+def init(profile: Profile, listen: Listen, threshold: Threshold, unlock: Unlock = 1) -> None:
+    """Make a new domain's authority, and the one-time PIN of its first holder."""
+    from tigertally.base.ids import Name
+    from tigertally.base.randomness import SystemRandomness
+    from tigertally.node.clock import SystemClock
+    from tigertally.node.profile import create_profile, home
+    from tigertally.quorum.admission import Settings, put_settings
+    from tigertally.quorum.card import Role, sign_card
+    from tigertally.quorum.founding import make_pin, new_pin_state
+
+    if unlock > threshold:
+        raise UsageError(f"--unlock {unlock} is more than the quorum of {threshold}")
+    address = _with_port(listen)
+    url = f"https://{address}"
+    randomness = SystemRandomness()
+    pin = make_pin(randomness)
+    with create_profile(
+        home(),
+        profile,
+        role=Role.AUTHORITY,
+        member=Name("authority"),
+        passphrase=None,
+        randomness=randomness,
+        now=SystemClock().now(),
+    ) as opened:
+        card = sign_card(
+            opened.signing_key,
+            opened.wrapping_key.public,
+            name=Name("authority"),
+            role=Role.AUTHORITY,
+        )
+        settings = Settings(card=card, threshold=threshold, unlock=unlock, url=url)
+        with opened.plain_store.transaction() as tx:
+            put_settings(tx, settings, new_pin_state(pin))
+        fingerprint = opened.info.fingerprint
+    document = {"url": url, "fingerprint": str(fingerprint), "pin": pin}
+    emit(
+        document,
+        facts(document)
+        + "\nThe PIN enrols the first holder, once. Give fingerprint and PIN to that person only.",
+    )
+
+
+def _with_port(listen: Address) -> Address:
+    """A fixed port, also when any free one is wanted: holders must find it again."""
+    if listen.port:
+        return listen
+    with socket.socket(socket.AF_INET6 if ":" in listen.host else socket.AF_INET) as probe:
+        probe.bind((listen.host, 0))
+        return Address(host=listen.host, port=probe.getsockname()[1])
+
+
+@app.command(epilog="Example: tally authority run --profile hq")
+def run(profile: Profile) -> None:
+    """Run the authority until it is stopped. It comes up locked; a holder unlocks it."""
+    from tigertally.cli.options import parse_listen
+    from tigertally.node.daemon import prepare, run_authority
+    from tigertally.node.daemon import run as run_daemon
+    from tigertally.node.profile import home, open_profile
+    from tigertally.quorum.admission import get_settings
+    from tigertally.quorum.card import Role
+
+    with open_profile(home(), profile, passphrase=None) as opened:
+        if opened.info.role is not Role.AUTHORITY:
+            raise UsageError(f"profile {profile} is a {opened.info.role.value}, not an authority")
+        with opened.exclusive(wait=1.0, doing="running the authority"):
+            with opened.plain_store.reading() as reader:
+                url = get_settings(reader).url
+            address = parse_listen(url.removeprefix("https://"))
+            prepare()
+            run_daemon(run_authority(opened, host=address.host, port=address.port, url=url))
+
+
+@app.command(epilog="Example: tally authority status --profile hq --json")
+def status(
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            envvar="TALLY_PROFILE",
+            help="The authority's own profile.",
+            metavar="NAME",
+            autocompletion=options.complete_profiles,
+        ),
+    ] = None,
+    url: Annotated[str | None, typer.Option("--url", help="Ask the authority there.")] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option("--fingerprint", help="Its fingerprint, with --url.")
+    ] = None,
+) -> None:
+    """Say how an authority stands: forming, locked or ready."""
+    from tigertally.base.ids import Fingerprint
+    from tigertally.node.members import look_up
+
+    if url is not None:
+        if fingerprint is None:
+            raise UsageError("--url needs --fingerprint: what the authority printed at init")
+        where = options.parse_url(url), Fingerprint.from_text(fingerprint)
+    elif profile is not None:
+        where = _own(profile)
+    else:
+        raise UsageError("say --profile, or --url and --fingerprint")
+    document = _status(asyncio.run(look_up(*where)))
+    emit(document, facts({**document, "unlock": _progress(document)}))
+
+
+def _own(profile: str) -> tuple[str, FingerprintValue]:
+    from tigertally.base.ids import Name
+    from tigertally.node.profile import home, open_profile
+    from tigertally.quorum.admission import get_settings
+
+    with (
+        open_profile(home(), Name(profile), passphrase=None) as opened,
+        opened.plain_store.reading() as reader,
+    ):
+        return get_settings(reader).url, opened.info.fingerprint
+
+
+def _status(info: DomainInfo) -> dict[str, object]:
+    need = min(info.unlock, info.holders)
+    return {
+        "state": info.state,
+        "roster_version": info.roster_version,
+        "roster_hash": info.roster_hash,
+        "holders": info.holders,
+        "threshold": info.threshold,
+        "unlock": {"have": info.unlock_have, "need": need},
+    }
+
+
+def _progress(document: dict[str, object]) -> str:
+    unlock = document["unlock"]
+    return "{have} of {need} holders".format(**unlock) if isinstance(unlock, dict) else "-"

@@ -1,0 +1,91 @@
+"""Changes of the roster from the command line: propose, or go on with what this device proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tigertally.cli.members import as_member, unanswered, warn
+from tigertally.cli.output import emit, facts
+
+if TYPE_CHECKING:
+    from tigertally.base.ids import Name
+    from tigertally.node.profile import OpenProfile
+    from tigertally.quorum.client import Party, Synced
+    from tigertally.quorum.roster import Roster
+
+
+def change_roster(
+    profile: Name,
+    passphrase_file: Path | None,
+    *,
+    kind: Name,
+    body: bytes,
+    done: Callable[[Roster], bool],
+    wait: float,
+) -> None:
+    """Propose a change with this holder's approval in it, and wait until it is made.
+
+    Args:
+        done: whether a roster shows the change.
+
+    Raises:
+        Refused: the change is not possible, or the holders said no.
+        Unavailable: the wait ended unanswered.
+    """
+    from tigertally.quorum.card import Role
+
+    async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
+        return await _change(open_profile, party, kind=kind, body=body, done=done, wait=wait)
+
+    document = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    emit(document, facts(document))
+    if document["state"] == "waiting" and wait > 0:
+        raise unanswered(wait)
+
+
+async def _change(
+    open_profile: OpenProfile,
+    party: Party,
+    *,
+    kind: Name,
+    body: bytes,
+    done: Callable[[Roster], bool],
+    wait: float,
+) -> dict[str, Any]:
+    from tigertally.custody.client.holder import HolderClient
+    from tigertally.node.members import until
+    from tigertally.quorum.proposal import proposal_id
+
+    client = HolderClient(party)
+    with open_profile.exclusive(doing="changing the roster"):
+        synced, report = await client.sync_all()
+        warn(report)
+        proposal = _mine(synced, party, kind, body)
+        if proposal is None:
+            envelope = client.new_proposal(kind, body, synced.roster)
+            await client.propose_with_yes(envelope, synced)
+            proposal = str(proposal_id(envelope))
+
+    async def step() -> Synced | None:
+        with open_profile.exclusive(doing="waiting for a change of the roster"):
+            now, again = await client.sync_all(renew=False)
+        warn(again)
+        return now if done(now.roster) else None
+
+    changed = await until(client, step, wait=wait)
+    return {
+        "proposal": proposal,
+        "state": "waiting" if changed is None else "complete",
+        "roster_version": synced.roster.version if changed is None else changed.roster.version,
+    }
+
+
+def _mine(synced: Synced, party: Party, kind: Name, body: bytes) -> str | None:
+    """The proposal of ours that waits for the very same change."""
+    for seen in synced.proposals:
+        said = seen.proposal
+        if (said.proposer, said.kind, said.body) == (party.key.public, kind, body):
+            return str(seen.id)
+    return None

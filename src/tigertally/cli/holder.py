@@ -1,0 +1,321 @@
+"""`tally holder`: enrol, see what is asked, approve or reject, sync, unlock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tigertally.base.errors import UsageError
+from tigertally.cli import enrolling, options
+from tigertally.cli.members import as_member, opened, proposal_facts, warn
+from tigertally.cli.options import NoWait, Out, PassphraseFile, Profile, Wait
+from tigertally.cli.output import emit, facts, note, table
+
+if TYPE_CHECKING:
+    from tigertally.custody.client.report import Report
+    from tigertally.node.profile import OpenProfile
+    from tigertally.quorum.client import Party
+    from tigertally.quorum.messages import ProposalState
+
+app = typer.Typer(no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(help="The proposal's id, or how it begins.", metavar="ID")]
+
+
+@app.command(
+    epilog="Example: tally holder enrol --profile alice --url https://127.0.0.1:8440 "
+    "--fingerprint F --pin PIN"
+)
+def enrol(
+    profile: Profile,
+    url: enrolling.OptionalUrl = None,
+    fingerprint: enrolling.OptionalFingerprint = None,
+    pin: Annotated[
+        str | None, typer.Option("--pin", help="The one-time PIN; for the first holder.")
+    ] = None,
+    name: enrolling.MemberName = None,
+    roster_hash: enrolling.RosterHashOption = None,
+    invitation: Annotated[
+        Path | None,
+        typer.Option("--invitation", help="A file made by `tally holder invite`.", metavar="FILE"),
+    ] = None,
+    wait: Wait = options.DEFAULT_WAIT,
+    no_wait: NoWait = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Become a holder: the first with the PIN, later ones once the holders approve."""
+    from tigertally.quorum.card import Role
+
+    target = enrolling.target_of(url, fingerprint, roster_hash, invitation)
+    enrolling.enrol(
+        profile,
+        role=Role.HOLDER,
+        target=target,
+        member=name,
+        pin=pin,
+        wait=options.waiting(wait, no_wait),
+        passphrase_file=passphrase_file,
+    )
+
+
+@app.command(epilog="Example: tally holder invite --profile alice --out bob.invitation")
+def invite(
+    profile: Profile,
+    out: Out,
+    expires: Annotated[
+        str, typer.Option("--expires", help="How long it is good, for example 7d.")
+    ] = "7d",
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Write a file that pulls somebody in as a holder; the holders still approve it."""
+    from tigertally.base.codec import encode
+    from tigertally.base.ids import Fingerprint
+    from tigertally.cli.times import format_time, parse_duration
+    from tigertally.crypto.files import write_file
+    from tigertally.quorum.card import Role
+    from tigertally.quorum.client import MemberClient
+    from tigertally.quorum.joining import Invitation, sign_invitation
+
+    seconds = parse_duration(expires)
+    if seconds < 1:
+        raise UsageError("an invitation is good for at least a second")
+
+    async def work(open_profile: OpenProfile, party: Party) -> Invitation:
+        client = MemberClient(party)
+        synced = await client.sync()
+        me = client.me(synced.roster)
+        invitation = Invitation(
+            url=str(open_profile.settings()["url"]),
+            authority=Fingerprint(synced.roster.authority.fingerprint),
+            roster=synced.roster.hash,
+            inviter=me.index,
+            inviter_name=me.name,
+            expires=party.clock.now() + seconds,
+        )
+        write_file(out, encode(sign_invitation(party.key, invitation)), 0o600)
+        return invitation
+
+    made = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    document = {"out": str(out), "roster_hash": made.roster, "expires": format_time(made.expires)}
+    emit(document, facts(document))
+
+
+@app.command(epilog="Example: tally holder inbox --profile alice --json")
+def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
+    """List what waits for an answer, verified on this device."""
+    from tigertally.custody.client.holder import HolderClient
+    from tigertally.quorum.card import Role
+    from tigertally.quorum.client import Synced
+
+    async def work(open_profile: OpenProfile, party: Party) -> Synced:
+        with open_profile.exclusive(doing="looking into the inbox"):
+            synced, report = await HolderClient(party).sync_all(renew=False)
+        warn(report)
+        return synced
+
+    synced = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    oldest_first = sorted(synced.proposals, key=lambda seen: (seen.proposal.created, seen.id))
+    found = [proposal_facts(seen) for seen in oldest_first]
+    emit(
+        found,
+        table(
+            ("id", "what", "by", "yes", "expires"),
+            [
+                (
+                    str(one["id"])[:12],
+                    one["summary"],
+                    one["proposer"],
+                    f"{one['approvals']} of {one['needed']}",
+                    one["expires"],
+                )
+                for one in found
+            ],
+            empty="nothing waits for an answer",
+        ),
+    )
+
+
+@app.command(epilog="Example: tally holder approve 3f2a --profile alice")
+def approve(id_: Id, profile: Profile, passphrase_file: PassphraseFile = None) -> None:
+    """Sync, then say yes to one proposal. A complete release sends this device's fragment."""
+    from tigertally.custody.client.holder import HolderClient
+    from tigertally.quorum.card import Role
+
+    async def work(open_profile: OpenProfile, party: Party) -> tuple[ProposalState, str, int]:
+        client = HolderClient(party)
+        with open_profile.exclusive(doing="approving"):
+            synced, report = await client.sync_all()
+            warn(report)
+            seen = await client.find(id_, synced)
+            state, _ = await client.approve(seen, synced)
+        return state, seen.words, seen.needed
+
+    state, words, needed = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    _emit_verdict(state, words, needed)
+
+
+@app.command(epilog='Example: tally holder reject 3f2a --profile alice --reason "not on a Sunday"')
+def reject(
+    id_: Id,
+    profile: Profile,
+    reason: Annotated[str, typer.Option("--reason", help="Why; the others read it.")] = "",
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Sync, then say no to one proposal."""
+    from tigertally.base.ids import Text
+    from tigertally.custody.client.holder import HolderClient
+    from tigertally.quorum.card import Role
+
+    async def work(open_profile: OpenProfile, party: Party) -> tuple[ProposalState, str, int]:
+        client = HolderClient(party)
+        with open_profile.exclusive(doing="rejecting"):
+            synced, report = await client.sync_all()
+            warn(report)
+            seen = await client.find(id_, synced)
+            state = await client.reject(seen, synced, Text(reason))
+        return state, seen.words, seen.needed
+
+    state, words, needed = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    _emit_verdict(state, words, needed)
+
+
+def _emit_verdict(state: ProposalState, words: str, needed: int) -> None:
+    from tigertally.quorum.proposal import proposal_id
+
+    approvals = len(state.approvals) + len(state.late)
+    document = {
+        "id": str(proposal_id(state.proposal)),
+        "approvals": approvals,
+        "needed": needed,
+        "state": state.status.value,
+        "summary": words,
+    }
+    emit(document, f"{words}\n{state.status.value}: {approvals} of {needed} approvals")
+
+
+@app.command(epilog="Example: tally holder sync --profile alice")
+def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
+    """Do everything this device owes and fetch everything it is owed."""
+    from tigertally.custody.client.holder import HolderClient
+    from tigertally.quorum.card import Role
+
+    async def work(open_profile: OpenProfile, party: Party) -> tuple[Report, int]:
+        client = HolderClient(party)
+        with open_profile.exclusive(doing="syncing"):
+            synced, report = await client.sync_all()
+        me = client.me(synced.roster).index
+        return report, sum(not seen.voted(me) for seen in synced.proposals)
+
+    report, unanswered = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    warn(report)
+    document = {
+        "received": report.received,
+        "sent": report.sent,
+        "acknowledged": report.acknowledged,
+        "waiting_for": list(report.waiting_for),
+        "problems": report.problems,
+    }
+    emit({**document, "inbox": unanswered}, facts(document))
+    if unanswered:
+        note(f"{unanswered} proposals wait for your answer: see `tally holder inbox`")
+
+
+@app.command(epilog="Example: tally holder run --profile alice &")
+def run(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
+    """Run this device as a daemon that syncs at every piece of news. It approves nothing.
+
+    While it runs, the device is unlocked: its keys are in memory.
+    """
+    from tigertally.node.daemon import prepare, run_holder
+    from tigertally.node.daemon import run as run_daemon
+    from tigertally.quorum.card import Role
+
+    with opened(profile, passphrase_file, role=Role.HOLDER) as open_profile:
+        prepare()
+        run_daemon(run_holder(open_profile))
+
+
+@app.command(epilog="Example: tally holder unlock --profile alice")
+def unlock(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
+    """Unlock the authority after its restart, if it is in the state that this device knows."""
+    from tigertally.custody.client.unlocking import UnlockingClient
+    from tigertally.custody.messages.lock import AnswerReply
+    from tigertally.quorum.card import Role
+
+    async def work(open_profile: OpenProfile, party: Party) -> AnswerReply:
+        wrong = open_profile.wrong_passphrases()
+        with open_profile.exclusive(doing="unlocking"):
+            reply = await UnlockingClient(party).unlock(wrong_passphrases=wrong)
+        open_profile.clear_wrong_passphrases(wrong)
+        return reply
+
+    reply = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    document = {"state": reply.state, "have": reply.have, "need": reply.need}
+    emit(document, f"{reply.state}: {reply.have} of {reply.need} holders have unlocked")
+
+
+@app.command("list", epilog="Example: tally holder list --profile alice")
+def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
+    """List the domain's holders, when they were last seen and how many fragments they hold."""
+    from tigertally.base.codec import decode, encode
+    from tigertally.cli.times import format_time
+    from tigertally.custody.messages.sync import HOLDERS, HoldersReply
+    from tigertally.quorum.client import MemberClient
+    from tigertally.quorum.messages import Nothing
+
+    async def work(_: OpenProfile, party: Party) -> list[dict[str, object]]:
+        synced = await MemberClient(party).sync()
+        reply = decode(HoldersReply, await party.channel.call(HOLDERS, encode(Nothing())))
+        seen = {one.index: one for one in reply.holders}
+        lines: list[dict[str, object]] = []
+        for holder in synced.roster.holders:
+            known = seen.get(holder.index)
+            last = known.last_seen if known else 0
+            lines.append(
+                {
+                    "index": int(holder.index),
+                    "name": holder.name,
+                    "state": "enrolled",
+                    "last_seen": format_time(last) if last else None,
+                    "fragments": known.fragments if known else 0,
+                    "fingerprint": str(holder.signing_key.fingerprint),
+                }
+            )
+        return lines
+
+    lines = as_member(profile, passphrase_file, work)
+    columns = ("index", "name", "state", "last_seen", "fragments")
+    emit(lines, table(columns, [[one[c] for c in columns] for one in lines], empty="no holders"))
+
+
+@app.command(epilog="Example: tally holder remove dora --profile alice")
+def remove(
+    name: Annotated[
+        str,
+        typer.Argument(help="The holder to remove.", parser=options.parse_name, metavar="NAME"),
+    ],
+    profile: Profile,
+    acks: options.Acks = None,
+    wait: Wait = options.DEFAULT_WAIT,
+    no_wait: NoWait = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Propose to remove a holder (lost, broken, gone). The others get new fragments of every key.
+
+    Its approvals and its envelope are worthless at once, its fragments when the others have the
+    new ones.
+    """
+    from tigertally.base.ids import Name
+    from tigertally.cli.changing import change_roster
+    from tigertally.quorum.changes import REMOVE, remove_body
+
+    change_roster(
+        profile,
+        passphrase_file,
+        kind=REMOVE,
+        body=remove_body(Name(name), acks=acks or 0),
+        done=lambda roster: all(holder.name != name for holder in roster.holders),
+        wait=options.waiting(wait, no_wait),
+    )

@@ -1,0 +1,96 @@
+"""What the commands of holders and requesters share: open a profile, connect, take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tigertally.base.errors import Unavailable, UsageError
+from tigertally.base.ids import Name
+from tigertally.cli.output import note
+from tigertally.cli.passphrase import passphrase_source
+from tigertally.cli.times import format_duration
+
+if TYPE_CHECKING:
+    from tigertally.custody.client.report import Report
+    from tigertally.node.profile import OpenProfile
+    from tigertally.quorum.card import Role
+    from tigertally.quorum.client import Party
+    from tigertally.quorum.member import SeenProposal
+
+T = TypeVar("T")
+
+
+def opened(profile: Name, passphrase_file: Path | None, *, role: Role | None = None) -> OpenProfile:
+    """Open a member's profile.
+
+    Raises:
+        UsageError: it is of another role.
+    """
+    from tigertally.node.profile import home, open_profile, read_info
+
+    info = read_info(home(), profile)
+    if role is not None and info.role is not role:
+        raise UsageError(f"profile {profile} is a {info.role.value}, not a {role.value}")
+    ask = passphrase_source(passphrase_file, of=f"profile {profile}")
+    return open_profile(home(), profile, passphrase=ask)
+
+
+def as_member(
+    profile: Name,
+    passphrase_file: Path | None,
+    work: Callable[[OpenProfile, Party], Awaitable[T]],
+    *,
+    role: Role | None = None,
+) -> T:
+    """Run something as a member of a domain, over one connection to its authority."""
+    from tigertally.node.members import connected
+
+    async def whole(open_profile: OpenProfile) -> T:
+        async with connected(open_profile) as party:
+            return await work(open_profile, party)
+
+    with opened(profile, passphrase_file, role=role) as open_profile:
+        return asyncio.run(whole(open_profile))
+
+
+def unanswered(wait: float) -> Unavailable:
+    """The error of a wait that ends unanswered."""
+    error = Unavailable(f"not enough holders have answered within {format_duration(wait)}")
+    error.add_note("the same command again resumes")
+    return error
+
+
+def warn(report: Report) -> None:
+    """Say what went wrong in a sync, without failing: other keys are not held up by it."""
+    for problem in report.problems:
+        note(f"tally: warning: {problem}")
+
+
+def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
+    """A proposal for `--json`, with the options of its body."""
+    from tigertally.cli.times import format_time
+
+    return {
+        "id": str(seen.id),
+        "kind": seen.proposal.kind,
+        "summary": seen.words,
+        "body": _shown(seen.proposal.options()),
+        "proposer": seen.proposer,
+        "created": format_time(seen.proposal.created),
+        "expires": format_time(seen.proposal.expires),
+        "approvals": len(seen.approvals),
+        "needed": seen.needed,
+    }
+
+
+def _shown(options: dict[str, Any]) -> dict[str, Any]:
+    """A body's options; long byte strings (cards, keys) by their beginning."""
+    return {
+        name: (value.hex()[:64] + "…" if len(value) > 32 else value.hex())
+        if isinstance(value, bytes)
+        else value
+        for name, value in options.items()
+    }

@@ -1,0 +1,122 @@
+"""Where passphrases come from: `--passphrase-file`, `TALLY_PASSPHRASE`, the terminal.
+
+They are tried in this order. Exactly the typed characters count, in Unicode normal form C, UTF-8;
+of a file the first line.
+
+**Security:** other programs of the same user can read an environment variable; a file of mode
+0600 is better. Python keeps copies of what was typed until their memory is used again.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import stat
+import sys
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tigertally.base.errors import UsageError
+from tigertally.cli.output import note
+
+if TYPE_CHECKING:
+    from tigertally.base.secret import Secret
+
+VARIABLE = "TALLY_PASSPHRASE"
+_MAX_BYTES = 4096
+_MIN_LENGTH = 8  # of a new one typed at the terminal; a script knows what it does
+
+
+def passphrase_source(file: Path | None, *, of: str) -> Callable[[], Secret]:
+    """What asks for the passphrase of an existing profile, for `open_profile`.
+
+    Args:
+        file: what `--passphrase-file` says.
+        of: what the passphrase opens, for the question, for example `profile alice`.
+    """
+
+    def ask() -> Secret:
+        given = _from_environment() if file is None else _from_file(file)
+        return given if given is not None else _typed(f"Passphrase of {of}: ")
+
+    return ask
+
+
+def new_passphrase(file: Path | None, *, of: str, replaces: bool = False) -> Secret:
+    """The passphrase of something new; at the terminal it is asked for twice.
+
+    Args:
+        file: what `--passphrase-file` (or the like) says.
+        of: what it shall open, for the question.
+        replaces: another passphrase is asked for beside it: `TALLY_PASSPHRASE` is that one.
+
+    Raises:
+        UsageError: there is none and no terminal to ask at; or the two differ, or it is short.
+    """
+    given = _from_file(file) if file is not None else None if replaces else _from_environment()
+    if given is not None:
+        return given
+    first = _typed(f"New passphrase of {of}: ")
+    if len(first) < _MIN_LENGTH:
+        raise UsageError(f"the passphrase is shorter than {_MIN_LENGTH} characters")
+    if not first.matches(_typed("The same again: ")):
+        raise UsageError("the two passphrases differ; nothing was made")
+    return first
+
+
+def _from_environment() -> Secret | None:
+    text = os.environ.get(VARIABLE)
+    return None if text is None else _secret(text, VARIABLE)
+
+
+def _from_file(path: Path) -> Secret:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            raw = file.read(_MAX_BYTES + 1)
+        text = raw.decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read the passphrase file {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the passphrase file {path} is not UTF-8 text") from error
+    if stat.S_ISREG(mode) and mode & 0o077:
+        note(f"tally: warning: others can read {path}; chmod go= it")
+    return _secret(text.partition("\n")[0].removesuffix("\r"), str(path))
+
+
+def _typed(question: str) -> Secret:
+    if not _has_terminal():
+        error = UsageError("no passphrase and no terminal to ask for it")
+        error.add_note(f"give --passphrase-file FILE or set {VARIABLE}")
+        raise error
+    try:
+        return _secret(getpass.getpass(question), "what you typed")
+    except (EOFError, KeyboardInterrupt) as error:
+        note("")  # ends the line of the question
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise UsageError("no passphrase was typed") from error
+
+
+def _has_terminal() -> bool:
+    streams = (sys.stdin, sys.stderr)
+    if not any(stream is not None and stream.isatty() for stream in streams):
+        return False
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _secret(text: str, where: str) -> Secret:
+    from tigertally.base.secret import Secret
+
+    raw = unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
+    if not raw:
+        raise UsageError(f"the passphrase is empty: {where}")
+    if len(raw) > _MAX_BYTES:
+        raise UsageError(f"the passphrase is longer than {_MAX_BYTES} bytes: {where}")
+    return Secret(bytearray(raw))

@@ -1,0 +1,250 @@
+"""`tally quickstart`: the main job, once, for real, on this machine; one table says how."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tigertally.base.errors import TigertallyError, UsageError
+from tigertally.cli.output import emit, note, table
+from tigertally.cli.stage import Stage, StepFailed
+
+HOLDERS = ("anna", "ben", "chen", "dara", "emil")
+QUORUM = 3
+REQUESTER = "backup-job"
+KEY = "records"
+_SAMPLE_ROWS = 20_000
+
+
+@dataclass(slots=True)
+class Steps:
+    """What has happened so far, in words, with the time it took."""
+
+    done: list[dict[str, Any]] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """One step: its time, and whether it went well."""
+        note(f"  {what} …")
+        began = time.monotonic()
+        ok = False
+        try:
+            yield
+            ok = True
+        finally:
+            self.done.append(
+                {
+                    "capability": "custody",
+                    "what": what,
+                    "ok": ok,
+                    "seconds": round(time.monotonic() - began, 2),
+                }
+            )
+
+
+def quickstart(
+    dir_: Annotated[
+        Path | None,
+        typer.Option(
+            "--dir",
+            help="Where the profiles go; default: a new one, removed at the end.",
+            metavar="DIR",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            help="The file to encrypt and decrypt; default: a made-up one.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            metavar="FILE",
+        ),
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the directory with all profiles and logs.")
+    ] = False,
+) -> None:
+    """Do the main job once, for real, on this machine, and say what happened."""
+    steps = Steps()
+    failure: TigertallyError | None = None
+    home = _directory(dir_)
+    try:
+        with Stage(home, secrets.token_urlsafe(16)) as stage:
+            try:
+                Rehearsal(stage, steps, file or _sample(home)).play()
+            except TigertallyError as error:
+                failure = error
+            except KeyboardInterrupt as interrupt:
+                interrupt.add_note("nothing is left of it; run it again from the start")
+                raise
+    finally:
+        if not keep and dir_ is None:
+            shutil.rmtree(home, ignore_errors=True)
+    document = {"ok": failure is None, "steps": steps.done}
+    if keep or dir_ is not None:
+        document["dir"] = str(home)
+    rows = [(s["what"], "yes" if s["ok"] else "NO", f"{s['seconds']:.2f}") for s in steps.done]
+    emit(document, table(("what happened", "ok", "seconds"), rows, empty="nothing happened"))
+    if failure is not None:
+        raise failure
+
+
+def _directory(wanted: Path | None) -> Path:
+    if wanted is None:
+        return Path(tempfile.mkdtemp(prefix="tigertally-"))
+    if wanted.exists() and any(wanted.iterdir()):
+        raise UsageError(f"{wanted} is not empty: quickstart begins with nothing")
+    wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return wanted.absolute()
+
+
+def _sample(home: Path) -> Path:
+    """A made-up file of about 1.3 MB."""
+    path = home / "records.csv"
+    with path.open("w", encoding="utf-8") as sink:
+        sink.write("number,name,finding\n")
+        for number in range(_SAMPLE_ROWS):
+            sink.write(f"{number},patient {number * 7919 % 100_003},made up for quickstart\n")
+    return path
+
+
+class Rehearsal:
+    """The play: an authority, five holders, a requester, one file."""
+
+    def __init__(self, stage: Stage, steps: Steps, file: Path) -> None:
+        self._stage = stage
+        self._steps = steps
+        self._file = file.absolute()
+        self._sealed = stage.home / "records.tally"
+        self._opened = stage.home / "records.again"
+        self._where: tuple[str, ...] = ()
+
+    def play(self) -> None:
+        """All steps in order; raises at the first that fails."""
+        step = self._steps.step
+        with step("the authority starts; it prints a fingerprint and a one-time PIN"):
+            pin = self._authority()
+        with step(f"five holders enrol ({', '.join(HOLDERS)}), the first with the PIN"):
+            self._enrol_holders(pin)
+        with step(f"a requester ({REQUESTER}) enrols; three holders approve"):
+            self._enrol_requester()
+        with step(f"three holders make the key {KEY} jointly; all five hold a fragment"):
+            self._make_key()
+        size = self._file.stat().st_size
+        with step(f"three of five release the key; the file is encrypted ({size:,} bytes)"):
+            self._with_release("encrypt", self._file, self._sealed, HOLDERS[:3])
+        with step("the authority is restarted: it comes up locked and refuses key commands"):
+            self._restart()
+        with step(f"{HOLDERS[4]} unlocks it"):
+            self._stage.run("holder", "unlock", "--profile", HOLDERS[4])
+        with step("three other holders release the key; the file is decrypted and compared"):
+            self._with_release("decrypt", self._sealed, self._opened, HOLDERS[2:])
+            self._compare()
+        with step("a holder verifies the audit log; a tally is verified offline"):
+            self._verify()
+
+    def _authority(self) -> str:
+        made = self._stage.json(
+            "authority",
+            "init",
+            "--profile",
+            "authority",
+            "--listen",
+            "127.0.0.1:0",
+            "--threshold",
+            str(QUORUM),
+        )
+        self._where = ("--url", made["url"], "--fingerprint", made["fingerprint"])
+        self._stage.launch("authority", "authority", "run", "--profile", "authority")
+        self._stage.preload()
+        self._stage.await_ready("authority")
+        return str(made["pin"])
+
+    def _enrol_holders(self, pin: str) -> None:
+        founder, *others = HOLDERS
+        self._stage.run("holder", "enrol", "--profile", founder, *self._where, "--pin", pin)
+        self._stage.launch(founder, "holder", "run", "--profile", founder)
+        enrolled = [founder]
+        for name in others:
+            self._admit("holder", name, enrolled[:QUORUM])
+            self._stage.launch(name, "holder", "run", "--profile", name)
+            enrolled.append(name)
+        for name in HOLDERS:
+            self._stage.await_ready(name)
+
+    def _admit(self, role: str, name: str, by: list[str]) -> None:
+        joining = self._stage.start(role, "enrol", "--profile", name, *self._where, "--wait", "60")
+        self._approve(self._stage.asked(joining), by)
+        self._stage.finish(joining)
+
+    def _approve(self, proposal: str, by: list[str] | tuple[str, ...]) -> None:
+        """Several people approve at the same time."""
+        running = [
+            self._stage.start("holder", "approve", proposal, "--profile", name) for name in by
+        ]
+        for one in running:
+            self._stage.finish(one)
+
+    def _enrol_requester(self) -> None:
+        self._admit("requester", REQUESTER, list(HOLDERS[:QUORUM]))
+
+    def _make_key(self) -> None:
+        proposer, *others = HOLDERS[:QUORUM]
+        asked = self._stage.json("key", "create", KEY, "--profile", proposer, "--no-wait")
+        self._approve(asked["proposal"], others)
+        self._stage.run("key", "create", KEY, "--profile", proposer, "--wait", "60")
+
+    def _with_release(self, what: str, source: Path, target: Path, by: tuple[str, ...]) -> None:
+        """The requester waits for the key while three people approve."""
+        working = self._stage.start(
+            what,
+            "--profile",
+            REQUESTER,
+            "--key",
+            KEY,
+            "--reason",
+            f"quickstart: {what}",
+            "--in",
+            str(source),
+            "--out",
+            str(target),
+            "--wait",
+            "60",
+        )
+        self._approve(self._stage.asked(working), by)
+        self._stage.finish(working)
+
+    def _restart(self) -> None:
+        self._stage.stop("authority")
+        self._stage.daemon("authority", "authority", "run", "--profile", "authority")
+        self._stage.run("key", "list", "--profile", HOLDERS[0], code=4)
+
+    def _compare(self) -> None:
+        with self._file.open("rb") as one, self._opened.open("rb") as other:
+            while True:
+                left, right = one.read(1 << 20), other.read(1 << 20)
+                if left != right:
+                    raise StepFailed("the decrypted file differs from the original")
+                if not left:
+                    return
+
+    def _verify(self) -> None:
+        self._stage.run("audit", "verify", "--profile", HOLDERS[1])
+        tallies = self._stage.json("tally", "list", "--profile", HOLDERS[1])
+        tally, roster = self._stage.home / "last.tally", self._stage.home / "domain.roster"
+        last = [t["id"] for t in tallies if t["kind"] == "custody.release"][-1]
+        export = ("tally", "export", last, "--profile", HOLDERS[1], "--out", str(tally))
+        self._stage.run(*export)
+        self._stage.run("roster", "export", "--profile", HOLDERS[1], "--out", str(roster))
+        self._stage.run("tally", "verify", str(tally), "--roster", str(roster))

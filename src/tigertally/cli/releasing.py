@@ -1,0 +1,106 @@
+"""One release from the requester's side, for `key get`, `encrypt` and `decrypt`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tigertally.base.ids import Name
+from tigertally.cli.members import as_member
+from tigertally.cli.output import note
+
+if TYPE_CHECKING:
+    from tigertally.custody.client.requester import Released
+    from tigertally.custody.messages.bodies import Form
+    from tigertally.node.profile import OpenProfile
+    from tigertally.quorum.client import Party
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which key, why, in which form, and how long to wait for it."""
+
+    name: str
+    version: int | None
+    reason: str
+    form: Form
+    wait: float
+
+
+def released(
+    profile: Name,
+    passphrase_file: Path | None,
+    wanted: Wanted,
+    use: Callable[[Released], dict[str, Any]],
+) -> dict[str, Any]:
+    """Ask for a key, wait for it, use it; the request is forgotten once it has been used.
+
+    Returns:
+        What `use` gives, or `proposal` and `state: "waiting"` if the key has not come.
+    """
+    from tigertally.quorum.card import Role
+
+    async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
+        return await _release(open_profile, party, wanted, use)
+
+    return as_member(profile, passphrase_file, work, role=Role.REQUESTER)
+
+
+async def _release(
+    open_profile: OpenProfile,
+    party: Party,
+    wanted: Wanted,
+    use: Callable[[Released], dict[str, Any]],
+) -> dict[str, Any]:
+    from tigertally.custody.client.requester import RequesterClient
+    from tigertally.custody.messages.bodies import KeyRef
+    from tigertally.node.members import until
+    from tigertally.node.recovery import device_secret_of
+    from tigertally.quorum.proposal import proposal_id
+
+    client = RequesterClient(party)
+    with open_profile.exclusive(doing="asking for a key"):
+        synced = await client.sync()
+        version = wanted.version or await client.newest_version(Name(wanted.name))
+        ref = KeyRef(name=Name(wanted.name), version=version)
+        request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
+    id_ = str(proposal_id(request.proposal))
+    if wanted.wait:
+        note(f"waiting for holders to approve {id_[:12]}… ({ref}: {wanted.reason})")
+
+    async def step() -> Released | None:
+        with (
+            open_profile.exclusive(doing="collecting a key"),
+            device_secret_of(open_profile) as secret,
+        ):
+            return await client.collect(request, ref, wanted.form, await client.sync(), secret)
+
+    key = await until(client, step, wait=wanted.wait)
+    if key is None:
+        return {"proposal": id_, "state": "waiting"}
+    for name in key.faulty:
+        note(f"tally: warning: {name} sent a wrong fragment; the key is right all the same")
+    epoch = next((info.epoch for info in await client.keys(ref.name) if info.ref == ref), key.epoch)
+    with _interruptible():
+        document = use(replace(key, epoch=epoch))
+    with open_profile.exclusive(doing="finishing a request"):
+        client.forget(request)
+    return {**document, "proposal": id_}
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends long work at once; asyncio would wait until it is done, and cancel then."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,102 @@
+"""The table of commands: where each one is, and its line in `tally --help`.
+
+To add a group, write `cli/GROUP.py` with `app = typer.Typer(no_args_is_help=True)` and a line
+here; a single command is a function. Each command has a docstring, which is its help, and an
+epilog that begins with `Example: tally …`. `--json`, `--debug` and, where a command does not
+declare it, `--profile` are given to it by `cli/main.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """Where a command is: a function `call` of a module, or a group, its `app`."""
+
+    module: str
+    help: str
+    panel: str
+    call: str = "app"
+    example: str = ""
+
+
+_EVERYWHERE, _CUSTODY = "Everywhere", "Quorum and custody"
+_HERE = "tigertally.cli."
+
+COMMANDS: dict[str, Entry] = {
+    "quickstart": Entry(
+        module=_HERE + "quickstart",
+        call="quickstart",
+        help="Do the main job once, for real, on this machine, and say what happened.",
+        panel=_EVERYWHERE,
+        example="tally quickstart --file records.tar",
+    ),
+    "profile": Entry(
+        module=_HERE + "profile",
+        help="Profiles of this machine: who they are.",
+        panel=_EVERYWHERE,
+    ),
+    "audit": Entry(
+        module=_HERE + "audit",
+        help="The audit log: check that nobody rewrote it, read it.",
+        panel=_EVERYWHERE,
+    ),
+    "version": Entry(
+        module=_HERE + "version",
+        call="version",
+        help="Versions of tally, Python and the cryptographic libraries.",
+        panel=_EVERYWHERE,
+        example="tally version --json",
+    ),
+    "authority": Entry(
+        module=_HERE + "authority",
+        help="The server of a custody domain: make it, run it, ask it.",
+        panel=_CUSTODY,
+    ),
+    "holder": Entry(
+        module=_HERE + "holder",
+        help="A key holder: enrol, approve, sync, unlock.",
+        panel=_CUSTODY,
+    ),
+    "requester": Entry(
+        module=_HERE + "requester",
+        help="A key requester: enrol, keep the device secret safe.",
+        panel=_CUSTODY,
+    ),
+    "key": Entry(
+        module=_HERE + "key",
+        help="Keys under custody: create, look at, get.",
+        panel=_CUSTODY,
+    ),
+    "encrypt": Entry(
+        module=_HERE + "files",
+        call="encrypt",
+        help="Encrypt a file under a key that a quorum releases.",
+        panel=_CUSTODY,
+        example='tally encrypt --profile app --key payroll --reason "year end" --in a --out a.tt',
+    ),
+    "decrypt": Entry(
+        module=_HERE + "files",
+        call="decrypt",
+        help="Decrypt a file under a key that a quorum releases.",
+        panel=_CUSTODY,
+        example='tally decrypt --profile app --key payroll --reason "audit" --in a.tt --out a',
+    ),
+    "roster": Entry(
+        module=_HERE + "roster",
+        help="The roster: members and quorum, with every signature.",
+        panel=_CUSTODY,
+    ),
+    "quorum": Entry(
+        module=_HERE + "quorum",
+        help="How many holders must agree, and how many unlock.",
+        panel=_CUSTODY,
+    ),
+    "tally": Entry(
+        module=_HERE + "tally",
+        help="Tallies: operations with their approvals, to be verified offline.",
+        panel=_CUSTODY,
+    ),
+}

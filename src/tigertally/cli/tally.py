@@ -1,0 +1,125 @@
+"""`tally tally`: what a quorum has approved, exported and verified offline by anyone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tigertally.base.errors import Refused, UsageError
+from tigertally.cli.members import as_member, proposal_facts
+from tigertally.cli.options import Out, PassphraseFile, Profile
+from tigertally.cli.output import emit, facts, table
+from tigertally.cli.roster import read_chain
+
+if TYPE_CHECKING:
+    from tigertally.base.ids import Name
+    from tigertally.node.profile import OpenProfile
+    from tigertally.quorum.chain import Chain
+    from tigertally.quorum.client import Party
+    from tigertally.quorum.member import SeenProposal
+    from tigertally.quorum.tally import VerifiedTally
+
+app = typer.Typer(no_args_is_help=True)
+
+Id = Annotated[str, typer.Argument(help="The proposal's id, or how it begins.", metavar="ID")]
+RosterFile = Annotated[
+    Path, typer.Option("--roster", help="An exported roster of the domain.", metavar="FILE")
+]
+
+
+@app.command("list", epilog="Example: tally tally list --profile alice")
+def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
+    """List proposals with their outcome, verified against the rosters they were put to."""
+    found = [
+        {**proposal_facts(seen), "state": seen.state.status.value}
+        for seen in _tallies(profile, passphrase_file)
+    ]
+    emit(
+        found,
+        table(
+            ("id", "what", "by", "yes", "state"),
+            [
+                (
+                    str(one["id"])[:12],
+                    one["summary"],
+                    one["proposer"],
+                    f"{one['approvals']} of {one['needed']}",
+                    one["state"],
+                )
+                for one in found
+            ],
+            empty="no proposals yet",
+        ),
+    )
+
+
+def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[SeenProposal, ...]:
+    from tigertally.quorum.client import MemberClient
+
+    async def work(open_profile: OpenProfile, party: Party) -> tuple[SeenProposal, ...]:
+        with open_profile.exclusive(doing="fetching tallies"):
+            return await MemberClient(party).tallies(0)
+
+    return as_member(profile, passphrase_file, work)
+
+
+@app.command(epilog="Example: tally tally export 3f2a --profile alice --out p4.tally")
+def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
+    """Write a complete tally into a file that anyone can verify with the roster."""
+    from tigertally.base.codec import encode
+    from tigertally.crypto.files import write_file
+    from tigertally.quorum.pending import Status
+
+    found = [
+        one for one in _tallies(profile, passphrase_file) if str(one.id).startswith(id_.lower())
+    ]
+    if len(found) != 1:
+        raise Refused(f"{'several proposals begin' if found else 'no proposal begins'} with {id_}")
+    if found[0].state.status is not Status.COMPLETE:
+        raise Refused(f"the proposal is {found[0].state.status.value}: there is no tally")
+    write_file(out, encode(found[0].tally()), 0o600)
+    document = {"out": str(out), **proposal_facts(found[0])}
+    emit(document, facts({name: value for name, value in document.items() if name != "body"}))
+
+
+@app.command(epilog="Example: tally tally verify p4.tally --roster domain.roster")
+def verify(
+    file: Annotated[Path, typer.Argument(help="An exported tally.", metavar="FILE")],
+    roster: RosterFile,
+) -> None:
+    """Verify a tally offline: who approved what. Needs no profile and no network."""
+    from tigertally.base.codec import decode
+    from tigertally.quorum.tally import Tally
+
+    chain = read_chain(roster)
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    document = _verified(decode(Tally, raw), chain)
+    emit(document, facts(document))
+
+
+def _verified(tally: Any, chain: Chain) -> dict[str, Any]:
+    from tigertally.base.errors import PeerFault
+    from tigertally.node.kinds import all_kinds
+    from tigertally.quorum.kinds import words_of
+    from tigertally.quorum.proposal import open_proposal
+    from tigertally.quorum.tally import verify_tally
+
+    put_to = chain.for_proposal(open_proposal(tally.proposal))
+    try:
+        verified: VerifiedTally = verify_tally(tally, put_to)
+    except Refused as error:
+        raise PeerFault(f"this is no tally of that domain: {error}") from error
+    return {
+        "ok": True,
+        "kind": verified.proposal.kind,
+        "summary": words_of(all_kinds(), verified.proposal),
+        "approved_by": [str(put_to.holder(index).name) for index in verified.approved_by],
+        "id": str(verified.id),
+        "roster_version": put_to.version,
+        "current": put_to.electorate == chain.current.electorate,
+    }

@@ -1,0 +1,1 @@
+"""Thin wrappers of vetted libraries: encryption, signatures, key derivation, files, TLS."""

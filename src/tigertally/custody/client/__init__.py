@@ -1,0 +1,1 @@
+"""The devices' side of custody: holders and requesters."""

@@ -1,0 +1,373 @@
+"""A holder's device: it deals, holds fragments, approves, and lets a fragment go after a tally.
+
+What a step decides is in `custody/protocol`; here is the order of storing and sending. Whatever
+leaves the device is stored first and re-sent byte for byte, so a crash never makes two versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import (
+    InvalidSignature,
+    MalformedMessage,
+    PeerFault,
+    Refused,
+    Unavailable,
+)
+from tigertally.base.ids import Hash, HolderIndex, ProposalId
+from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.client import rows
+from tigertally.custody.client.report import Report
+from tigertally.custody.client.voting import DEAL_TRIES, VotingClient, check_in_vain
+from tigertally.custody.messages.bodies import (
+    KeyRef,
+    Suite,
+    parse_create,
+)
+from tigertally.custody.messages.dealing import (
+    BaseKey,
+    DealingPackage,
+    Opening,
+    PublishedKeys,
+    Statement,
+    bundle_hash,
+)
+from tigertally.custody.messages.release import Contribution
+from tigertally.custody.messages.sync import (
+    ACKNOWLEDGE,
+    COMPLAIN,
+    CONTRIBUTE,
+    CUSTODY_SYNC,
+    DEAL,
+    ERASED,
+    MOST_OWED,
+    CustodySyncReply,
+    CustodySyncRequest,
+    DealRequest,
+)
+from tigertally.custody.protocol.dealing import Occasion, draw_sharing, sign_sharing
+from tigertally.custody.protocol.epochs import verify_certificate
+from tigertally.custody.protocol.holding import (
+    Complained,
+    KeyGone,
+    Outcome,
+    Stored,
+    acknowledge_again,
+    check_any_opening,
+    check_certifiable,
+    check_deal_request,
+    check_made_once,
+    receive_opening,
+)
+from tigertally.custody.protocol.receive_keys import (
+    draw_receive_keys,
+    next_number,
+    possible_senders,
+)
+from tigertally.custody.protocol.release import open_authority_key, wrap_held
+from tigertally.custody.protocol.resharing import check_reshare_request, share_again
+from tigertally.custody.state.holder import HeldEpoch, Terms
+from tigertally.quorum.client import Synced
+from tigertally.quorum.proposal import open_proposal, proposal_id
+
+_ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
+_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
+
+
+class HolderClient(VotingClient):
+    """Everything a holder does once it has enrolled."""
+
+    async def sync_all(self, *, renew: bool = True) -> tuple[Synced, Report]:
+        """Do all that this device owes and fetch all it is owed, until nothing is left to do now.
+
+        Args:
+            renew: publish fresh receive keys first (a daemon does it only now and then).
+        """
+        report = Report()
+        for _ in range(_ROUNDS):
+            synced = await self.sync()
+            if not await self._round(synced, report, renew=renew):
+                break
+            renew = False
+        return synced, report
+
+    async def _round(self, synced: Synced, report: Report, *, renew: bool) -> bool:
+        """One exchange; True if something was done, so that more may follow."""
+        me = self.me(synced.roster).index
+        bundle = self._receive_keys(synced, me, renew=renew)
+        with self.party.store.reading() as reader:
+            uncertified = rows.uncertified(reader)
+        request = CustodySyncRequest(receive_keys=bundle, uncertified=uncertified)
+        reply = decode(CustodySyncReply, await self._call(CUSTODY_SYNC, encode(request)))
+        report.waiting_for = reply.waiting_for
+        if bundle is not None:
+            with self.party.store.transaction() as tx:
+                rows.mark_published(tx, bundle_hash(bundle))
+        done = self._certified(synced, reply, report)
+        done |= await self._owed_by_us(synced, reply, me, report)
+        self._forget(reply.open_bundles)
+        return done
+
+    async def _owed_by_us(
+        self, synced: Synced, reply: CustodySyncReply, me: HolderIndex, report: Report
+    ) -> bool:
+        done = False
+        for opening in reply.openings:
+            done |= await self._guarded(report, self._open(synced, opening, me, report))
+        for asked in reply.deals:
+            done |= await self._guarded(report, self._deal_again(synced, asked, me, report))
+        sending = [self.send_fragment(synced, due.state, report) for due in reply.releases]
+        await asyncio.gather(*(self._guarded(report, one) for one in sending))
+        return done or len(sending) == MOST_OWED  # fragments bring nothing new by themselves
+
+    async def _guarded(self, report: Report, step: Awaitable[None]) -> bool:
+        """One step; a fault in it is reported and holds up nothing else."""
+        try:
+            await step
+        except _FAULTS as error:
+            report.blame(error)
+            return False
+        return True
+
+    def _receive_keys(self, synced: Synced, me: HolderIndex, *, renew: bool) -> Envelope | None:
+        """Our receive keys to publish: new ones if it is time, stored before they are sent."""
+        wanted = set(possible_senders(synced.roster))
+        with self.party.store.transaction() as tx:
+            newest = rows.newest_bundle(tx)
+            if newest is not None:
+                envelope, seeds = newest
+                if not renew and wanted <= {who for who, _ in seeds.seeds}:
+                    return envelope if not seeds.published else None
+            now = self.party.clock.now()
+            fresh, envelope = draw_receive_keys(
+                synced.roster,
+                me,
+                number=next_number(rows.newest_number(tx), now=now),
+                key=self.party.key,
+                now=now,
+                randomness=self.party.randomness,
+            )
+            rows.put_seeds(tx, fresh, envelope)
+        return envelope
+
+    def _forget(self, in_use: tuple[Hash, ...]) -> None:
+        """Erase replaced receive keys that no open delivery needs, and expired wraps."""
+        with self.party.store.transaction() as tx:
+            now = self.party.clock.now()
+            too_old = now - MAX_PROPOSAL_LIFETIME
+            erased = rows.forget_old_seeds(tx, in_use=in_use, made_before=too_old)
+            erased += rows.forget_expired_wraps(tx, now)
+        if erased:
+            self.party.store.scrub()
+
+    async def _open(
+        self, synced: Synced, opening: Opening, me: HolderIndex, report: Report
+    ) -> None:
+        """Take our fragments of an epoch, store them, then acknowledge; or complain."""
+        id_ = proposal_id(opening.tally.proposal)
+        terms = _terms(opening)
+        self._check_terms(terms)
+        key = rows.attempt_key(id_, opening.attempt)
+        known = self._already_held(key)
+        if known is not None:  # our acknowledgement was lost
+            statement, _, _ = check_any_opening(opening, synced.chain, self._epochs_of)
+            if statement.hash != known.parsed().hash:
+                raise PeerFault(
+                    "the authority made two epochs of one attempt", culprits=("authority",)
+                )
+            ack = acknowledge_again(known, me, key=self.party.key, now=self.party.clock.now())
+            await self._call(ACKNOWLEDGE, encode(ack))
+            return
+        if not opening.base:
+            check_made_once(
+                tuple(terms),
+                id_,
+                opening.attempt,
+                self._held(tuple(terms)),
+                roster_version=synced.chain.at(opening.roster).version,
+            )
+        with self.party.store.reading() as reader:
+            outcome = receive_opening(
+                opening,
+                synced.chain,
+                me,
+                seed_for=lambda bundle, sender: rows.seed_of(reader, bundle, sender),
+                known=lambda ref: rows.held_of(reader, ref),
+                key=self.party.key,
+                now=self.party.clock.now(),
+            )
+        await self._answer(outcome, key, terms, report)
+
+    def _epochs_of(self, ref: KeyRef) -> list[HeldEpoch]:
+        return self._held((ref,))
+
+    def _live(self, ref: KeyRef) -> HeldEpoch | None:
+        with self.party.store.reading() as reader:
+            return rows.live_epoch(reader, ref)
+
+    def _held(self, keys: Sequence[KeyRef]) -> list[HeldEpoch]:
+        """Every epoch of these keys on this device."""
+        with self.party.store.reading() as reader:
+            return [held for ref in keys for held in rows.held_of(reader, ref)]
+
+    def _already_held(self, key: bytes) -> HeldEpoch | None:
+        with self.party.store.reading() as reader:
+            row = reader.get(rows.ANSWERED, key)
+            if row is None:
+                return None
+            return rows.find_held(reader, row)
+
+    async def _answer(
+        self, outcome: Outcome, key: bytes, terms: Mapping[KeyRef, Terms], report: Report
+    ) -> None:
+        if isinstance(outcome, Stored):
+            statement = outcome.held.parsed()
+            with self.party.store.transaction() as tx:
+                rows.put_held(tx, outcome.held)
+                for ref, said in terms.items():
+                    rows.put_terms(tx, ref, said)
+                tx.put(rows.ANSWERED, key, statement.hash)
+            report.received += len(statement.keys)
+            await self._call(ACKNOWLEDGE, encode(outcome.acknowledgement))
+            report.acknowledged += 1
+        elif isinstance(outcome, Complained):
+            fault = f"{outcome.culprit} sent this device a wrong fragment: it complains"
+            report.blame(PeerFault(fault, culprits=(outcome.culprit,), sure=True))
+            await self._call(COMPLAIN, encode(outcome.complaint))
+        elif isinstance(outcome, KeyGone):
+            await self._call(ERASED, encode(outcome.notice))
+            report.sent += 1
+
+    async def _deal_again(
+        self, synced: Synced, asked: DealRequest, me: HolderIndex, report: Report
+    ) -> None:
+        """Deal because we are asked: the same bytes if we have dealt for this attempt before."""
+        occasion = self._occasion(synced, asked, me)
+        if occasion.suite is Suite.SHAMIR_GF256:
+            await self._contribute(synced, asked, occasion.proposal, report)
+            return
+        key = rows.attempt_key(occasion.proposal, asked.attempt)
+        for _ in range(DEAL_TRIES):
+            with self.party.store.reading() as reader:
+                row = reader.get(rows.DEALT, key)
+            if row is None:
+                published, _ = await self.receive_keys(synced)
+                row = encode(self._deal(occasion, asked.base, me, published))
+                self._keep(rows.DEALT, key, row)
+            try:
+                await self._call(DEAL, row)
+            except Unavailable as error:
+                check_in_vain(error)
+                self._drop(rows.DEALT, key)
+                continue
+            self._drop(rows.DEALT, key)
+            report.sent += 1
+            return
+        raise Refused("receive keys change faster than we can deal: sync again")
+
+    def _occasion(self, synced: Synced, asked: DealRequest, me: HolderIndex) -> Occasion:
+        """What we are asked to deal for: keys that are made, or shared anew."""
+        if asked.base:
+            self._check_terms(_terms_of_base(asked.base))
+            return check_reshare_request(asked, synced.chain, me, self._live)
+        occasion = check_deal_request(asked, synced.chain, me)
+        check_made_once(
+            occasion.keys,
+            occasion.proposal,
+            occasion.attempt,
+            self._held(occasion.keys),
+            roster_version=synced.chain.at(asked.roster).version,
+        )
+        return occasion
+
+    def _check_terms(self, terms: Mapping[KeyRef, Terms]) -> None:
+        """Is what the authority says of these keys what their holders approved?"""
+        with self.party.store.reading() as reader:
+            for ref, said in terms.items():
+                if rows.terms_of(reader, ref) not in (None, said):
+                    raise PeerFault(
+                        f"the authority changed who may ask for {ref}", culprits=("authority",)
+                    )
+
+    async def _contribute(
+        self, synced: Synced, asked: DealRequest, id_: ProposalId, report: Report
+    ) -> None:
+        """Suite `shamir-gf256`: our fragments go to the authority's child, under a fresh key."""
+        me = self.me(synced.roster).index
+        _, fresh = await self.receive_keys(synced, id_)
+        if fresh is None:
+            raise Refused("the authority has given no fresh key for this change yet")
+        target = open_authority_key(fresh, synced.roster, id_)
+        fragments = []
+        for one in asked.base:
+            held = self._live(one.ref)
+            if held is None:
+                raise Refused(f"this device holds no active fragment of {one.ref}")
+            fragments.append(
+                wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
+            )
+        sent = Contribution(proposal=id_, attempt=asked.attempt, fragments=tuple(fragments))
+        await self._call(CONTRIBUTE, encode(sent))
+        report.sent += 1
+
+    def _deal(
+        self,
+        occasion: Occasion,
+        base: tuple[BaseKey, ...],
+        me: HolderIndex,
+        published: Mapping[HolderIndex, PublishedKeys],
+    ) -> DealingPackage:
+        randomness = self.party.randomness
+        sharing = (
+            share_again(occasion, base, me, self._live, randomness)
+            if base
+            else draw_sharing(occasion, randomness)
+        )
+        try:
+            return sign_sharing(
+                occasion, sharing, dealer=me, receive_keys=published, key=self.party.key
+            )
+        except Unavailable as error:  # somebody has not synced yet: that holds up this key alone
+            raise Refused(str(error)) from error
+
+    def _certified(self, synced: Synced, reply: CustodySyncReply, report: Report) -> bool:
+        """Take certificates; then erase lower epochs of the same keys, and their wraps."""
+        taken = False
+        for certificate in reply.certificates:
+            try:
+                statement = decode(Statement, certificate.statement)
+                verify_certificate(certificate, synced.chain.at(statement.roster))
+                self._check_certifiable(statement)
+            except _FAULTS as error:
+                report.blame(error)
+                continue
+            with self.party.store.transaction() as tx:
+                changed = rows.certify(tx, certificate)
+            taken = True
+            if changed:
+                self.party.store.scrub()
+        return taken
+
+    def _check_certifiable(self, statement: Statement) -> None:
+        key = rows.attempt_key(statement.proposal, statement.attempt)
+        with self.party.store.reading() as reader:
+            answered = reader.get(rows.ANSWERED, key)
+        check_certifiable(
+            statement, None if answered is None else Hash(answered), self._held(statement.keys)
+        )
+
+
+def _terms(opening: Opening) -> dict[KeyRef, Terms]:
+    """The keys of an epoch, with what was approved when they were made."""
+    if opening.base:
+        return _terms_of_base(opening.base)
+    create = parse_create(open_proposal(opening.tally.proposal).options())
+    return {create.ref: Terms(requesters=create.requesters, unattended=create.unattended)}
+
+
+def _terms_of_base(base: tuple[BaseKey, ...]) -> dict[KeyRef, Terms]:
+    return {one.ref: Terms(requesters=one.requesters, unattended=one.unattended) for one in base}

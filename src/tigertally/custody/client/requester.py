@@ -1,0 +1,237 @@
+"""A requester's device: it asks for a key, collects fragments, and makes the final key (C5).
+
+Suite `pedersen-ed25519`: the key is assembled here and nowhere else, and only for as long as the
+caller uses it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tigertally.algebra import tags
+from tigertally.algebra.transcript import tagged_hash
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage, PeerFault, Refused
+from tigertally.base.ids import DomainId, Hash, Name, Text
+from tigertally.base.secret import Secret
+from tigertally.crypto.hpke import PrivateKey
+from tigertally.custody.client import rows
+from tigertally.custody.client.rows import Request
+from tigertally.custody.messages.bodies import RELEASE, Form, KeyRef, Release, Suite
+from tigertally.custody.messages.dealing import Statement
+from tigertally.custody.messages.release import CollectReply, CollectRequest
+from tigertally.custody.messages.sync import COLLECT, KEYS, KeyInfo, KeysReply, KeysRequest
+from tigertally.custody.protocol.epochs import verify_certificate
+from tigertally.custody.protocol.release import (
+    check_enough,
+    collect,
+    final_key,
+    names_of,
+    open_rebuilt,
+    rebuild,
+)
+from tigertally.quorum.approval import Approval
+from tigertally.quorum.auditing import AuditingClient
+from tigertally.quorum.chain import Chain
+from tigertally.quorum.client import Synced
+from tigertally.quorum.member import see
+from tigertally.quorum.messages import ProposalState
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.roster import Roster
+from tigertally.quorum.tally import Tally, verify_tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """A key in the requester's hands. Use it, then `secret.wipe()`.
+
+    `faulty` names holders whose fragment was wrong (the release succeeded all the same).
+    """
+
+    domain: DomainId
+    key: KeyRef
+    epoch: int
+    form: Form
+    secret: Secret
+    approved_by: tuple[str, ...]
+    faulty: tuple[str, ...]
+
+
+class RequesterClient(AuditingClient):
+    """Asking for keys."""
+
+    async def keys(self, name: Name | None = None) -> tuple[KeyInfo, ...]:
+        """The domain's keys as the authority tells; nothing secret rests on it."""
+        raw = await self.party.channel.call(KEYS, encode(KeysRequest(name=name)))
+        return decode(KeysReply, raw).keys
+
+    async def newest_version(self, name: Name) -> int:
+        """The newest version of a key; `Refused` if there is none."""
+        known = await self.keys(name)
+        if not known:
+            raise Refused(f"there is no key {name} (yet): see `tally key list`")
+        return max(info.ref.version for info in known)
+
+    async def ask(
+        self, key: KeyRef, reason: str, form: Form, synced: Synced
+    ) -> tuple[Request, ProposalState]:
+        """Propose a release, or find the one that waits for the same key and reason.
+
+        Raises:
+            Refused: the same request was rejected (it is forgotten, so that it may be made again).
+        """
+        what = tagged_hash(tags.REQUEST, key.to_bytes(), Text(reason).encode(), form.value.encode())
+        request = self._known(what)
+        if request is not None:
+            state = await self._again(request)
+            if state is not None and state.status in (Status.PENDING, Status.COMPLETE):
+                return request, state
+            self.forget(request)
+            if state is not None and state.status is Status.REJECTED:
+                raise Refused(f"the holders rejected this request: {_reasons(state)}")
+        return await self._new(key, reason, form, what, synced)
+
+    async def _again(self, request: Request) -> ProposalState | None:
+        """Hand in a request that may never have arrived; None where it is too late for it."""
+        try:
+            return await self.propose(request.proposal)
+        except Refused:
+            return None
+
+    def _known(self, what: Hash) -> Request | None:
+        with self.party.store.reading() as reader:
+            row = reader.get(rows.REQUESTS, what)
+        return None if row is None else decode(Request, row)
+
+    async def _new(
+        self, key: KeyRef, reason: str, form: Form, what: Hash, synced: Synced
+    ) -> tuple[Request, ProposalState]:
+        private = PrivateKey.generate(self.party.randomness)
+        body = Release(
+            key=key.name,
+            version=key.version,
+            reason=Text(reason),
+            form=form,
+            wrapping_key=private.public,
+        )
+        proposal = self.new_proposal(RELEASE, body.to_body(), synced.roster)
+        request = Request(proposal=proposal, seed=private.seed.to_secret_bytes(), what=what)
+        with self.party.store.transaction() as tx:
+            tx.put(rows.REQUESTS, what, encode(request))
+        try:
+            return request, await self.propose(proposal)
+        except Refused:
+            self.forget(request)
+            raise
+
+    def forget(self, request: Request) -> None:
+        """Erase a request and the key that opens its fragments."""
+        with self.party.store.transaction() as tx:
+            tx.delete(rows.REQUESTS, request.what)
+        self.party.store.scrub()
+
+    async def collect(
+        self, request: Request, key: KeyRef, form: Form, synced: Synced, device_secret: Secret
+    ) -> Released | None:
+        """What is there by now: the key, or None while more must answer.
+
+        Raises:
+            Refused: rejected, expired or void.
+            PeerFault: too many wrong fragments; names the holders.
+        """
+        id_ = proposal_id(request.proposal)
+        raw = await self.party.channel.call(COLLECT, encode(CollectRequest(proposal=id_)))
+        reply = decode(CollectReply, raw)
+        if reply.state.proposal.body != request.proposal.body:
+            raise PeerFault("the authority answered about another request", culprits=("authority",))
+        if reply.state.status is Status.PENDING:
+            return None
+        if reply.state.status is not Status.COMPLETE:
+            self.forget(request)
+            why = _reasons(reply.state) or reply.state.why
+            raise Refused(f"the request is {reply.state.status.value}: {why}")
+        return self._assembled(
+            request, reply, key, form=form, synced=synced, device_secret=device_secret
+        )
+
+    def _assembled(
+        self,
+        request: Request,
+        reply: CollectReply,
+        key: KeyRef,
+        *,
+        form: Form,
+        synced: Synced,
+        device_secret: Secret,
+    ) -> Released | None:
+        if reply.certificate is None or (not reply.fragments and reply.rebuilt is None):
+            return None
+        chain = synced.chain
+        parsed = decode(Statement, reply.certificate.statement)
+        statement = verify_certificate(reply.certificate, chain.at(parsed.roster))
+        if statement.domain != chain.current.domain:
+            raise PeerFault("the epoch is of another domain", culprits=("authority",))
+        found = self._private_key(request, reply, statement, key, chain.current)
+        if found is None:
+            return None
+        private, faulty = found
+        with private:
+            kept = Secret(private.to_secret_bytes())
+        if form is Form.FINAL:
+            with kept:
+                kept = final_key(device_secret, kept, key)
+        return Released(
+            domain=chain.current.domain,
+            key=key,
+            epoch=0,
+            form=form,
+            secret=kept,
+            approved_by=self._approved_by(reply, chain),
+            faulty=faulty,
+        )
+
+    def _private_key(
+        self,
+        request: Request,
+        reply: CollectReply,
+        statement: Statement,
+        key: KeyRef,
+        roster: Roster,
+    ) -> tuple[Secret, tuple[str, ...]] | None:
+        id_ = proposal_id(request.proposal)
+        with Secret(request.seed) as seed:
+            private = PrivateKey(seed)
+            if statement.suite is Suite.SHAMIR_GF256:
+                faulty = names_of(roster, reply.faults)
+                if reply.rebuilt is None:
+                    return None
+                secret = open_rebuilt(
+                    reply.rebuilt, statement, key, proposal=id_, roster=roster, private=private
+                )
+                return secret, faulty
+            collected = collect(
+                reply.fragments, statement, key, proposal=id_, roster=roster, private=private
+            )
+            try:
+                check_enough(collected, statement, roster)
+            except Refused:
+                return None
+            secret = rebuild(collected, statement, key)
+            return secret, names_of(roster, collected.faulty)
+
+    def _approved_by(self, reply: CollectReply, chain: Chain) -> tuple[str, ...]:
+        """Who approved: from the tally, verified here."""
+        tally = Tally(proposal=reply.state.proposal, approvals=reply.state.approvals)
+        seen = see(reply.state, chain, self.party.kinds)
+        roster = chain.for_proposal(seen.proposal)
+        verified = verify_tally(tally, roster)
+        return names_of(roster, verified.approved_by)
+
+
+def _reasons(state: ProposalState) -> str:
+    try:
+        said = [decode(Approval, envelope.body).reason for envelope in state.rejections]
+    except MalformedMessage:
+        return ""
+    return "; ".join(reason for reason in said if reason)

@@ -1,0 +1,267 @@
+"""What a device keeps in its sealed store: receive keys, fragments, wraps, requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.ids import Hash, ProposalId
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.dealing import (
+    Certificate,
+    ReceiveKeys,
+    Statement,
+    bundle_hash,
+)
+from tigertally.custody.state.holder import HeldEpoch, KeptWrap, ReceiveSeeds, Terms
+from tigertally.storage.store import Reader, Transaction
+
+SEEDS = "holder-receive-seeds"  # bundle hash -> ReceiveSeeds
+PUBLISHED = "holder-receive-keys"  # one row: the newest signed bundle
+UNCERTIFIED = "holder-uncertified"  # epoch hash -> nothing: its certificate is still to come
+EPOCHS = "holder-epoch"  # epoch hash -> HeldEpoch
+HELD = "holder-key"  # key, order -> epoch hash
+ANSWERED = "holder-answered"  # proposal id, attempt -> statement hash: never acknowledge two
+WRAPS = "holder-wrap"  # proposal id, epoch -> KeptWrap
+WRAP_ENDS = "holder-wrap-ends"  # expiry (8 bytes), proposal id, epoch -> nothing
+DEALT = "holder-dealt"  # proposal id, attempt -> DealingPackage, re-sent byte for byte
+TERMS = "holder-terms"  # key -> Terms
+APPROVED = "holder-approved"  # proposal id -> the signed approval, re-sent byte for byte
+REQUESTS = "requester-request"  # what was asked -> Request
+_NEWEST = b"newest"
+_FORGOTTEN_AT_ONCE = 100  # the next sync forgets more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A requester's open request: its proposal and the seed of its fresh key."""
+
+    proposal: Envelope
+    seed: bytes
+    what: Hash
+
+    def __repr__(self) -> str:
+        return "Request(...)"
+
+
+def put_seeds(tx: Transaction, seeds: ReceiveSeeds, envelope: Envelope) -> None:
+    """Keep fresh receive keys before they are published."""
+    tx.put(SEEDS, bundle_hash(envelope), encode(seeds))
+    tx.put(PUBLISHED, _NEWEST, encode(envelope))
+
+
+def newest_bundle(reader: Reader) -> tuple[Envelope, ReceiveSeeds] | None:
+    """The newest receive keys, if there are any."""
+    row = reader.get(PUBLISHED, _NEWEST)
+    if row is None:
+        return None
+    envelope = decode(Envelope, row)
+    seeds = reader.get(SEEDS, bundle_hash(envelope))
+    return None if seeds is None else (envelope, decode(ReceiveSeeds, seeds))
+
+
+def newest_number(reader: Reader) -> int | None:
+    """The number of the newest receive keys ever published, also if their seeds are gone."""
+    row = reader.get(PUBLISHED, _NEWEST)
+    return None if row is None else decode(ReceiveKeys, decode(Envelope, row).body).number
+
+
+def seed_of(reader: Reader, bundle: Hash, sender: int) -> bytes | None:
+    """The private receive key for one sender in one bundle; None once it is erased."""
+    row = reader.get(SEEDS, bundle)
+    return None if row is None else decode(ReceiveSeeds, row).seed_for(sender)
+
+
+def mark_published(tx: Transaction, bundle: Hash) -> None:
+    """The authority has taken these receive keys: they need not be sent again."""
+    row = tx.get(SEEDS, bundle)
+    if row is not None:
+        tx.put(SEEDS, bundle, encode(replace(decode(ReceiveSeeds, row), published=True)))
+
+
+def forget_old_seeds(tx: Transaction, *, in_use: tuple[Hash, ...], made_before: int) -> int:
+    """Erase all receive keys but the newest and those in use; returns how many.
+
+    Args:
+        in_use: what the authority says that deliveries on their way still use.
+        made_before: older ones (Unix seconds) are erased whatever the authority says, so that it
+            cannot make us keep them for ever.
+    """
+    newest = tx.get(PUBLISHED, _NEWEST)
+    newest_hash = bytes(bundle_hash(decode(Envelope, newest))) if newest else b""
+    keep = {newest_hash, *(bytes(bundle) for bundle in in_use)}
+    old = [
+        key
+        for key, row in tx.scan(SEEDS)
+        if key not in keep
+        or (key != newest_hash and decode(ReceiveSeeds, row).created < made_before)
+    ]
+    for key in old:
+        tx.delete(SEEDS, key)
+    return len(old)
+
+
+def certify(tx: Transaction, certificate: Certificate) -> bool:
+    """Mark an epoch as certified; erase lower epochs of its keys and their wraps.
+
+    Only here does a fragment die: we hold our own fragment of a higher, certified epoch.
+
+    Returns:
+        Whether something was erased.
+    """
+    statement = decode(Statement, certificate.statement)
+    name = statement.hash
+    held = find_held(tx, name)
+    if held is None:
+        return False
+    tx.put(EPOCHS, name, encode(replace(held, certificate=certificate)))
+    tx.delete(UNCERTIFIED, name)
+    erased = False
+    for ref in statement.keys:
+        for place, lower in list(tx.scan(HELD, prefix=ref.to_bytes())):
+            if place < held_key(ref, statement.order):
+                tx.delete(HELD, place)
+                _erase_payload(tx, Hash(lower), ref)
+                erased = True
+    for place, row in list(tx.scan(WRAPS)):
+        wrap = decode(KeptWrap, row)
+        if wrap.key in statement.keys and wrap.epoch != name:
+            _drop_wrap(tx, place, wrap)
+            erased = True
+    return erased
+
+
+def _erase_payload(tx: Transaction, name: Hash, ref: KeyRef) -> None:
+    """Erase one key's fragment from an epoch; the whole epoch with its last key."""
+    held = find_held(tx, name)
+    if held is None:
+        return
+    keys = held.parsed().keys
+    payloads = tuple(
+        b"" if key == ref else payload for key, payload in zip(keys, held.payloads, strict=True)
+    )
+    if any(payloads):
+        tx.put(EPOCHS, name, encode(replace(held, payloads=payloads)))
+    else:
+        tx.delete(EPOCHS, name)
+        tx.delete(UNCERTIFIED, name)
+
+
+def erase_key(tx: Transaction, ref: KeyRef) -> int:
+    """Erase every fragment and wrap of a key (it is destroyed); returns how many fragments."""
+    places = [place for place, _ in tx.scan(HELD, prefix=ref.to_bytes())]
+    for place in places:
+        name = tx.get(HELD, place)
+        tx.delete(HELD, place)
+        if name is not None:
+            _erase_payload(tx, Hash(name), ref)
+    for place, row in list(tx.scan(WRAPS)):
+        wrap = decode(KeptWrap, row)
+        if wrap.key == ref:
+            _drop_wrap(tx, place, wrap)
+    return len(places)
+
+
+def put_terms(tx: Transaction, ref: KeyRef, terms: Terms) -> None:
+    """Remember what was approved when the key was made."""
+    tx.put(TERMS, ref.to_bytes(), encode(terms))
+
+
+def terms_of(reader: Reader, ref: KeyRef) -> Terms | None:
+    """What was approved when the key was made."""
+    row = reader.get(TERMS, ref.to_bytes())
+    return None if row is None else decode(Terms, row)
+
+
+def held_key(ref: KeyRef, order: tuple[int, int]) -> bytes:
+    """Where an epoch stands among those of a key: in order."""
+    return ref.to_bytes() + order[0].to_bytes(4, "big") + order[1].to_bytes(2, "big")
+
+
+def put_held(tx: Transaction, held: HeldEpoch) -> None:
+    """Keep an epoch's fragments once, and find them under each of its keys."""
+    statement = held.parsed()
+    name = statement.hash
+    tx.put(EPOCHS, name, encode(held))
+    if held.certificate is None:
+        tx.put(UNCERTIFIED, name, b"")
+    for ref in statement.keys:
+        tx.put(HELD, held_key(ref, statement.order), name)
+
+
+def find_held(reader: Reader, name: bytes) -> HeldEpoch | None:
+    """An epoch on this device by its hash."""
+    row = reader.get(EPOCHS, name)
+    return None if row is None else decode(HeldEpoch, row)
+
+
+def held_of(reader: Reader, ref: KeyRef) -> list[HeldEpoch]:
+    """All epochs of a key on this device, oldest first."""
+    names = [name for _, name in reader.scan(HELD, prefix=ref.to_bytes())]
+    return [held for held in (find_held(reader, name) for name in names) if held is not None]
+
+
+def all_held(reader: Reader) -> Iterator[HeldEpoch]:
+    """Every epoch on this device, once."""
+    for _, row in reader.scan(EPOCHS):
+        yield decode(HeldEpoch, row)
+
+
+def uncertified(reader: Reader) -> tuple[Hash, ...]:
+    """The epochs on this device whose certificate is still to come."""
+    return tuple(Hash(name) for name, _ in reader.scan(UNCERTIFIED))
+
+
+def live_name(reader: Reader, ref: KeyRef) -> Hash | None:
+    """The newest certified epoch of a key on this device, by its hash."""
+    names = [Hash(name) for _, name in reader.scan(HELD, prefix=ref.to_bytes())]
+    return next((n for n in reversed(names) if reader.get(UNCERTIFIED, n) is None), None)
+
+
+def live_epoch(reader: Reader, ref: KeyRef) -> HeldEpoch | None:
+    """The newest certified epoch of a key on this device."""
+    name = live_name(reader, ref)
+    return None if name is None else find_held(reader, name)
+
+
+def attempt_key(proposal: ProposalId, attempt: int) -> bytes:
+    """Names one attempt."""
+    return proposal + attempt.to_bytes(2, "big")
+
+
+def put_wrap(tx: Transaction, wrap: KeptWrap) -> None:
+    """Keep a fragment wrapped for one request."""
+    place = wrap.proposal + wrap.epoch
+    tx.put(WRAPS, place, encode(wrap))
+    tx.put(WRAP_ENDS, wrap.expires.to_bytes(8, "big") + place, b"")
+
+
+def _drop_wrap(tx: Transaction, place: bytes, wrap: KeptWrap) -> None:
+    tx.delete(WRAPS, place)
+    tx.delete(WRAP_ENDS, wrap.expires.to_bytes(8, "big") + place)
+
+
+def wrap_of(reader: Reader, proposal: ProposalId, epoch: Hash) -> KeptWrap | None:
+    """The wrap kept for a proposal, of this epoch."""
+    row = reader.get(WRAPS, proposal + epoch)
+    return None if row is None else decode(KeptWrap, row)
+
+
+def wraps_of(reader: Reader, proposal: ProposalId) -> list[KeptWrap]:
+    """The wraps kept for a proposal."""
+    return [decode(KeptWrap, row) for _, row in reader.scan(WRAPS, prefix=proposal)]
+
+
+def forget_expired_wraps(tx: Transaction, now: int) -> int:
+    """Erase wraps whose proposal has expired; how many. They stand in order of their end."""
+    dead = []
+    for end, _ in tx.scan(WRAP_ENDS, limit=_FORGOTTEN_AT_ONCE):
+        if int.from_bytes(end[:8], "big") > now:
+            break
+        dead.append(end)
+    for end in dead:
+        tx.delete(WRAPS, end[8:])
+        tx.delete(WRAP_ENDS, end)
+    return len(dead)

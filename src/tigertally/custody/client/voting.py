@@ -1,0 +1,126 @@
+"""A holder's verdicts: what goes with a yes to a key, to a release, to a change of the roster."""
+
+from __future__ import annotations
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import Unavailable
+from tigertally.base.ids import Name
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.client import rows
+from tigertally.custody.client.report import Report
+from tigertally.custody.client.sending import SendingClient
+from tigertally.custody.messages.bodies import CREATE, RELEASE, Create, Suite, parse_create
+from tigertally.custody.policy import check_acks
+from tigertally.custody.protocol.dealing import make_dealing
+from tigertally.custody.protocol.holding import occasion_of_create
+from tigertally.quorum.approval import Verdict
+from tigertally.quorum.client import Synced
+from tigertally.quorum.member import SeenProposal, see
+from tigertally.quorum.messages import ProposalState
+from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.tally import check_electorate
+
+DEAL_TRIES = 4  # receive keys may be replaced while we deal
+
+
+class VotingClient(SendingClient):
+    """What a holder's device does when its person has decided."""
+
+    async def approve(self, seen: SeenProposal, synced: Synced) -> tuple[ProposalState, Report]:
+        """Say yes to exactly this proposal, with what it needs from this device.
+
+        The person has been authenticated (the profile is open) and has seen `seen.words`.
+
+        Raises:
+            Refused: we have no vote, hold no fragment, or voted for another change of the roster.
+        """
+        report = Report()
+        kind = seen.proposal.kind
+        if kind == CREATE:
+            state = await self._approve_create(seen, synced)
+        elif kind == RELEASE:
+            state = await self.approve_release(seen, synced, report)
+        else:
+            state = await self.vote(seen.state, self._first_approval(seen, synced))
+        return state, report
+
+    async def reject(self, seen: SeenProposal, synced: Synced, reason: str) -> ProposalState:
+        """Say no, with a reason that others read."""
+        verdict = self.new_verdict(seen.state.proposal, synced, Verdict.REJECT, reason=reason)
+        state = await self.vote(seen.state, verdict)
+        self.give_vote_back(see(state, synced.chain, self.party.kinds), synced.roster)
+        return state
+
+    async def create_key(
+        self, body: Create, synced: Synced, *, proposal: Envelope | None = None
+    ) -> ProposalState:
+        """Propose a new key (as `proposal`, if it is made); our approval and dealing go with it."""
+        if proposal is None:
+            proposal = self.new_proposal(Name(CREATE), body.to_body(), synced.roster)
+        for _ in range(DEAL_TRIES):
+            attachment = await self._first_dealing(proposal, body, synced)
+            verdict = self.new_verdict(proposal, synced, Verdict.APPROVE, attachment=attachment)
+            try:
+                return await self.propose(proposal, approval=verdict, attachment=attachment)
+            except Unavailable as error:
+                self._dealt_in_vain(proposal, error)
+        raise Unavailable("receive keys change faster than we can deal: try again")
+
+    async def _approve_create(self, seen: SeenProposal, synced: Synced) -> ProposalState:
+        proposal = seen.state.proposal
+        body = parse_create(seen.proposal.options())
+        for _ in range(DEAL_TRIES):
+            attachment = await self._first_dealing(proposal, body, synced)
+            verdict = self._first_verdict(proposal, synced, attachment)
+            try:
+                return await self.vote(seen.state, verdict, attachment=attachment)
+            except Unavailable as error:
+                self._dealt_in_vain(proposal, error)
+        raise Unavailable("receive keys change faster than we can deal: try again")
+
+    async def _first_dealing(self, proposal: Envelope, body: Create, synced: Synced) -> bytes:
+        """The dealing that travels with our approval; kept, so that it is the same next time."""
+        if body.suite is Suite.SHAMIR_GF256:
+            return b""
+        key = rows.attempt_key(proposal_id(proposal), 1)
+        with self.party.store.reading() as reader:
+            row = reader.get(rows.DEALT, key)
+        if row is not None:
+            return row
+        roster = synced.roster
+        check_electorate(roster, open_proposal(proposal))
+        check_acks(body.acks, roster)
+        published, _ = await self.receive_keys(synced)
+        package = make_dealing(
+            occasion_of_create(proposal_id(proposal), body, roster, 1),
+            dealer=self.me(roster).index,
+            receive_keys=published,
+            key=self.party.key,
+            randomness=self.party.randomness,
+        )
+        self._keep(rows.DEALT, key, encode(package))
+        return encode(package)
+
+    def _first_verdict(self, proposal: Envelope, synced: Synced, attachment: bytes) -> Envelope:
+        """Our approval; the same bytes for the same dealing."""
+        id_ = proposal_id(proposal)
+        with self.party.store.reading() as reader:
+            row = reader.get(rows.APPROVED, id_)
+        if row is not None:
+            return decode(Envelope, row)
+        verdict = self.new_verdict(proposal, synced, Verdict.APPROVE, attachment=attachment)
+        self._keep(rows.APPROVED, id_, encode(verdict))
+        return verdict
+
+    def _dealt_in_vain(self, proposal: Envelope, error: Unavailable) -> None:
+        """The authority refused our dealing because of replaced keys: deal anew. Else give up."""
+        check_in_vain(error)
+        with self.party.store.transaction() as tx:  # together: an approval signs its dealing
+            tx.delete(rows.DEALT, rows.attempt_key(proposal_id(proposal), 1))
+            tx.delete(rows.APPROVED, proposal_id(proposal))
+
+
+def check_in_vain(error: Unavailable) -> None:
+    """Was a dealing refused because receive keys had been replaced? Raises `error` if not."""
+    if "receive keys" not in str(error):
+        raise error

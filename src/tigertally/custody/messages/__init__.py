@@ -1,0 +1,1 @@
+"""What travels in custody, one message family a file."""

@@ -1,0 +1,166 @@
+"""The bodies of custody proposals: their keys are the option names of CLI.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from tigertally.base.codec import Wire
+from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.ids import Name, Text
+from tigertally.base.limits import MAX_HOLDERS
+from tigertally.crypto.hpke import PublicKey
+from tigertally.quorum.changes import only_options, option
+from tigertally.quorum.proposal import options_body
+
+E = TypeVar("E", bound=Enum)
+
+CREATE = Name("custody.create")
+RELEASE = Name("custody.release")
+
+MAX_VERSION = 2**31 - 1  # versions are counted by people
+
+
+class Suite(Enum):
+    """How a key is shared. DESIGN section 5."""
+
+    PEDERSEN_ED25519 = "pedersen-ed25519"
+    SHAMIR_GF256 = "shamir-gf256"
+
+
+class Form(Enum):
+    """What the requester's program makes of a released key."""
+
+    FINAL = "final"
+    PRIVATE = "private"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class KeyRef:
+    """One version of one key. The first version is 1."""
+
+    name: Name
+    version: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.version <= MAX_VERSION:
+            raise MalformedMessage("a key's version is 1 or more")
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}"
+
+    def to_bytes(self) -> bytes:
+        """A row key: all versions of one name stand together, in order."""
+        return self.name.encode() + b"\x00" + self.version.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Make a new key. `acks` holders must have stored their fragment before it is active."""
+
+    key: Name
+    suite: Suite
+    acks: int
+    requesters: tuple[Name, ...]
+    unattended: bool
+
+    @property
+    def ref(self) -> KeyRef:
+        """The key that this makes."""
+        return KeyRef(name=self.key, version=1)
+
+    def to_body(self) -> bytes:
+        """The proposal's body."""
+        return options_body(
+            key=str(self.key),
+            suite=self.suite.value,
+            acks=self.acks,
+            requester=[str(name) for name in self.requesters],
+            unattended=self.unattended,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Let the proposer have a key, for one stated reason, wrapped to one fresh key."""
+
+    key: Name
+    version: int
+    reason: Text
+    form: Form
+    wrapping_key: PublicKey
+
+    @property
+    def ref(self) -> KeyRef:
+        """The key that is asked for."""
+        return KeyRef(name=self.key, version=self.version)
+
+    def to_body(self) -> bytes:
+        """The proposal's body."""
+        return options_body(
+            key=str(self.key),
+            version=self.version,
+            reason=str(self.reason),
+            form=self.form.value,
+            wrapping_key=bytes(self.wrapping_key),
+        )
+
+
+def parse_create(options: dict[str, Wire]) -> Create:
+    """Parse the body of `custody.create`; raises `MalformedMessage`."""
+    only_options(options, "key", "suite", "acks", "requester", "unattended")
+    names = option(options, "requester", list)
+    if any(type(name) is not str for name in names) or names != sorted(set(names)):
+        raise MalformedMessage("requesters are distinct names in order")
+    acks = option(options, "acks", int)
+    if not 1 <= acks <= MAX_HOLDERS:
+        raise MalformedMessage("acks is 1 to the number of holders")
+    return Create(
+        key=Name(option(options, "key", str)),
+        suite=_member(Suite, option(options, "suite", str)),
+        acks=acks,
+        requesters=tuple(Name(name) for name in names),
+        unattended=option(options, "unattended", bool),
+    )
+
+
+def parse_release(options: dict[str, Wire]) -> Release:
+    """Parse the body of `custody.release`; raises `MalformedMessage`."""
+    only_options(options, "key", "version", "reason", "form", "wrapping_key")
+    reason = Text(option(options, "reason", str))
+    if not reason.strip():
+        raise MalformedMessage("a release states its reason")
+    release = Release(
+        key=Name(option(options, "key", str)),
+        version=option(options, "version", int),
+        reason=reason,
+        form=_member(Form, option(options, "form", str)),
+        wrapping_key=PublicKey(option(options, "wrapping_key", bytes)),
+    )
+    _ = release.ref  # checks the version
+    return release
+
+
+def parse_suite(text: str) -> Suite:
+    """A suite by its name; raises `UsageError`."""
+    try:
+        return Suite(text)
+    except ValueError as error:
+        names = ", ".join(suite.value for suite in Suite)
+        raise UsageError(f"no suite {text!r}: there are {names}") from error
+
+
+def parse_form(text: str) -> Form:
+    """A form by its name; raises `UsageError`."""
+    try:
+        return Form(text)
+    except ValueError as error:
+        raise UsageError(f"no form {text!r}: there are final and private") from error
+
+
+def _member(kind: type[E], value: str) -> E:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise MalformedMessage(f"no such {kind.__name__.lower()}: {value[:40]!r}") from error

@@ -1,0 +1,311 @@
+"""Dealings, epochs and acknowledgements: how fragments come into being (DESIGN section 5).
+
+A *dealing* is one dealer's sharing for all holders: commitments, and one encrypted piece a
+holder, named by its hash, so that one signature covers all pieces although each holder gets only
+its own. An *epoch* is what the dealings of one attempt add up to; its *statement* follows from
+the tally and the dealings alone, so honest holders acknowledge the very same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from tigertally.algebra import tags
+from tigertally.algebra.transcript import tagged_hash
+from tigertally.base.codec import encode
+from tigertally.base.errors import MalformedMessage
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, ProposalId, RosterHash
+from tigertally.base.limits import MAX_HOLDERS
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.hpke import PublicKey
+from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.quorum.tally import Tally
+
+AUTHORITY = 0  # the authority's number as a dealer (suite shamir-gf256)
+MAX_ATTEMPT = 2**16 - 1
+
+
+def check_attempt(attempt: int) -> None:
+    """Attempts are counted from 1; raises `MalformedMessage`."""
+    if not 1 <= attempt <= MAX_ATTEMPT:
+        raise MalformedMessage(f"an attempt is 1 to {MAX_ATTEMPT}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderKey:
+    """The receive key for one possible sender (0 is the authority)."""
+
+    sender: int
+    key: PublicKey
+
+    def __post_init__(self) -> None:
+        if self.sender > MAX_HOLDERS:
+            raise MalformedMessage("a sender is 0 (the authority) or a holder index")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveKeys:
+    """One holder's numbered receive keys, one per possible sender; replaced as a whole."""
+
+    domain: DomainId
+    holder: HolderIndex
+    number: int
+    created: int
+    keys: tuple[SenderKey, ...]
+
+    def __post_init__(self) -> None:
+        senders = [key.sender for key in self.keys]
+        if senders != sorted(set(senders)) or len({key.key for key in self.keys}) != len(senders):
+            raise MalformedMessage("receive keys are distinct and in order of their senders")
+
+    def for_sender(self, sender: int) -> PublicKey | None:
+        """The key for deliveries from this sender, if there is one."""
+        return next((key.key for key in self.keys if key.sender == sender), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedKeys:
+    """Verified receive keys with the hash of their signed bytes."""
+
+    keys: ReceiveKeys
+    bundle: Hash
+
+
+def bundle_hash(envelope: Envelope) -> Hash:
+    """Names a signed set of receive keys."""
+    return tagged_hash(tags.RECEIVE_KEYS_HASH, envelope.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Where one receiver's piece goes, and the piece's hash.
+
+    `number` and `bundle` (the hash of the receiver's signed `ReceiveKeys`) say under which of its
+    keys: a receiver that signs two sets under one number can frame nobody.
+    """
+
+    receiver: HolderIndex
+    number: int
+    bundle: Hash
+    piece: Hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseKey:
+    """What a key is when it is shared anew: its live epoch, its commitments, its terms."""
+
+    ref: KeyRef
+    epoch: Hash
+    commitments: bytes
+    requesters: tuple[Name, ...]
+    unattended: bool
+
+
+def base_hash(base: tuple[BaseKey, ...]) -> Hash | None:
+    """Names what a reshare starts from; None for keys that are made."""
+    return tagged_hash(tags.EPOCH_BASE, *(encode(one) for one in base)) if base else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dealing:
+    """One dealer's sharing of all `keys`, signed by the dealer.
+
+    `commitments` has one entry a key, in the suite's own encoding. `base` names the epochs whose
+    fragments are shared anew (see `base_hash`); None where keys are made.
+    """
+
+    domain: DomainId
+    proposal: ProposalId
+    attempt: int
+    dealer: int
+    suite: Suite
+    threshold: int
+    base: Hash | None
+    keys: tuple[KeyRef, ...]
+    commitments: tuple[bytes, ...]
+    slots: tuple[Slot, ...]
+
+    def __post_init__(self) -> None:
+        receivers = [slot.receiver for slot in self.slots]
+        if not receivers or receivers != sorted(set(receivers)):
+            raise MalformedMessage("a dealing's receivers are distinct and in order")
+        if not self.keys or list(self.keys) != sorted(set(self.keys)):
+            raise MalformedMessage("a dealing's keys are distinct and in order")
+        if len(self.commitments) != len(self.keys):
+            raise MalformedMessage("a dealing commits to each of its keys")
+        check_attempt(self.attempt)
+        if self.dealer > MAX_HOLDERS:
+            raise MalformedMessage("a dealing names its dealer")
+        if not 2 <= self.threshold <= len(receivers):
+            raise MalformedMessage("a dealing's threshold is 2 to the number of receivers")
+
+    def slot_of(self, receiver: HolderIndex) -> Slot:
+        """The slot of this receiver; `MalformedMessage` if it has none."""
+        for slot in self.slots:
+            if slot.receiver == receiver:
+                return slot
+        raise MalformedMessage(f"the dealing has nothing for holder {receiver}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealingPackage:
+    """A signed dealing with all its encrypted pieces, in the order of its slots."""
+
+    dealing: Envelope
+    pieces: tuple[bytes, ...]
+
+
+def piece_hash(piece: bytes) -> Hash:
+    """Names an encrypted piece."""
+    return tagged_hash(tags.PIECE, piece)
+
+
+def dealing_hash(envelope: Envelope) -> Hash:
+    """Names a signed dealing."""
+    return tagged_hash(tags.DEALING_HASH, envelope.body)
+
+
+def commitments_hash(commitments: bytes) -> Hash:
+    """Names the commitments that a fragment belongs to."""
+    return tagged_hash(tags.COMMITMENTS, commitments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealerRef:
+    """A dealer and the dealing it signed."""
+
+    dealer: int
+    dealing: Hash
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: the hash is kept once computed
+class Statement:
+    """What an epoch is: who dealt what, for which keys, and what it adds up to.
+
+    Epochs of a key are ordered by (`roster_version`, `attempt`). `acks` is how many identical
+    acknowledgements certify it.
+    """
+
+    domain: DomainId
+    proposal: ProposalId
+    attempt: int
+    roster: RosterHash
+    roster_version: int
+    suite: Suite
+    threshold: int
+    acks: int
+    base: Hash | None
+    keys: tuple[KeyRef, ...]
+    commitments: tuple[bytes, ...]
+    dealers: tuple[DealerRef, ...]
+    holders: tuple[HolderIndex, ...]
+
+    def __post_init__(self) -> None:
+        check_attempt(self.attempt)
+        if len(self.keys) != len(self.commitments) or not self.keys:
+            raise MalformedMessage("a statement commits to each of its keys")
+        if not 1 <= self.acks <= len(self.holders) or not self.dealers:
+            raise MalformedMessage("a statement has dealers and needs 1 to n acknowledgements")
+
+    @cached_property
+    def hash(self) -> Hash:
+        """The epoch's name."""
+        return tagged_hash(tags.EPOCH_HASH, encode(self))
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Epochs of one key are compared by this."""
+        return (self.roster_version, self.attempt)
+
+    def commitments_of(self, key: KeyRef) -> bytes:
+        """The commitments to one key; `MalformedMessage` if the epoch is not of that key."""
+        for ref, commitments in zip(self.keys, self.commitments, strict=True):
+            if ref == key:
+                return commitments
+        raise MalformedMessage(f"the epoch is not one of {key}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """A holder has checked and stored its fragments of exactly this epoch."""
+
+    domain: DomainId
+    epoch: Hash
+    holder: HolderIndex
+    time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A statement (its exact bytes) with enough acknowledgements: the epoch may be used."""
+
+    statement: bytes
+    acknowledgements: tuple[Envelope, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """A receiver publishes its receive key for one sender, so that anyone can see who lied.
+
+    `seed` is the private receive key `number` for `accused`; it opens what that sender sent to
+    this receiver under it, and nothing else.
+    """
+
+    domain: DomainId
+    proposal: ProposalId
+    attempt: int
+    complainer: HolderIndex
+    accused: int
+    number: int
+    seed: bytes
+
+    def __post_init__(self) -> None:
+        check_attempt(self.attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """A receiver has replaced the receive key that a piece went to: please deal again."""
+
+    domain: DomainId
+    proposal: ProposalId
+    attempt: int
+    holder: HolderIndex
+    dealer: int
+    number: int
+
+    def __post_init__(self) -> None:
+        check_attempt(self.attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conviction:
+    """A complaint with what proves it: the dealing, the piece, the complainer's signed keys."""
+
+    complaint: Envelope
+    dealing: Envelope
+    piece: bytes
+    receive_keys: Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """An epoch as one receiver gets it: the tally, the signed dealings, and its own pieces.
+
+    `convictions` prove why an approver is not among the dealers of a later attempt. `base` is
+    what a reshare starts from (empty where keys are made).
+    """
+
+    tally: Tally
+    attempt: int
+    roster: RosterHash
+    base: tuple[BaseKey, ...]
+    dealings: tuple[Envelope, ...]
+    pieces: tuple[bytes, ...]
+    convictions: tuple[Conviction, ...]
+
+    def __post_init__(self) -> None:
+        check_attempt(self.attempt)
+        if len(self.pieces) != len(self.dealings) or not self.dealings:
+            raise MalformedMessage("an opening brings one piece of each dealing")

@@ -1,0 +1,110 @@
+"""Locking and unlocking: challenge, answer, and the envelopes beside the roster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Nonce, RosterHash
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.hpke import PublicKey
+from tigertally.quorum.messages import CheckpointProof
+from tigertally.quorum.roster import SignedRoster
+
+UNLOCK_CHALLENGE = "/v1/unlock/challenge"
+UNLOCK_ANSWER = "/v1/unlock/answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarrierEnvelope:
+    """The barrier key (whole for unlock 1, a fragment otherwise) encrypted to one holder.
+
+    `part` is the hash of what is inside, so that a wrong answer names its own holder.
+    """
+
+    holder: HolderIndex
+    sealed: bytes
+    part: Hash
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelopes:
+    """All envelopes of one barrier key, and how to recognise the right key.
+
+    `electorate` names the holders they were made for; `unlock` how many must answer.
+    """
+
+    domain: DomainId
+    electorate: Hash
+    unlock: int
+    barrier_hash: Hash
+    envelopes: tuple[BarrierEnvelope, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeRequest:
+    """A holder offers to unlock. It names the newest roster and checkpoint that it knows.
+
+    `wrong_passphrases` is how often this device was opened with a wrong passphrase since its
+    last contact: the authority writes it into the audit log.
+    """
+
+    roster_version: int
+    checkpoint_size: int
+    wrong_passphrases: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """What the authority signs: answer for exactly this nonce, to exactly this key."""
+
+    domain: DomainId
+    nonce: Nonce
+    wrapping_key: PublicKey
+    roster: RosterHash
+    checkpoint: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeReply:
+    """The signed challenge and what the holder needs to judge it."""
+
+    challenge: Envelope
+    rosters: tuple[SignedRoster, ...]
+    proofs: tuple[CheckpointProof, ...]
+    electorate: Hash
+    unlock: int
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A holder's answer: the barrier key (or fragment) for the challenge's key; or why not.
+
+    `refusal` is empty in a real answer; otherwise it says what the holder knows better, and
+    `rosters` carry the newer chain.
+    """
+
+    domain: DomainId
+    challenge: Hash
+    holder: HolderIndex
+    roster: RosterHash
+    wrapped: bytes
+    refusal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRequest:
+    """A signed answer, with the rosters that the authority lacks (if any)."""
+
+    answer: Envelope
+    rosters: tuple[SignedRoster, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerReply:
+    """How far the unlocking is: `state` is `locked` or `ready`."""
+
+    state: str
+    have: int
+    need: int

@@ -1,0 +1,156 @@
+"""What a holder and the authority owe each other, exchanged at every contact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.dealing import (
+    BaseKey,
+    Certificate,
+    Conviction,
+    Opening,
+    check_attempt,
+)
+from tigertally.custody.messages.release import WrappedFragment
+from tigertally.quorum.messages import ProposalState
+from tigertally.quorum.tally import Tally
+
+CUSTODY_SYNC = "/v1/custody/sync"
+RECEIVE_KEYS = "/v1/custody/receive-keys"
+DEAL = "/v1/custody/deal"
+CONTRIBUTE = "/v1/custody/contribute"
+ACKNOWLEDGE = "/v1/custody/acknowledge"
+COMPLAIN = "/v1/custody/complain"
+ERASED = "/v1/custody/erased"
+DELIVER = "/v1/custody/deliver"
+COLLECT = "/v1/custody/collect"
+KEYS = "/v1/custody/keys"
+HOLDERS = "/v1/custody/holders"
+KEY_EPOCH = "/v1/custody/epoch"
+
+MOST_OWED = 50  # of one sort in one answer; a holder that got so many asks again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustodySyncRequest:
+    """New receive keys (if it is time) and the epochs whose certificate the holder lacks."""
+
+    receive_keys: Envelope | None
+    uncertified: tuple[Hash, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealRequest:
+    """Please deal (again) for this tally."""
+
+    tally: Tally
+    attempt: int
+    roster: RosterHash
+    base: tuple[BaseKey, ...]
+    convictions: tuple[Conviction, ...]
+
+    def __post_init__(self) -> None:
+        check_attempt(self.attempt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseDue:
+    """A complete release that this holder approved and whose fragment has not arrived yet."""
+
+    state: ProposalState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustodySyncReply:
+    """What the holder is owed and what it owes.
+
+    `open_bundles` names the receive keys that dealings on their way to this holder use: all others
+    but the newest may be erased. `waiting_for` says in words who else must act.
+    """
+
+    openings: tuple[Opening, ...]
+    deals: tuple[DealRequest, ...]
+    releases: tuple[ReleaseDue, ...]
+    certificates: tuple[Certificate, ...]
+    open_bundles: tuple[Hash, ...]
+    waiting_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveKeysReply:
+    """Every holder's newest signed receive keys; the authority's fresh key, if asked for."""
+
+    keys: tuple[Envelope, ...]
+    fresh: Envelope | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveKeysRequest:
+    """Ask for them; optionally with the authority's fresh key for a proposal."""
+
+    proposal: ProposalId | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliverRequest:
+    """A fragment leaves its device."""
+
+    fragment: WrappedFragment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysRequest:
+    """Which keys are there? With a name, all its versions."""
+
+    name: Name | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyInfo:
+    """A key as members see it. `acknowledged` and `missing` are holder indices."""
+
+    ref: KeyRef
+    suite: Suite
+    state: str
+    epoch: int
+    threshold: int
+    acks: int
+    acknowledged: tuple[HolderIndex, ...]
+    missing: tuple[HolderIndex, ...]
+    requesters: tuple[Name, ...]
+    unattended: bool
+    created: int
+    trouble: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysReply:
+    """Keys in order of name and version."""
+
+    keys: tuple[KeyInfo, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRequest:
+    """The live epoch's certificate of one key."""
+
+    key: KeyRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderInfo:
+    """When a holder last synced (0: never), and how many live fragments it has acknowledged."""
+
+    index: HolderIndex
+    last_seen: int
+    fragments: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldersReply:
+    """What the authority knows of the holders; nothing secret rests on it."""
+
+    holders: tuple[HolderInfo, ...]

@@ -1,0 +1,106 @@
+"""Who may ask for what in custody, in which words approvers see it, and which numbers are wise."""
+
+from __future__ import annotations
+
+from tigertally.base.errors import Refused
+from tigertally.base.ids import Name
+from tigertally.custody.messages.bodies import (
+    CREATE,
+    RELEASE,
+    Create,
+    Form,
+    KeyRef,
+    Release,
+    Suite,
+    parse_create,
+    parse_release,
+)
+from tigertally.quorum.kinds import Kind
+from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.roster import Roster
+
+
+def words_of_create(create: Create) -> str:
+    """What approvers read."""
+    who = ", ".join(create.requesters) if create.requesters else "any requester"
+    sees = "; THE AUTHORITY SEES THIS KEY for moments" if create.suite is Suite.SHAMIR_GF256 else ""
+    alone = "; UNATTENDED: holders may release it by rule" if create.unattended else ""
+    return (
+        f"make the key {create.key} ({create.suite.value}), active once {create.acks} holders "
+        f"have it; {who} may ask for it{sees}{alone}"
+    )
+
+
+def words_of_release(release: Release) -> str:
+    """What approvers read."""
+    private = (
+        "; FORM PRIVATE: the requester keeps the private key itself"
+        if release.form is Form.PRIVATE
+        else ""
+    )
+    return f"release {release.ref}, reason: {release.reason}{private}"
+
+
+def holder_may_propose(roster: Roster, proposal: Proposal, body: object) -> None:
+    """Keys are made by holders."""
+    if roster.holder_of(proposal.proposer) is None:
+        raise Refused(f"only a holder may propose {proposal.kind}")
+
+
+def requester_may_propose(roster: Roster, proposal: Proposal, body: object) -> None:
+    """Keys are asked for by requesters."""
+    if roster.requester_of(proposal.proposer) is None:
+        raise Refused("only an enrolled requester may ask for a key")
+
+
+def check_acks(acks: int, roster: Roster) -> None:
+    """At least a quorum, at most everybody; `Refused` otherwise."""
+    if not roster.threshold <= acks <= len(roster.holders):
+        raise Refused(
+            f"acks is {roster.threshold} (the quorum) to {len(roster.holders)} (all holders)"
+        )
+
+
+def acks_warning(acks: int, threshold: int) -> str:
+    """A warning where too few acknowledgements make a key fragile; empty if all is well.
+
+    Below 2m - 1 acknowledgements, losing m - 1 of those holders before the others have synced
+    loses the key.
+    """
+    if acks >= 2 * threshold - 1:
+        return ""
+    return (
+        f"with {acks} acknowledgements the key is lost if {acks - threshold + 1} of those holders "
+        "are lost before the others have synced"
+    )
+
+
+def check_may_ask(ref: KeyRef, requesters: tuple[Name, ...], name: str) -> None:
+    """May this requester ask for the key? With none named at creation, any may; else `Refused`."""
+    if requesters and name not in requesters:
+        raise Refused(f"{name} may not ask for {ref}")
+
+
+def check_requesters(create: Create, roster: Roster) -> None:
+    """The requesters named exist; `Refused` otherwise."""
+    known = {requester.name for requester in roster.requesters}
+    unknown = [name for name in create.requesters if name not in known]
+    if unknown:
+        raise Refused(f"no requester is called {', '.join(unknown)}")
+
+
+KINDS = (
+    Kind(
+        name=CREATE,
+        parse=parse_create,
+        words=words_of_create,
+        may_propose=holder_may_propose,
+    ),
+    Kind(
+        name=RELEASE,
+        parse=parse_release,
+        words=words_of_release,
+        may_propose=requester_may_propose,
+        takes_late_approvals=True,
+    ),
+)

@@ -1,0 +1,259 @@
+"""Epochs: one state machine for creating a key and for sharing it anew (DESIGN section 5).
+
+Authority side (`opened`, `with_dealing`, `with_acknowledgement`, `aborted`) and what both sides
+compute alike (`statement_of`, `verify_certificate`). No I/O. Numbered as in
+`docs/protocols/custody-create.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tigertally.algebra import tags
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.ids import DomainId, HolderIndex, RosterHash
+from tigertally.crypto.envelope import Envelope, open_message
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.dealing import (
+    Acknowledgement,
+    Certificate,
+    DealerRef,
+    Dealing,
+    Statement,
+    base_hash,
+    dealing_hash,
+)
+from tigertally.custody.protocol.dealing import Occasion
+from tigertally.custody.protocol.relayed import shown_by_authority
+from tigertally.custody.protocol.suites import SUITES
+from tigertally.custody.state.authority import EpochRecord, EpochStatus
+from tigertally.quorum.roster import Roster
+
+
+def occasion_of(record: EpochRecord, roster: Roster) -> Occasion:
+    """What the dealings of this attempt must be for."""
+    return Occasion(
+        domain=roster.domain,
+        proposal=record.proposal,
+        attempt=record.attempt,
+        suite=record.suite,
+        threshold=record.threshold,
+        base=base_hash(record.base),
+        keys=record.keys,
+        receivers=record.holders,
+    )
+
+
+def statement_of(
+    occasion: Occasion,
+    dealings: Sequence[tuple[Envelope, Dealing]],
+    *,
+    roster: RosterHash,
+    roster_version: int,
+    acks: int,
+) -> Statement:
+    """What the dealings of one attempt add up to.
+
+    A function of signed bytes alone, so honest holders state the same.
+
+    Raises:
+        PeerFault: the sum of two dealers' commitments is degenerate (negligible if honest).
+    """
+    sums = tuple(
+        combined_commitments(occasion, i, [dealing for _, dealing in dealings])
+        for i in range(len(occasion.keys))
+    )
+    dealers = tuple(
+        DealerRef(dealer=dealing.dealer, dealing=dealing_hash(envelope))
+        for envelope, dealing in dealings
+    )
+    return Statement(
+        domain=occasion.domain,
+        proposal=occasion.proposal,
+        attempt=occasion.attempt,
+        roster=roster,
+        roster_version=roster_version,
+        suite=occasion.suite,
+        threshold=occasion.threshold,
+        acks=acks,
+        base=occasion.base,
+        keys=occasion.keys,
+        commitments=sums,
+        dealers=dealers,
+        holders=occasion.receivers,
+    )
+
+
+def combined_commitments(occasion: Occasion, place: int, dealings: Sequence[Dealing]) -> bytes:
+    """What the dealers' commitments to one key add up to: a sum, or Lagrange's in a reshare."""
+    rules = SUITES[occasion.suite]
+    if occasion.base is None:
+        return rules.sum_commitments([dealing.commitments[place] for dealing in dealings])
+    return rules.join_commitments(
+        {dealing.dealer: dealing.commitments[place] for dealing in dealings}
+    )
+
+
+def with_dealing(record: EpochRecord, envelope: Envelope, dealing: Dealing) -> EpochRecord:
+    """Add a checked dealing; with the last one the epoch opens.
+
+    Raises:
+        Refused: nobody waits for this dealer, or it dealt otherwise before.
+    """
+    if dealing.dealer not in record.dealers:
+        raise Refused(f"dealer {dealing.dealer} is not a dealer of this epoch")
+    place = record.dealers.index(dealing.dealer)
+    if record.dealings[place] == envelope:
+        return record
+    if record.dealings[place] is not None or record.status is not EpochStatus.DEALING:
+        raise Refused(f"dealer {dealing.dealer} has dealt already")
+    dealings = (*record.dealings[:place], envelope, *record.dealings[place + 1 :])
+    record = replace(record, dealings=dealings)
+    there = sum(dealing is not None for dealing in record.dealings)
+    return record if there < record.needed else opened(record, dealing.domain)
+
+
+def opened(record: EpochRecord, domain: DomainId) -> EpochRecord:
+    """Enough dealings are there: fix the dealers and the statement, and open the epoch."""
+    pairs = zip(record.dealers, record.dealings, strict=True)
+    present = [(dealer, envelope) for dealer, envelope in pairs if envelope is not None]
+    record = replace(
+        record,
+        dealers=tuple(dealer for dealer, _ in present),
+        dealings=tuple(envelope for _, envelope in present),
+    )
+    parsed = [(envelope, decode(Dealing, envelope.body)) for _, envelope in present]
+    occasion = Occasion(
+        domain=domain,
+        proposal=record.proposal,
+        attempt=record.attempt,
+        suite=record.suite,
+        threshold=record.threshold,
+        base=base_hash(record.base),
+        keys=record.keys,
+        receivers=record.holders,
+    )
+    statement = statement_of(
+        occasion,
+        parsed,
+        roster=record.roster,
+        roster_version=record.roster_version,
+        acks=record.acks,
+    )
+    return replace(record.moved_to(EpochStatus.OPEN), statement=encode(statement))
+
+
+def open_acknowledgement(envelope: Envelope, roster: Roster) -> Acknowledgement:
+    """Verify an acknowledgement under its holder's key.
+
+    Raises:
+        MalformedMessage, InvalidSignature, Refused
+    """
+
+    def signer(ack: Acknowledgement) -> tuple[VerifyKey, str]:
+        holder = roster.holder(ack.holder)
+        return holder.signing_key, str(holder.name)
+
+    return open_message(Acknowledgement, tags.ACKNOWLEDGEMENT, envelope, signer)
+
+
+def with_acknowledgement(
+    record: EpochRecord, envelope: Envelope, roster: Roster
+) -> tuple[EpochRecord, Acknowledgement]:
+    """Count an acknowledgement; at `acks` of them the epoch is certified.
+
+    Raises:
+        MalformedMessage, InvalidSignature
+        Refused: another epoch, or the epoch takes none.
+    """
+    ack = open_acknowledgement(envelope, roster)
+    if record.status not in (EpochStatus.OPEN, EpochStatus.CERTIFIED):
+        raise Refused(f"the epoch is {record.status.value}")
+    if ack.epoch != record.parsed_statement().hash or ack.holder not in record.holders:
+        raise Refused("the acknowledgement is for another epoch")
+    if ack.holder in record.acknowledged:
+        return record, ack
+    record = replace(
+        record,
+        acknowledgements=(*record.acknowledgements, envelope),
+        acknowledged=tuple(sorted((*record.acknowledged, ack.holder))),
+    )
+    enough = len(record.acknowledged) >= record.acks
+    if enough and record.status is EpochStatus.OPEN:
+        record = record.moved_to(EpochStatus.CERTIFIED)
+    return record, ack
+
+
+def next_attempt(record: EpochRecord, *, without: frozenset[int]) -> EpochRecord:
+    """A new attempt with fresh dealings by the same dealers, less those convicted.
+
+    Raises:
+        Refused: nobody is left to deal.
+    """
+    dealers = tuple(dealer for dealer in record.dealers if dealer not in without)
+    if not dealers:
+        raise Refused("no honest dealer is left: propose the operation again")
+    return replace(
+        record,
+        attempt=record.attempt + 1,
+        dealers=dealers,
+        dealings=(None,) * len(dealers),
+        needed=min(record.needed, len(dealers)) if record.base == () else record.needed,
+        status=EpochStatus.DEALING,
+        statement=b"",
+        acknowledgements=(),
+        acknowledged=(),
+    )
+
+
+def verify_certificate(certificate: Certificate, roster: Roster) -> Statement:
+    """Check that enough distinct holders of this roster acknowledged exactly this epoch.
+
+    At least a quorum of them: so among the signers is one whose device checked that the epoch is
+    what a tally and its dealings make, even if fewer than a quorum conspire with the authority.
+
+    Args:
+        roster: the epoch's own.
+
+    Raises:
+        MalformedMessage, InvalidSignature, Refused
+        PeerFault: too few acknowledgements, or of another epoch, or an epoch of other terms than
+            this roster's.
+    """
+    statement = decode(Statement, certificate.statement)
+    check_terms(statement, roster)
+    wanted = statement.hash
+    who: set[HolderIndex] = set()
+    for envelope in certificate.acknowledgements:
+        with shown_by_authority():
+            ack = open_acknowledgement(envelope, roster)
+        if ack.epoch != wanted or ack.holder not in statement.holders:
+            raise PeerFault("a certificate of mixed acknowledgements", culprits=("authority",))
+        who.add(ack.holder)
+    if len(who) < statement.acks:
+        raise PeerFault(
+            f"a certificate with {len(who)} of {statement.acks} acknowledgements",
+            culprits=("authority",),
+        )
+    return statement
+
+
+def check_terms(statement: Statement, roster: Roster) -> None:
+    """Is this epoch on the terms of its roster: its holders, its quorum, acknowledged by as many?
+
+    Raises:
+        PeerFault: it is not; no honest holder acknowledged it.
+    """
+    holders = tuple(holder.index for holder in roster.holders)
+    fits = (
+        statement.domain == roster.domain
+        and statement.roster == roster.hash
+        and statement.roster_version == roster.version
+        and statement.threshold == roster.threshold
+        and statement.holders == holders
+        and roster.threshold <= statement.acks <= len(holders)
+    )
+    if not fits:
+        raise PeerFault("a certificate of an epoch on other terms", culprits=("authority",))

@@ -1,0 +1,109 @@
+"""Work that the authority gives to its one-shot child (suite `shamir-gf256`), and takes back."""
+
+from __future__ import annotations
+
+from tigertally.algebra import tags
+from tigertally.base.errors import Refused
+from tigertally.base.ids import ProposalId
+from tigertally.crypto.envelope import sign_message
+from tigertally.custody.messages.bodies import parse_release
+from tigertally.custody.messages.dealing import AUTHORITY, DealingPackage
+from tigertally.custody.messages.release import Contribution
+from tigertally.custody.protocol.dealing import Occasion, dealing_of
+from tigertally.custody.protocol.epochs import occasion_of
+from tigertally.custody.service import rows
+from tigertally.custody.service.child import DealJob, Dealt, RebuildJob, ReshareJob
+from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
+from tigertally.quorum.desk import Desk
+from tigertally.quorum.proposal import open_proposal, parsed_body
+from tigertally.quorum.rows import get_pending
+
+
+def deal_job(desk: Desk, id_: bytes) -> DealJob | None:
+    """A key to draw and split; None if that is not wanted any more.
+
+    Returns None too while a holder has not published receive keys: its next sync wakes us.
+    """
+    epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
+    record = rows.get_epoch(desk.sealed, epoch)
+    if record.status is not EpochStatus.DEALING:
+        rows.drop_job(desk.sealed, rows.Job.DEAL, id_)
+        return None
+    roster = desk.known_chain.at(record.roster)
+    keys = rows.receive_keys(desk.sealed)
+    if len(keys) < len(record.holders):
+        return None
+    return DealJob(occasion=occasion_of(record, roster), receive_keys=tuple(keys), roster=roster)
+
+
+def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
+    """Keys to rebuild and split anew; None if that is not wanted or not possible yet."""
+    epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
+    record = rows.get_epoch(desk.sealed, epoch)
+    seed = desk.sealed.get(rows.FRESH, record.proposal)
+    keys = rows.receive_keys(desk.sealed)
+    if record.status is not EpochStatus.DEALING or seed is None:
+        rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
+        return None
+    if len(keys) < len(record.holders):
+        return None
+    statements = []
+    for one in record.base:
+        live = rows.find_epoch(desk.sealed, one.epoch)
+        if live is None:
+            raise Refused(f"{one.ref} has no live epoch")
+        statements.append(live.statement)
+    sent = desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_)
+    return ReshareJob(
+        seed=seed,
+        contributions=tuple(rows.parsed(Contribution, row) for _, row in sent),
+        base=record.base,
+        statements=tuple(statements),
+        occasion=occasion_of(record, desk.known_chain.at(record.roster)),
+        receive_keys=tuple(keys),
+        roster=desk.known_chain.at(record.roster),
+    )
+
+
+def finish_reshare(desk: Desk, id_: bytes) -> None:
+    """The child is done with these fragments: forget them, and the key that opened them."""
+    rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
+    for place, _ in list(desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_)):
+        desk.sealed.delete(rows.CONTRIBUTIONS, place)
+    attempts = desk.sealed.scan(rows.EPOCHS, prefix=id_[:32])
+    records = [rows.parsed(EpochRecord, row) for key, row in attempts if key != id_]
+    if all(record.status is not EpochStatus.DEALING for record in records):
+        desk.sealed.delete(rows.FRESH, id_[:32])  # no other keys of this change wait for it
+
+
+def signed_package(desk: Desk, occasion: Occasion, dealt: Dealt) -> DealingPackage:
+    """Sign what the child has dealt."""
+    dealing = dealing_of(occasion, AUTHORITY, dealt.commitments, dealt.slots)
+    for slot in dealing.slots:
+        use = bytes([slot.receiver]) + slot.bundle + occasion.proposal
+        desk.sealed.put(rows.IN_USE, use, b"")
+    envelope = sign_message(desk.key, tags.DEALING, dealing)
+    return DealingPackage(dealing=envelope, pieces=dealt.pieces)
+
+
+def rebuild_job(desk: Desk, proposal: ProposalId) -> RebuildJob | None:
+    """A key to rebuild from the fragments that have arrived; None if it cannot be any more."""
+    pending = get_pending(desk.sealed, proposal)
+    release = parsed_body(parse_release, open_proposal(pending.proposal))
+    seed = desk.sealed.get(rows.FRESH, proposal)
+    key = rows.get_key(desk.sealed, release.ref)
+    if seed is None or key.live is None or key.live_hash is None:
+        rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)
+        return None
+    record = rows.get_epoch(desk.sealed, key.live)
+    if not record.statement:
+        raise Refused("the key has no live epoch")
+    return RebuildJob(
+        seed=seed,
+        fragments=tuple(rows.fragments(desk.sealed, proposal, key.live_hash)),
+        statement=record.statement,
+        key=release.ref,
+        proposal=proposal,
+        roster=desk.roster,
+        requester=release.wrapping_key,
+    )

@@ -1,0 +1,175 @@
+"""Making keys at the authority: it collects dealings, opens epochs, counts acknowledgements.
+
+It never sees a piece in the clear (suite `pedersen-ed25519`). Steps as in
+`docs/protocols/custody-create.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tigertally.base.codec import decode
+from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavailable
+from tigertally.base.ids import HolderIndex
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.bodies import Create, Suite
+from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage, bundle_hash
+from tigertally.custody.policy import check_acks, check_requesters
+from tigertally.custody.protocol.dealing import check_package
+from tigertally.custody.protocol.epochs import with_dealing
+from tigertally.custody.protocol.holding import expected_dealers, occasion_of_create
+from tigertally.custody.service import rows
+from tigertally.custody.state.authority import EpochRecord, EpochStatus, KeyRecord
+from tigertally.quorum.approval import Approval
+from tigertally.quorum.desk import Desk
+from tigertally.quorum.pending import Pending
+from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.rows import ATTACHMENTS, get_pending
+from tigertally.quorum.tally import VerifiedTally
+
+
+class CreateKey:
+    """Executes `custody.create`."""
+
+    def check(self, desk: Desk, proposal: Proposal, body: Create) -> None:
+        """The name is free, the numbers are possible, the requesters exist."""
+        if rows.find_key(desk.sealed, body.ref) is not None:
+            raise Refused(f"there is a key {body.key} already")
+        check_acks(body.acks, desk.roster)
+        check_requesters(body, desk.roster)
+
+    def admitted(self, desk: Desk, pending: Pending, body: Create) -> None:
+        """Nothing to get ready."""
+
+    def check_attachment(
+        self, desk: Desk, pending: Pending, body: Create, approval: Approval, attachment: bytes
+    ) -> None:
+        """An approval carries its holder's dealing (or nothing, where the authority deals)."""
+        if body.suite is Suite.SHAMIR_GF256:
+            if attachment:
+                raise MalformedMessage("the authority deals this suite: nothing goes with a yes")
+            return
+        package = decode(DealingPackage, attachment)
+        occasion = occasion_of_create(pending.id, body, desk.roster, 1)
+        if decode(Dealing, package.dealing.body).dealer != approval.holder:
+            raise MalformedMessage("an approval carries its own holder's dealing")
+        try:
+            dealing = check_package(package, occasion, desk.roster)
+        except Refused as error:  # it is not the dealing that convicts: the approval signs both
+            name = str(desk.roster.holder(approval.holder).name)
+            raise PeerFault(str(error), culprits=(name,), sure=True) from error
+        check_bundles(desk, dealing)
+
+    def execute(self, desk: Desk, tally: VerifiedTally, body: Create) -> None:
+        """Open the first epoch, dealt by exactly the approvers."""
+        roster = desk.roster
+        dealers = expected_dealers(tally, body, frozenset())
+        record = EpochRecord(
+            tally=get_pending(desk.sealed, tally.id).tally(),
+            proposal=tally.id,
+            attempt=1,
+            roster=roster.hash,
+            roster_version=roster.version,
+            suite=body.suite,
+            threshold=roster.threshold,
+            acks=body.acks,
+            keys=(body.ref,),
+            base=(),
+            holders=tuple(holder.index for holder in roster.holders),
+            needed=len(dealers),
+            dealers=dealers,
+            dealings=(None,) * len(dealers),
+        )
+        key = KeyRecord(
+            ref=body.ref,
+            suite=body.suite,
+            requesters=body.requesters,
+            unattended=body.unattended,
+            created=desk.now,
+            coming=rows.epoch_id(record),
+        )
+        rows.put_key(desk.sealed, key)
+        for index in dealers:
+            if index == AUTHORITY:
+                rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(record).to_bytes())
+                continue
+            attachment = desk.sealed.get(ATTACHMENTS, tally.id + bytes([index]))
+            if attachment is None:
+                raise MalformedMessage("an approval came without its dealing")
+            record = take_package(desk, record, decode(DealingPackage, attachment))
+            desk.sealed.delete(ATTACHMENTS, tally.id + bytes([index]))
+        rows.put_epoch(desk.sealed, record)
+        announce(desk, record)
+
+    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+        """The dealers are exactly the approvers in the tally: late ones deal nothing."""
+
+
+def check_bundles(desk: Desk, dealing: Dealing) -> None:
+    """Every slot uses the receive keys that its receiver sent last, and they will be kept.
+
+    Raises:
+        Unavailable: a receiver has replaced its keys meanwhile: fetch them and deal anew.
+    """
+    for slot in dealing.slots:
+        row = desk.sealed.get(rows.RECEIVE_KEYS, bytes([slot.receiver]))
+        if row is None or bundle_hash(rows.parsed(Envelope, row)) != slot.bundle:
+            raise Unavailable(
+                f"holder {slot.receiver} has replaced its receive keys meanwhile: try again"
+            )
+        desk.sealed.put(rows.IN_USE, bytes([slot.receiver]) + slot.bundle + dealing.proposal, b"")
+
+
+def take_package(desk: Desk, record: EpochRecord, package: DealingPackage) -> EpochRecord:
+    """Keep a checked dealing and its pieces."""
+    dealing = decode(Dealing, package.dealing.body)
+    id_ = rows.epoch_id(record)
+    for slot, piece in zip(dealing.slots, package.pieces, strict=True):
+        desk.sealed.put(rows.PIECES, rows.piece_key(id_, dealing.dealer, slot.receiver), piece)
+    return with_dealing(record, package.dealing, dealing)
+
+
+def announce(desk: Desk, record: EpochRecord) -> None:
+    """Write down who owes what in this state of the epoch, and wake them."""
+    id_ = rows.epoch_id(record).to_bytes()
+    name = ", ".join(str(ref) for ref in record.keys)
+    if record.status is EpochStatus.OPEN:
+        for index in record.holders:
+            rows.put_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
+            rows.drop_due(desk.sealed, index, rows.Due.DEAL, id_)
+        desk.record(
+            "custody.opened",
+            actor="authority",
+            summary=f"{name}: attempt {record.attempt} dealt by {list(record.dealers)}",
+            detail=record.parsed_statement().hash,
+        )
+        desk.wake_holders()
+        return
+    for dealer in record.missing_dealers:
+        if dealer != AUTHORITY:
+            rows.put_due(desk.sealed, HolderIndex(dealer), rows.Due.DEAL, id_)
+    desk.wake_holders()
+
+
+def forget_pieces(desk: Desk, record: EpochRecord, receiver: HolderIndex | None = None) -> None:
+    """Drop encrypted pieces that nobody needs any more (one receiver's, or all)."""
+    receivers = record.holders if receiver is None else (receiver,)
+    for dealer in record.dealers:
+        for index in receivers:
+            key = rows.piece_key(rows.epoch_id(record), dealer, index)
+            desk.sealed.delete(rows.PIECES, key)
+
+
+def trouble(desk: Desk, record: EpochRecord, text: str) -> None:
+    """Let `key show` say what went wrong."""
+    for ref in record.keys:
+        key = rows.find_key(desk.sealed, ref)
+        if key is not None:
+            rows.put_key(desk.sealed, key.with_trouble(text))
+
+
+def set_coming(desk: Desk, record: EpochRecord) -> None:
+    """The attempt that the keys now wait for."""
+    for ref in record.keys:
+        key = rows.get_key(desk.sealed, ref)
+        rows.put_key(desk.sealed, replace(key, coming=rows.epoch_id(record)))

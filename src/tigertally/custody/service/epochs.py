@@ -1,0 +1,295 @@
+"""Epochs at the authority: dealings asked for, acknowledgements, complaints, erased keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tigertally.algebra import tags
+from tigertally.algebra.transcript import tagged_hash
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage, PeerFault, Refused
+from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.dealing import (
+    AUTHORITY,
+    Acknowledgement,
+    Complaint,
+    Conviction,
+    Dealing,
+    DealingPackage,
+    Erased,
+)
+from tigertally.custody.protocol.complaints import judge, open_complaint, open_erased
+from tigertally.custody.protocol.dealing import check_package, dealer_name
+from tigertally.custody.protocol.epochs import (
+    next_attempt,
+    occasion_of,
+    with_acknowledgement,
+)
+from tigertally.custody.service import rows
+from tigertally.custody.service.authority_jobs import finish_reshare
+from tigertally.custody.service.creating import (
+    announce,
+    check_bundles,
+    forget_pieces,
+    set_coming,
+    take_package,
+    trouble,
+)
+from tigertally.custody.service.resharing import end_attempt, retry, share_stale_keys
+from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
+from tigertally.quorum.desk import Desk, KeepChanges
+from tigertally.quorum.messages import Nothing
+from tigertally.quorum.roster import Roster
+
+
+class EpochService:
+    """What holders send about an epoch."""
+
+    def deal(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """A dealing that was asked for (an attempt after the first)."""
+        package = decode(DealingPackage, raw)
+        holder = desk.holder(peer)
+        dealing = decode(Dealing, package.dealing.body)
+        if dealing.dealer != holder.index:
+            raise Refused("a dealing is handed in by its dealer")
+        id_ = EpochId(proposal=dealing.proposal, attempt=dealing.attempt)
+        record = rows.get_epoch(desk.sealed, id_)
+        roster = self._roster(desk, record)
+        checked = check_package(package, occasion_of(record, roster), roster)
+        if package.dealing in record.dealings:  # its answer was lost
+            return encode(Nothing())
+        check_bundles(desk, checked)
+        record = take_package(desk, record, package)
+        rows.put_epoch(desk.sealed, record)
+        rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
+        announce(desk, record)
+        return encode(Nothing())
+
+    def deal_as_authority(self, desk: Desk, package: DealingPackage) -> None:
+        """The one-shot child has dealt (suite `shamir-gf256`)."""
+        dealing = decode(Dealing, package.dealing.body)
+        id_ = EpochId(proposal=dealing.proposal, attempt=dealing.attempt)
+        rows.drop_job(desk.sealed, rows.Job.DEAL, id_.to_bytes())
+        record = rows.get_epoch(desk.sealed, id_)
+        if record.status is not EpochStatus.DEALING:
+            return
+        record = take_package(desk, record, package)
+        rows.put_epoch(desk.sealed, record)
+        announce(desk, record)
+
+    def contributions_faulty(self, desk: Desk, id_: bytes, faulty: tuple[HolderIndex, ...]) -> None:
+        """The child found wrong fragments (suite `shamir-gf256`): name their makers, ask again."""
+        finish_reshare(desk, id_)
+        epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
+        record = rows.get_epoch(desk.sealed, epoch)
+        names = [dealer_name(desk.roster, index) for index in faulty]
+        for name in names:
+            desk.record(
+                "custody.convicted",
+                actor=name,
+                summary=f"{name} contributed a wrong fragment",
+                detail=id_,
+            )
+        trouble(desk, record, f"wrong fragments from {', '.join(names) or 'nobody named'}")
+        if record.status is EpochStatus.DEALING:
+            end_attempt(desk, record, "wrong fragments")
+            retry(desk, record, frozenset(int(index) for index in faulty))
+
+    def acknowledge(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """A holder has stored its fragment; with enough of them the key is active."""
+        envelope = decode(Envelope, raw)
+        ack = decode(Acknowledgement, envelope.body)
+        holder = desk.holder(peer)
+        if ack.holder != holder.index:
+            raise Refused("an acknowledgement is handed in by its holder")
+        record = rows.find_epoch(desk.sealed, ack.epoch)
+        if record is None:
+            raise Refused("there is no such epoch")
+        before = record.status
+        if before is EpochStatus.ABORTED:
+            return encode(Nothing())  # it was on its way when somebody complained
+        record, ack = with_acknowledgement(record, envelope, self._roster(desk, record))
+        rows.put_epoch(desk.sealed, record)
+        id_ = rows.epoch_id(record).to_bytes()
+        if rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
+            rows.drop_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_)
+            forget_pieces(desk, record, holder.index)
+            names = ", ".join(str(ref) for ref in record.keys)
+            desk.record(
+                "custody.acknowledged",
+                actor=holder.name,
+                summary=f"{holder.name} holds its fragment of {names}",
+                detail=ack.epoch,
+            )
+        if before is EpochStatus.OPEN and record.status is EpochStatus.CERTIFIED:
+            self._activate(desk, record)
+        return encode(Nothing())
+
+    def _activate(self, desk: Desk, record: EpochRecord) -> None:
+        """The epoch is certified: its keys live in it from now on."""
+        statement = record.parsed_statement()
+        for ref in record.keys:
+            key = rows.get_key(desk.sealed, ref)
+            if key.live is not None:
+                self._retire(desk, rows.get_epoch(desk.sealed, key.live))
+            live = replace(
+                key,
+                state=KeyState.ACTIVE,
+                live=rows.epoch_id(record),
+                live_hash=statement.hash,
+                coming=None,
+                number=key.number + 1,
+            )
+            rows.put_key(desk.sealed, live)
+            desk.record(
+                "custody.active",
+                actor="authority",
+                summary=f"{ref} is active in epoch {live.number}",
+                detail=statement.hash,
+            )
+        share_stale_keys(desk)  # the roster may have changed while this epoch was coming
+        desk.wake_holders()
+
+    def _retire(self, desk: Desk, record: EpochRecord) -> None:
+        """A higher epoch is certified: nobody need fetch or acknowledge this one any more."""
+        id_ = rows.epoch_id(record).to_bytes()
+        for index in record.holders:
+            if rows.has_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_):
+                rows.drop_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
+                forget_pieces(desk, record, index)
+
+    def complain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """A receiver shows what it was sent: judge it, and go on without the liar."""
+        envelope = decode(Envelope, raw)
+        holder = desk.holder(peer)
+        said = decode(Complaint, envelope.body)
+        if said.complainer != holder.index:
+            raise Refused("a complaint is handed in by its complainer")
+        record = rows.get_epoch(desk.sealed, EpochId(proposal=said.proposal, attempt=said.attempt))
+        roster = self._roster(desk, record)
+        complaint = open_complaint(envelope, roster)
+        judged = tagged_hash(tags.COMPLAINT, envelope.body)
+        if record.status is EpochStatus.ABORTED or desk.sealed.get(rows.JUDGED, judged) is not None:
+            return encode(Nothing())  # that attempt has ended; or this very complaint came before
+        desk.sealed.put(rows.JUDGED, judged, b"")
+        conviction = self._evidence(desk, record, complaint, envelope)
+        culprit = judge(conviction, occasion_of(record, roster), roster)
+        name = dealer_name(roster, culprit)
+        desk.record(
+            "custody.convicted",
+            actor=name,
+            summary=f"{name} lied in attempt {record.attempt} (complaint by {holder.name})",
+            detail=encode(conviction),
+        )
+        trouble(desk, record, f"attempt {record.attempt}: {name} lied, proven by a complaint")
+        if culprit == complaint.complainer:
+            raise KeepChanges(
+                PeerFault("the complaint is false: the piece is good", culprits=(name,), sure=True)
+            )
+        self._again(desk, record, holder.index, conviction, culprit)
+        return encode(Nothing())
+
+    def _evidence(
+        self, desk: Desk, record: EpochRecord, complaint: Complaint, envelope: Envelope
+    ) -> Conviction:
+        dealing = next(
+            (
+                e
+                for e in record.dealings
+                if e is not None and decode(Dealing, e.body).dealer == complaint.accused
+            ),
+            None,
+        )
+        if dealing is None:
+            raise Refused("the accused has dealt nothing in this attempt")
+        slot = decode(Dealing, dealing.body).slot_of(complaint.complainer)
+        key = rows.piece_key(rows.epoch_id(record), complaint.accused, complaint.complainer)
+        piece = desk.sealed.get(rows.PIECES, key)
+        bundle = rows.find_bundle(desk.sealed, complaint.complainer, slot.bundle)
+        if piece is None or bundle is None:
+            raise Refused("the piece has been acknowledged: it cannot be complained about")
+        return Conviction(complaint=envelope, dealing=dealing, piece=piece, receive_keys=bundle)
+
+    def _again(
+        self,
+        desk: Desk,
+        record: EpochRecord,
+        holder: HolderIndex,
+        conviction: Conviction | None = None,
+        culprit: int | None = None,
+    ) -> None:
+        """Abort this attempt and open the next, without the culprit if there is one.
+
+        A certified epoch stays: enough others hold good fragments of it. Then this holder waits
+        for a reshare and owes nothing.
+        """
+        if record.status is EpochStatus.CERTIFIED:
+            id_ = rows.epoch_id(record).to_bytes()
+            rows.drop_due(desk.sealed, holder, rows.Due.ACKNOWLEDGE, id_)
+            forget_pieces(desk, record, holder)
+            trouble(desk, record, f"holder {holder} has no fragment until holders change")
+            return
+        end_attempt(
+            desk, record, "a dealer lied" if conviction else "a receive key had been replaced"
+        )
+        without = frozenset() if culprit is None else frozenset({culprit})
+        if record.base:
+            retry(desk, record, without)
+            return
+        try:
+            following = next_attempt(record, without=without)
+        except Refused as error:
+            trouble(desk, record, str(error))
+            return
+        if conviction is not None:
+            following = replace(following, convictions=(*record.convictions, conviction))
+        rows.put_epoch(desk.sealed, following)
+        set_coming(desk, following)
+        if following.dealers == (AUTHORITY,):
+            rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(following).to_bytes())
+        announce(desk, following)
+
+    def erased(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """A receiver has replaced the key that a piece went to: deal again, blame nobody."""
+        envelope = decode(Envelope, raw)
+        holder = desk.holder(peer)
+        said = decode(Erased, envelope.body)
+        if said.holder != holder.index:
+            raise Refused("a notice is handed in by its holder")
+        record = rows.get_epoch(desk.sealed, EpochId(proposal=said.proposal, attempt=said.attempt))
+        notice = open_erased(envelope, self._roster(desk, record))
+        if notice.domain != desk.roster.domain:
+            raise MalformedMessage("a notice of another domain")
+        id_ = rows.epoch_id(record).to_bytes()
+        if not rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
+            return encode(Nothing())
+        desk.record(
+            "custody.dealt-again",
+            actor=holder.name,
+            summary=f"{holder.name} had replaced its receive key for attempt {record.attempt}",
+            detail=record.proposal,
+        )
+        self._again(desk, record, holder.index)
+        return encode(Nothing())
+
+    def _roster(self, desk: Desk, record: EpochRecord) -> Roster:
+        """The roster under which this epoch was opened."""
+        return desk.known_chain.at(record.roster)
+
+    def waiting_for(self, desk: Desk, me: HolderIndex) -> tuple[str, ...]:
+        """Who else must act before the coming epochs are there, in words."""
+        lines = []
+        names = {holder.index: holder.name for holder in desk.roster.holders}
+        for key in rows.all_keys(desk.sealed):
+            if key.coming is None:
+                continue
+            record = rows.get_epoch(desk.sealed, key.coming)
+            open_ = record.status is EpochStatus.OPEN
+            missing = record.missing if open_ else record.missing_dealers
+            who = [str(names.get(HolderIndex(i), i)) for i in missing if i not in (me, AUTHORITY)]
+            if who:
+                verb = "acknowledge" if open_ else "deal"
+                lines.append(f"{key.ref}: {', '.join(who)} to {verb}")
+        return tuple(lines)

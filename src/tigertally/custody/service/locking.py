@@ -1,0 +1,283 @@
+"""The barrier at the authority: drawn at the first enrolment, in memory, given back by holders.
+
+Steps as in `docs/protocols/lock-and-unlock.md`. Failures are audited like everything else, also
+while locked: rosters, envelopes and the audit log are outside the barrier.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tigertally.audit.checkpoint import SignedCheckpoint
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import (
+    Corrupt,
+    InvalidSignature,
+    MalformedMessage,
+    PeerFault,
+    Refused,
+    TigertallyError,
+    Unavailable,
+)
+from tigertally.base.ids import Hash, HolderIndex, Nonce
+from tigertally.base.limits import UNLOCK_LIFETIME
+from tigertally.base.secret import Secret
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.hpke import PrivateKey
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.lock import (
+    Answer,
+    AnswerReply,
+    AnswerRequest,
+    Challenge,
+    ChallengeReply,
+    ChallengeRequest,
+    Envelopes,
+)
+from tigertally.custody.protocol.lock import (
+    BARRIER_BYTES,
+    challenge_hash,
+    combine_barrier,
+    envelope_for,
+    fresh_key,
+    open_answer,
+    open_envelopes,
+    seal_barrier,
+    sign_challenge,
+    sign_envelopes,
+    unlock_needs,
+    unwrap_answer,
+)
+from tigertally.custody.service import rows as custody_rows
+from tigertally.quorum import rows as quorum_rows
+from tigertally.quorum.desk import Desk, KeepChanges, barrier_of
+from tigertally.quorum.messages import CheckpointProof
+from tigertally.quorum.roster import Holder, Roster
+from tigertally.quorum.rows import put_roster
+from tigertally.quorum.tally import VerifiedTally
+
+SEALED = (*quorum_rows.SEALED, *custody_rows.SEALED)
+ENVELOPES = "envelopes"  # plain: one row
+_ROW = b"newest"
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A challenge that waits for its holder."""
+
+    private: PrivateKey
+    holder: HolderIndex
+    expires: int
+
+
+@dataclass(slots=True)
+class LockService:
+    """Draws, seals and recovers the barrier key. Its own state is lost at a restart, on purpose."""
+
+    _asked: dict[Hash, _Asked] = field(default_factory=dict)
+    _parts: dict[HolderIndex, Secret] = field(default_factory=dict)
+    _parts_until: int = 0
+
+    def found(self, desk: Desk) -> None:
+        """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
+        key = Secret.random(desk.randomness, BARRIER_BYTES)
+        desk.barrier = barrier_of(key)
+        self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
+
+    def roster_changed(self, desk: Desk, old: Roster, tally: VerifiedTally) -> None:
+        """Holders or unlock number have changed: new envelopes in the same transaction."""
+        new = desk.roster
+        if (new.electorate, unlock_needs(new)) == (old.electorate, unlock_needs(old)):
+            return
+        if desk.barrier is None:
+            raise Unavailable("a locked authority commits nothing")
+        left = {holder.index for holder in new.holders}
+        if any(holder.index not in left for holder in old.holders):
+            self._draw_anew(desk)
+        self._put(desk, seal_barrier(desk.barrier.key, new, desk.randomness))
+
+    def _draw_anew(self, desk: Desk) -> None:
+        """A holder is removed: a new barrier key, and every sealed row under it at once.
+
+        What the removed holder may have seen of the old key then opens nothing that is on the disk.
+        """
+        before = desk.sealed
+        desk.barrier = barrier_of(Secret.random(desk.randomness, BARRIER_BYTES))
+        after = desk.sealed
+        count = 0
+        for table in SEALED:
+            for key, value in list(before.scan(table)):
+                after.put(table, key, value)
+                count += 1
+        desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
+
+    def _put(self, desk: Desk, envelopes: Envelopes) -> None:
+        desk.plain.put(ENVELOPES, _ROW, encode(sign_envelopes(desk.key, envelopes)))
+
+    def envelopes(self, desk: Desk) -> Envelopes:
+        """The present envelopes; `Corrupt` if they are gone or not the ones we signed."""
+        row = desk.plain.get(ENVELOPES, _ROW)
+        if row is None:
+            raise Corrupt("the envelopes beside the roster are gone: restore a back-up")
+        try:
+            return open_envelopes(decode(Envelope, row), desk.roster)
+        except (MalformedMessage, InvalidSignature) as error:
+            raise Corrupt("the envelopes beside the roster have been changed") from error
+
+    def progress(self, desk: Desk) -> tuple[int, int]:
+        """(have, need) of the unlocking that is under way."""
+        if desk.chain is None:
+            return 0, 0
+        need = unlock_needs(desk.chain.current)
+        if desk.barrier is not None:
+            return need, need
+        have = len(self._parts) if desk.now < self._parts_until else 0
+        return have, need
+
+    def challenge(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """(1) A holder offers to unlock: ask it for its envelope."""
+        request = decode(ChallengeRequest, raw)
+        holder = self._holder(desk, peer, "asked to unlock")
+        if request.wrong_passphrases:
+            desk.record(
+                "unlock.failed",
+                actor=holder.name,
+                summary=f"{holder.name}'s device was tried with {request.wrong_passphrases} wrong "
+                "passphrases since it last unlocked",
+            )
+        envelopes = self.envelopes(desk)
+        sealed = self._envelope(desk, envelopes, holder)
+        checkpoint = desk.log.checkpoint(desk.plain)
+        private, public = fresh_key(desk.randomness)
+        challenge = Challenge(
+            domain=desk.roster.domain,
+            nonce=Nonce(desk.randomness.bytes(32)),
+            wrapping_key=public,
+            roster=desk.roster.hash,
+            checkpoint=checkpoint.to_text(),
+            expires=desk.now + UNLOCK_LIFETIME,
+        )
+        envelope = sign_challenge(desk.key, challenge)
+        self._remember(envelope, private, holder.index, challenge.expires)
+        return encode(
+            ChallengeReply(
+                challenge=envelope,
+                rosters=desk.known_chain.after(request.roster_version),
+                proofs=self._proofs(desk, request.checkpoint_size, checkpoint),
+                electorate=envelopes.electorate,
+                unlock=envelopes.unlock,
+                sealed=sealed,
+            )
+        )
+
+    def _envelope(self, desk: Desk, envelopes: Envelopes, holder: Holder) -> bytes:
+        try:
+            return envelope_for(envelopes, holder.index).sealed
+        except Refused as error:
+            raise self._failed(desk, holder.name, error) from error
+
+    def _remember(
+        self, envelope: Envelope, private: PrivateKey, holder: HolderIndex, expires: int
+    ) -> None:
+        """One open challenge a holder: a new one replaces the last."""
+        self._asked = {name: asked for name, asked in self._asked.items() if asked.holder != holder}
+        self._asked[challenge_hash(envelope)] = _Asked(private, holder, expires)
+
+    def _proofs(
+        self, desk: Desk, size: int, checkpoint: SignedCheckpoint
+    ) -> tuple[CheckpointProof, ...]:
+        newest = checkpoint.checkpoint.size
+        if not 0 < size <= newest:
+            return ()
+        proof = tuple(desk.log.consistency_proof(desk.plain, size, newest))
+        return (CheckpointProof(size=size, proof=proof),)
+
+    def answer(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """(6)-(8) A holder answers; with enough answers the authority is ready."""
+        request = decode(AnswerRequest, raw)
+        holder = self._holder(desk, peer, "answered an unlock challenge")
+        said = decode(Answer, request.answer.body)
+        name = said.challenge
+        try:
+            if said.holder != holder.index:
+                raise Refused("an answer is handed in by its holder")
+            asked = self._asked.get(name)
+            if asked is None or asked.holder != holder.index or desk.now >= asked.expires:
+                raise Refused("no such challenge is open: ask again")
+            answer = open_answer(request.answer, name, desk.roster)
+            del self._asked[name]  # each challenge is answered once
+        except TigertallyError as error:
+            raise self._failed(desk, holder.name, error) from error
+        if answer.refusal:
+            return self._refused(desk, request, answer, holder)
+        if desk.barrier is None:
+            self._take(desk, answer, asked, holder)
+        return self._reply(desk)
+
+    def _take(self, desk: Desk, answer: Answer, asked: _Asked, holder: Holder) -> None:
+        envelopes = self.envelopes(desk)
+        if desk.now >= self._parts_until:
+            self._parts = {}
+        try:
+            if answer.roster != desk.roster.hash:
+                raise Refused("the answer is for another roster")
+            part = unwrap_answer(answer, asked.private, envelopes)
+            self._parts[holder.index] = part
+            self._parts_until = desk.now + UNLOCK_LIFETIME
+            if len(self._parts) < envelopes.unlock:
+                desk.record(
+                    "unlock.part",
+                    actor=holder.name,
+                    summary=f"{holder.name}: {len(self._parts)} of {envelopes.unlock}",
+                )
+                return
+            parts, self._parts = self._parts, {}
+            barrier = combine_barrier(parts, envelopes)
+        except TigertallyError as error:
+            raise self._failed(desk, holder.name, error) from error
+        desk.barrier = barrier_of(barrier)
+        desk.record("unlock.done", actor=holder.name, summary=f"unlocked by {holder.name}")
+        desk.wake_holders()
+
+    def _refused(self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder) -> bytes:
+        """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
+        desk.record(
+            "unlock.refused",
+            actor=holder.name,
+            summary=f"{holder.name} does not unlock: {answer.refusal}"[:400],
+        )
+        chain = desk.known_chain
+        try:
+            newer = chain.extended(request.rosters)
+        except TigertallyError as error:  # what the holder said stays in the log
+            raise KeepChanges(error) from error
+        for signed in newer.signed[len(chain.signed) :]:
+            put_roster(desk.plain, signed)
+        if newer is not chain and len(newer.rosters) > len(chain.rosters):
+            desk.chain = newer
+            desk.record(
+                "roster.adopted",
+                actor=holder.name,
+                summary=f"{holder.name} brought roster version {newer.current.version}",
+                detail=newer.current.hash,
+            )
+        return self._reply(desk)
+
+    def _reply(self, desk: Desk) -> bytes:
+        have, need = self.progress(desk)
+        state = "locked" if desk.barrier is None else "ready"
+        return encode(AnswerReply(state=state, have=have, need=need))
+
+    def _holder(self, desk: Desk, peer: VerifyKey, did: str) -> Holder:
+        holder = desk.roster.holder_of(peer)
+        if holder is not None:
+            return holder
+        who = desk.roster.name_of(peer)
+        desk.record("unlock.failed", actor=who, summary=f"{who} {did} and is no holder")
+        raise KeepChanges(Refused("only a holder of the domain can unlock it"))
+
+    def _failed(self, desk: Desk, who: str, error: TigertallyError) -> KeepChanges:
+        desk.record("unlock.failed", actor=who, summary=f"{who}: {error}"[:400])
+        if isinstance(error, PeerFault) and not error.culprits:
+            error = PeerFault(str(error), culprits=(who,), sure=False)
+        return KeepChanges(error)

@@ -1,0 +1,235 @@
+"""Releases at the authority: it passes on fragments, and tells the requester how far it is.
+
+It cannot read them; in suite `shamir-gf256` its one-shot child rebuilds the key from them.
+"""
+
+from __future__ import annotations
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage, Refused
+from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.secret import Secret
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.hpke import PrivateKey
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.bodies import Release, Suite, parse_release
+from tigertally.custody.messages.release import (
+    CollectReply,
+    CollectRequest,
+    FragmentDelivery,
+    Rebuilt,
+)
+from tigertally.custody.messages.sync import DeliverRequest
+from tigertally.custody.protocol.release import (
+    check_release_tally,
+    open_delivery,
+    requester_name,
+    sign_authority_key,
+    sign_rebuilt,
+)
+from tigertally.custody.service import rows
+from tigertally.custody.state.authority import KeyRecord, KeyState
+from tigertally.quorum.approval import Approval
+from tigertally.quorum.desk import Desk
+from tigertally.quorum.messages import Nothing
+from tigertally.quorum.pending import Pending, Status
+from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body
+from tigertally.quorum.rows import get_pending
+from tigertally.quorum.service import state_of
+from tigertally.quorum.tally import VerifiedTally
+
+_TIDIED_AT_ONCE = 500  # releases
+_USABLE = (KeyState.ACTIVE, KeyState.RESHARING)
+
+
+class ReleaseKey:
+    """Executes `custody.release`: from the complete tally on, its approvers owe their fragments."""
+
+    def check(self, desk: Desk, proposal: Proposal, body: Release) -> None:
+        """The key is active, and this requester may ask for it."""
+        key = rows.get_key(desk.sealed, body.ref)
+        who = requester_name(desk.roster, proposal)
+        if not key.may_be_asked_by(who):
+            raise Refused(f"{who} may not ask for {body.ref}")
+        if key.state not in _USABLE:
+            raise Refused(f"{body.ref} is {key.state.value}")
+
+    def admitted(self, desk: Desk, pending: Pending, body: Release) -> None:
+        """Suite `shamir-gf256`: draw the authority's fresh key for this proposal."""
+        rows.put_end(desk.sealed, pending.id, open_proposal(pending.proposal).expires)
+        key = rows.get_key(desk.sealed, body.ref)
+        if key.suite is Suite.SHAMIR_GF256:
+            private = PrivateKey.generate(desk.randomness)
+            desk.sealed.put(rows.FRESH, pending.id, private.seed)
+
+    def check_attachment(
+        self, desk: Desk, pending: Pending, body: Release, approval: Approval, attachment: bytes
+    ) -> None:
+        """No fragment travels with an approval: it waits for the tally."""
+        if attachment:
+            raise MalformedMessage("nothing travels with the approval of a release")
+
+    def execute(self, desk: Desk, tally: VerifiedTally, body: Release) -> None:
+        """Every approver owes its fragment."""
+        for index in tally.approved_by:
+            rows.put_due(desk.sealed, index, rows.Due.FRAGMENT, tally.id)
+
+    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+        """A spare fragment is welcome: another one may be wrong or late."""
+        rows.put_due(desk.sealed, approval.holder, rows.Due.FRAGMENT, pending.id)
+        desk.wake([desk.roster.holder(approval.holder).signing_key])
+
+
+class ReleaseService:
+    """What holders and requesters send about a release."""
+
+    def fresh_key(self, desk: Desk, proposal: ProposalId) -> Envelope | None:
+        """The authority's fresh key for a proposal, signed (suite `shamir-gf256`)."""
+        row = desk.sealed.get(rows.FRESH, proposal)
+        if row is None:
+            return None
+        public = PrivateKey(Secret(row)).public
+        return sign_authority_key(desk.key, desk.roster.domain, proposal, public)
+
+    def deliver(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """A fragment leaves its device; keep it for the requester."""
+        fragment = decode(DeliverRequest, raw).fragment
+        holder = desk.holder(peer)
+        if decode(FragmentDelivery, fragment.delivery.body).holder != holder.index:
+            raise Refused("a fragment is handed in by its holder")
+        delivery = open_delivery(fragment, desk.roster)
+        if delivery.domain != desk.roster.domain:
+            raise Refused("a fragment of another domain")
+        pending = get_pending(desk.sealed, delivery.proposal)
+        if pending.status is not Status.COMPLETE:
+            raise Refused(f"the release is {pending.status.value}")
+        tally, release = check_release_tally(pending.tally(), desk.known_chain, now=desk.now)
+        key = rows.get_key(desk.sealed, release.ref)
+        if delivery.key != release.ref or key.live_hash != delivery.epoch:
+            raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
+        rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
+        if desk.sealed.get(rows.REBUILT, delivery.proposal) is not None:
+            return encode(Nothing())  # too late to be needed: do not keep it
+        place = delivery.proposal + delivery.epoch + bytes([holder.index])
+        if desk.sealed.get(rows.FRAGMENTS, place) is None:
+            desk.sealed.put(rows.FRAGMENTS, place, encode(fragment))
+            desk.record(
+                "custody.delivered",
+                actor=holder.name,
+                summary=f"{holder.name} sent its fragment of {release.ref}",
+                detail=delivery.proposal,
+            )
+        self._enough(desk, key, tally, release)
+        return encode(Nothing())
+
+    def _enough(self, desk: Desk, key: KeyRecord, tally: VerifiedTally, body: Release) -> None:
+        """With m fragments, wake the requester or give the child its work."""
+        if key.live is None or key.live_hash is None:
+            return
+        threshold = rows.get_epoch(desk.sealed, key.live).threshold
+        arrived = rows.fragments(desk.sealed, tally.id, key.live_hash)
+        if len(arrived) < threshold:
+            return
+        if key.suite is Suite.SHAMIR_GF256:
+            if desk.sealed.get(rows.REBUILT, tally.id) is None:
+                rows.put_job(desk.sealed, rows.Job.REBUILD, tally.id)
+            return
+        desk.wake([tally.proposal.proposer])
+
+    def rebuilt(
+        self,
+        desk: Desk,
+        proposal: ProposalId,
+        wrapped: bytes | None,
+        faulty: tuple[HolderIndex, ...],
+    ) -> None:
+        """The one-shot child has rebuilt the key, or found wrong fragments."""
+        rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)
+        pending = get_pending(desk.sealed, proposal)
+        opened = open_proposal(pending.proposal)
+        release = parsed_body(parse_release, opened)
+        key = rows.get_key(desk.sealed, release.ref)
+        for index in faulty:
+            if desk.sealed.get(rows.FAULTY, proposal + bytes([index])) is not None:
+                continue
+            desk.sealed.put(rows.FAULTY, proposal + bytes([index]), b"")
+            name = desk.roster.holder(index).name
+            desk.record(
+                "custody.convicted",
+                actor=name,
+                summary=f"{name} sent a wrong fragment of {release.ref}",
+                detail=proposal,
+            )
+        if wrapped is not None and key.live_hash is not None:
+            message = Rebuilt(
+                domain=desk.roster.domain,
+                proposal=proposal,
+                key=release.ref,
+                epoch=key.live_hash,
+                wrapped=wrapped,
+            )
+            desk.sealed.put(rows.REBUILT, proposal, encode(sign_rebuilt(desk.key, message)))
+            self._forget_fragments(desk, proposal)
+            desk.record(
+                "custody.rebuilt",
+                actor="authority",
+                summary=f"the authority rebuilt {release.ref} for a moment and wrapped it",
+                detail=proposal,
+            )
+        desk.wake([opened.proposer])
+
+    def _forget_fragments(self, desk: Desk, proposal: ProposalId) -> None:
+        """The key is wrapped: what could rebuild it once more must not lie about."""
+        desk.sealed.delete(rows.FRESH, proposal)
+        for place, _ in list(desk.sealed.scan(rows.FRAGMENTS, prefix=proposal)):
+            desk.sealed.delete(rows.FRAGMENTS, place)
+
+    def collect(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """What has arrived for a requester's own proposal."""
+        id_ = decode(CollectRequest, raw).proposal
+        pending = get_pending(desk.sealed, id_).refreshed(desk.roster, now=desk.now)
+        proposal = open_proposal(pending.proposal)
+        if proposal.proposer != peer:
+            raise Refused("only the requester that asked may collect")
+        requester_name(desk.roster, proposal)
+        key = rows.get_key(desk.sealed, parsed_body(parse_release, proposal).ref)
+        reply = CollectReply(
+            state=state_of(pending),
+            certificate=None,
+            fragments=(),
+            rebuilt=None,
+            faults=self._faulty(desk, id_),
+        )
+        if pending.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
+            return encode(reply)
+        rebuilt = desk.sealed.get(rows.REBUILT, id_)
+        shown = key.suite is Suite.PEDERSEN_ED25519
+        arrived = rows.fragments(desk.sealed, id_, key.live_hash) if shown else []
+        return encode(
+            CollectReply(
+                state=reply.state,
+                certificate=rows.get_epoch(desk.sealed, key.live).certificate(),
+                fragments=tuple(arrived),
+                rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
+                faults=reply.faults,
+            )
+        )
+
+    def _faulty(self, desk: Desk, proposal: ProposalId) -> tuple[HolderIndex, ...]:
+        keys = desk.sealed.scan(rows.FAULTY, prefix=proposal)
+        return tuple(HolderIndex(key[-1]) for key, _ in keys)
+
+    def tidy(self, desk: Desk) -> int:
+        """Forget what expired releases left behind, some at a time; returns how many rows."""
+        dead: list[tuple[str, bytes]] = []
+        for end in rows.ended(desk.sealed, desk.now, _TIDIED_AT_ONCE):
+            proposal = end[8:]
+            dead += [(rows.ENDS, end), (rows.FRESH, proposal), (rows.REBUILT, proposal)]
+            arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)
+            dead += [(rows.FRAGMENTS, key) for key, _ in arrived]
+            for index in range(1, desk.roster.next_index):
+                due = rows.due_key(HolderIndex(index), rows.Due.FRAGMENT, proposal)
+                dead.append((rows.DUES, due))
+        for table, key in dead:
+            desk.sealed.delete(table, key)
+        return len(dead)

@@ -1,0 +1,289 @@
+"""After a change of the holders or the quorum: a new epoch for every key (C9).
+
+Steps as in `docs/protocols/custody-reshare.md`. Keys of one suite and threshold travel together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage, Refused
+from tigertally.base.ids import Hash, HolderIndex
+from tigertally.base.limits import MAX_MESSAGE_BYTES
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.dealing import AUTHORITY, BaseKey
+from tigertally.custody.messages.release import Contribution, FragmentDelivery
+from tigertally.custody.protocol.release import open_delivery
+from tigertally.custody.protocol.resharing import Change, change_at, latest_change
+from tigertally.custody.service import rows
+from tigertally.custody.service.creating import announce, forget_pieces
+from tigertally.custody.state.authority import (
+    EpochId,
+    EpochRecord,
+    EpochStatus,
+    KeyRecord,
+    KeyState,
+)
+from tigertally.quorum.desk import Desk
+from tigertally.quorum.messages import Nothing
+from tigertally.quorum.roster import Roster
+from tigertally.quorum.tally import VerifiedTally
+
+Live = tuple[KeyRecord, EpochRecord]
+
+
+def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
+    """The roster hook: end what was under way for the old holders, then share every key anew."""
+    if desk.roster.electorate == old.electorate:
+        return
+    left = {holder.index for holder in desk.roster.holders}
+    for holder in old.holders:
+        if holder.index not in left:
+            _forget_holder(desk, holder.index)
+    for key in list(rows.all_keys(desk.sealed)):
+        if key.coming is not None:
+            _end_coming(desk, key, left)
+    share_stale_keys(desk)
+
+
+def _forget_holder(desk: Desk, index: HolderIndex) -> None:
+    """A removed holder owes nothing, and nobody sends to its receive keys any more."""
+    for due in rows.Due:
+        for id_ in rows.dues(desk.sealed, index, due, limit=100_000):
+            rows.drop_due(desk.sealed, index, due, id_)
+    desk.sealed.delete(rows.RECEIVE_KEYS, bytes([index]))
+    desk.sealed.delete(rows.SEEN, bytes([index]))
+
+
+def _end_coming(desk: Desk, key: KeyRecord, left: set[HolderIndex]) -> None:
+    """An epoch that was coming is for holders of yesterday.
+
+    A reshare is ended: the next starts from the live epoch again. A key that is being made goes
+    on if enough of its holders are still here; it is shared anew once it is active.
+    """
+    if key.coming is None:
+        return
+    record = rows.get_epoch(desk.sealed, key.coming)
+    if key.live is None:
+        able = {*record.acknowledged, *(index for index in record.holders if index in left)}
+        dealt = record.status is not EpochStatus.DEALING
+        if dealt and len(able) >= record.acks:
+            return
+    if record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
+        end_attempt(desk, record, "the roster changed")
+    if key.live is None:
+        desk.sealed.delete(rows.KEYS, key.ref.to_bytes())
+        desk.record(
+            "custody.given-up",
+            actor="authority",
+            summary=f"{key.ref} could not be finished for the old holders: propose it again",
+        )
+    else:
+        rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
+
+
+def end_attempt(desk: Desk, record: EpochRecord, why: str) -> None:
+    """Abort an attempt: nobody owes anything for it, and its pieces are forgotten."""
+    rows.put_epoch(desk.sealed, record.moved_to(EpochStatus.ABORTED, why))
+    id_ = rows.epoch_id(record).to_bytes()
+    for index in {*record.holders, *(d for d in record.dealers if d != AUTHORITY)}:
+        for due in (rows.Due.ACKNOWLEDGE, rows.Due.DEAL):
+            rows.drop_due(desk.sealed, HolderIndex(index), due, id_)
+    for job in (rows.Job.DEAL, rows.Job.RESHARE):
+        rows.drop_job(desk.sealed, job, id_)
+    forget_pieces(desk, record)
+
+
+def share_stale_keys(desk: Desk) -> None:
+    """Open an attempt for every key whose live epoch is not one of the present electorate."""
+    stale = list(_stale(desk))
+    if not stale:
+        return
+    change = latest_change(desk.known_chain)
+    attempt = _next_attempt(desk, change)
+    for group, donors in _groups(desk, stale):
+        record = _attempt(change, group, donors, attempt)
+        attempt += 1
+        rows.put_epoch(desk.sealed, record)
+        for key, _ in group:
+            coming = replace(key, coming=rows.epoch_id(record), state=KeyState.RESHARING)
+            rows.put_key(desk.sealed, coming)
+        desk.record(
+            "custody.resharing",
+            actor="authority",
+            summary=f"{len(group)} keys are shared anew for roster version {change.new.version}",
+            detail=record.proposal,
+        )
+        if record.suite is Suite.SHAMIR_GF256:
+            _ask_contributions(desk, record, donors)
+        announce(desk, record)
+
+
+def _stale(desk: Desk) -> Iterator[Live]:
+    """Active keys that are not yet on their way into an epoch of the present electorate."""
+    wanted = desk.roster.electorate
+    for key in list(rows.all_keys(desk.sealed)):
+        if key.live is None or key.coming is not None or key.state is KeyState.DESTROYED:
+            continue
+        record = rows.get_epoch(desk.sealed, key.live)
+        if desk.known_chain.at(record.roster).electorate != wanted:
+            yield key, record
+
+
+def _groups(
+    desk: Desk, stale: Iterable[Live]
+) -> Iterator[tuple[list[Live], tuple[HolderIndex, ...]]]:
+    """Keys that can travel together: one suite, one threshold, enough common donors."""
+    here = {holder.index for holder in desk.roster.holders}
+    sorts: dict[tuple[Suite, int, tuple[HolderIndex, ...]], list[Live]] = {}
+    for key, record in stale:
+        donors = tuple(index for index in record.acknowledged if index in here)
+        sorts.setdefault((key.suite, record.threshold, donors), []).append((key, record))
+    for (_, threshold, donors), members in sorts.items():
+        if len(donors) < threshold:
+            for key, _ in members:
+                why = f"only {len(donors)} holders of the live epoch are left, {threshold} needed"
+                rows.put_key(desk.sealed, key.with_trouble(why))
+            continue
+        size = _most_keys(len(here), threshold)
+        members.sort(key=lambda live: live[0].ref)
+        for start in range(0, len(members), size):
+            yield members[start : start + size], donors
+
+
+def _most_keys(holders: int, threshold: int) -> int:
+    """How many keys fit into one dealing package (half of the largest message)."""
+    one = 64 * holders + 32 * max(holders, threshold) + 400
+    return max(1, MAX_MESSAGE_BYTES // 2 // one)
+
+
+def _attempt(
+    change: Change, group: list[Live], donors: tuple[HolderIndex, ...], attempt: int
+) -> EpochRecord:
+    suite = group[0][0].suite
+    base = tuple(base_key(key, record) for key, record in group)
+    shamir = suite is Suite.SHAMIR_GF256
+    dealers: tuple[int, ...] = (AUTHORITY,) if shamir else tuple(donors)
+    return EpochRecord(
+        tally=change.tally,
+        proposal=change.id,
+        attempt=attempt,
+        roster=change.new.hash,
+        roster_version=change.new.version,
+        suite=suite,
+        threshold=change.new.threshold,
+        acks=change.acks,
+        keys=tuple(one.ref for one in base),
+        base=base,
+        holders=tuple(holder.index for holder in change.new.holders),
+        needed=1 if shamir else group[0][1].threshold,
+        dealers=dealers,
+        dealings=(None,) * len(dealers),
+    )
+
+
+def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
+    """What a reshare of this key starts from."""
+    statement = record.parsed_statement()
+    return BaseKey(
+        ref=key.ref,
+        epoch=key.live_hash or Hash(statement.hash),
+        commitments=statement.commitments_of(key.ref),
+        requesters=key.requesters,
+        unattended=key.unattended,
+    )
+
+
+def _next_attempt(desk: Desk, change: Change) -> int:
+    """Attempts of one change are numbered on, whatever keys they are for."""
+    attempts = [
+        int.from_bytes(key[32:], "big")
+        for key, _ in desk.sealed.scan(rows.EPOCHS, prefix=change.id)
+    ]
+    return max(attempts, default=0) + 1
+
+
+def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderIndex, ...]) -> None:
+    """Suite `shamir-gf256`: donors send their fragments to the authority's fresh key."""
+    if desk.sealed.get(rows.FRESH, record.proposal) is None:
+        seed = desk.randomness.bytes(96)
+        desk.sealed.put(rows.FRESH, record.proposal, seed)
+    id_ = rows.epoch_id(record).to_bytes()
+    for index in donors:
+        rows.put_due(desk.sealed, index, rows.Due.DEAL, id_)
+
+
+def retry(desk: Desk, record: EpochRecord, without: frozenset[int]) -> None:
+    """A reshare's attempt has ended: open the next from the live epochs, less the convicted."""
+    change = change_at(desk.known_chain, record.roster)
+    attempt = _next_attempt(desk, change)
+    dealers = tuple(dealer for dealer in _donors(desk, record) if dealer not in without)
+    shamir = record.suite is Suite.SHAMIR_GF256
+    following = replace(
+        record,
+        attempt=attempt,
+        status=EpochStatus.DEALING,
+        dealers=(AUTHORITY,) if shamir else dealers,
+        dealings=(None,) * (1 if shamir else len(dealers)),
+        statement=b"",
+        acknowledgements=(),
+        acknowledged=(),
+        why=record.why,
+    )
+    rows.put_epoch(desk.sealed, following)
+    for ref in record.keys:
+        key = rows.get_key(desk.sealed, ref)
+        key = replace(key, coming=EpochId(proposal=record.proposal, attempt=attempt))
+        if len(dealers) < record.needed:
+            key = key.with_trouble(f"only {len(dealers)} honest donors are left")
+        rows.put_key(desk.sealed, key)
+    if shamir:
+        _ask_contributions(desk, following, tuple(HolderIndex(d) for d in dealers))
+    announce(desk, following)
+
+
+def _donors(desk: Desk, record: EpochRecord) -> tuple[HolderIndex, ...]:
+    """Who holds the live epoch of these keys and is still here."""
+    key = rows.get_key(desk.sealed, record.keys[0])
+    if key.live is None:
+        return ()
+    here = {holder.index for holder in desk.roster.holders}
+    live = rows.get_epoch(desk.sealed, key.live)
+    return tuple(index for index in live.acknowledged if index in here)
+
+
+def contribute(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    """Suite `shamir-gf256`: a donor's fragments, encrypted to the authority's fresh key."""
+    sent = decode(Contribution, raw)
+    holder = desk.holder(peer)
+    id_ = EpochId(proposal=sent.proposal, attempt=sent.attempt)
+    record = rows.get_epoch(desk.sealed, id_)
+    if record.status is not EpochStatus.DEALING or record.suite is not Suite.SHAMIR_GF256:
+        return encode(Nothing())
+    if len(sent.fragments) != len(record.base):
+        raise MalformedMessage("a contribution has one fragment a key")
+    for fragment, one in zip(sent.fragments, record.base, strict=True):
+        if decode(FragmentDelivery, fragment.delivery.body).holder != holder.index:
+            raise Refused("a fragment is handed in by its holder")
+        delivery = open_delivery(fragment, desk.roster)
+        said = (delivery.holder, delivery.proposal, delivery.key, delivery.epoch)
+        if said != (holder.index, sent.proposal, one.ref, one.epoch):
+            raise Refused("a fragment in this contribution is for something else")
+    place = id_.to_bytes() + bytes([holder.index])
+    desk.sealed.put(rows.CONTRIBUTIONS, place, raw)
+    rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
+    arrived = sum(1 for _ in desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
+    threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
+    if arrived >= threshold:
+        rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
+    return encode(Nothing())
+
+
+def _live_of(desk: Desk, record: EpochRecord) -> EpochId:
+    live = rows.get_key(desk.sealed, record.keys[0]).live
+    if live is None:
+        raise Refused("the key has no live epoch")
+    return live

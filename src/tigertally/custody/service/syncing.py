@@ -1,0 +1,258 @@
+"""A holder's sync at the authority: what it owes and is owed; and the keys that members see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.ids import Hash, HolderIndex, ProposalId
+from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.dealing import Certificate, Opening, ReceiveKeys, bundle_hash
+from tigertally.custody.messages.sync import (
+    CustodySyncReply,
+    CustodySyncRequest,
+    DealRequest,
+    EpochRequest,
+    HolderInfo,
+    HoldersReply,
+    KeyInfo,
+    KeysReply,
+    KeysRequest,
+    ReceiveKeysReply,
+    ReceiveKeysRequest,
+    ReleaseDue,
+)
+from tigertally.custody.protocol.receive_keys import open_receive_keys
+from tigertally.custody.service import rows
+from tigertally.custody.service.epochs import EpochService
+from tigertally.custody.service.releasing import ReleaseService
+from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyRecord
+from tigertally.quorum.desk import Desk
+from tigertally.quorum.messages import Nothing
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import open_proposal
+from tigertally.quorum.rows import get_pending
+from tigertally.quorum.service import state_of
+
+_OPENING_BYTES = MAX_MESSAGE_BYTES // 2  # the other half: tallies, certificates, requests to deal
+_BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expired
+
+
+class SyncService:
+    """Answers holders' syncs and members' questions about keys."""
+
+    def __init__(self, epochs: EpochService, releases: ReleaseService) -> None:
+        self._epochs = epochs
+        self._releases = releases
+
+    def sync(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """Take new receive keys; give openings, requests to deal, tallies, certificates."""
+        request = decode(CustodySyncRequest, raw)
+        me = desk.holder(peer).index
+        now = desk.now.to_bytes(8, "big")
+        if desk.sealed.get(rows.SEEN, bytes([me])) != now:  # else nothing to commit
+            desk.sealed.put(rows.SEEN, bytes([me]), now)
+        if request.receive_keys is not None:
+            self._publish(desk, request.receive_keys, me)
+        certified = (rows.find_epoch(desk.sealed, name) for name in request.uncertified)
+        reply = CustodySyncReply(
+            openings=tuple(self._openings(desk, me)),
+            deals=tuple(self._deals(desk, me)),
+            releases=tuple(self._releases_due(desk, me)),
+            certificates=tuple(
+                record.certificate()
+                for record in certified
+                if record is not None and record.status is EpochStatus.CERTIFIED
+            ),
+            open_bundles=self._open_bundles(desk, me),
+            waiting_for=self._epochs.waiting_for(desk, me),
+        )
+        return encode(reply)
+
+    def _open_bundles(self, desk: Desk, me: HolderIndex) -> tuple[Hash, ...]:
+        """The receive keys that deliveries to this holder still use; forgets those done with."""
+        open_: set[Hash] = set()
+        for bundle, proposal in rows.bundles_in_use(desk.sealed, me):
+            pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
+            coming = rows.owes_acknowledgement(desk.sealed, me, proposal)
+            if pending.status is Status.PENDING or coming or self._dealing(desk, proposal):
+                open_.add(bundle)
+            else:
+                desk.sealed.delete(rows.IN_USE, bytes([me]) + bundle + proposal)
+        return tuple(sorted(open_))
+
+    def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
+        """Is an attempt of this proposal still collecting dealings?"""
+        attempts = desk.sealed.scan(rows.EPOCHS, prefix=proposal)
+        records = [rows.parsed(EpochRecord, row) for _, row in attempts]
+        return any(record.status is EpochStatus.DEALING for record in records)
+
+    def _publish(self, desk: Desk, envelope: Envelope, me: HolderIndex) -> None:
+        if decode(ReceiveKeys, envelope.body).holder != me:
+            raise Refused("receive keys are handed in by their holder")
+        keys = open_receive_keys(envelope, desk.roster)
+        known = desk.sealed.get(rows.RECEIVE_KEYS, bytes([me]))
+        if known is not None:
+            newest = decode(ReceiveKeys, rows.parsed(Envelope, known).body)
+            if rows.parsed(Envelope, known) == envelope:
+                return
+            if keys.number == newest.number:
+                raise PeerFault(
+                    f"two sets of receive keys have the number {keys.number}",
+                    culprits=(str(desk.roster.holder(me).name),),
+                )
+            if keys.number < newest.number:
+                raise Refused("newer receive keys of this holder are known already")
+        desk.sealed.put(rows.RECEIVE_KEYS, bytes([me]), encode(envelope))
+        desk.sealed.put(rows.BUNDLES, bytes([me]) + bundle_hash(envelope), encode(envelope))
+        self._prune(desk, me, keys.number)
+
+    def _prune(self, desk: Desk, me: HolderIndex, number: int) -> None:
+        """Once in a while, forget sets that no open dealing can have used."""
+        if number % 64:
+            return
+        old = [
+            key
+            for key, row in desk.sealed.scan(rows.BUNDLES, prefix=bytes([me]))
+            if decode(ReceiveKeys, rows.parsed(Envelope, row).body).created
+            < desk.now - _BUNDLES_KEPT
+        ]
+        newest = desk.sealed.get(rows.RECEIVE_KEYS, bytes([me]))
+        keep = {bytes(bundle) for bundle, _ in rows.bundles_in_use(desk.sealed, me)}
+        keep |= {bytes(bundle_hash(rows.parsed(Envelope, newest)))} if newest else set()
+        for key in old:
+            if key[1:] not in keep:
+                desk.sealed.delete(rows.BUNDLES, key)
+
+    def _openings(self, desk: Desk, me: HolderIndex) -> Iterator[Opening]:
+        """As many as fit into an answer; the holder asks again until none is left."""
+        size = 0
+        for id_ in rows.dues(desk.sealed, me, rows.Due.ACKNOWLEDGE):
+            record = rows.get_epoch(desk.sealed, _epoch_id(id_))
+            opening = self._opening(desk, record, me)
+            size += len(encode(opening))
+            if size > _OPENING_BYTES and size > len(encode(opening)):
+                return
+            yield opening
+
+    def _opening(self, desk: Desk, record: EpochRecord, me: HolderIndex) -> Opening:
+        id_ = rows.epoch_id(record)
+        pieces = [
+            desk.sealed.get(rows.PIECES, rows.piece_key(id_, dealer, me)) or b""
+            for dealer in record.dealers
+        ]
+        return Opening(
+            tally=record.tally,
+            attempt=record.attempt,
+            roster=record.roster,
+            base=record.base,
+            dealings=tuple(dealing for dealing in record.dealings if dealing is not None),
+            pieces=tuple(pieces),
+            convictions=record.convictions,
+        )
+
+    def _deals(self, desk: Desk, me: HolderIndex) -> Iterator[DealRequest]:
+        for id_ in rows.dues(desk.sealed, me, rows.Due.DEAL):
+            record = rows.get_epoch(desk.sealed, _epoch_id(id_))
+            yield DealRequest(
+                tally=record.tally,
+                attempt=record.attempt,
+                roster=record.roster,
+                base=record.base,
+                convictions=record.convictions,
+            )
+
+    def _releases_due(self, desk: Desk, me: HolderIndex) -> Iterator[ReleaseDue]:
+        for id_ in rows.dues(desk.sealed, me, rows.Due.FRAGMENT):
+            pending = get_pending(desk.sealed, ProposalId(id_))
+            expired = desk.now >= open_proposal(pending.proposal).expires
+            if pending.status is Status.COMPLETE and not expired:
+                yield ReleaseDue(state=state_of(pending))
+            else:
+                rows.drop_due(desk.sealed, me, rows.Due.FRAGMENT, id_)
+
+    def receive_keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """Everybody's newest receive keys (for dealers), and the fresh key for a proposal."""
+        request = decode(ReceiveKeysRequest, raw)
+        desk.holder(peer)
+        fresh = None
+        if request.proposal is not None:
+            fresh = self._releases.fresh_key(desk, request.proposal)
+        listed = {holder.index for holder in desk.roster.holders}
+        keys = tuple(
+            envelope
+            for envelope in rows.receive_keys(desk.sealed)
+            if decode(ReceiveKeys, envelope.body).holder in listed
+        )
+        return encode(ReceiveKeysReply(keys=keys, fresh=fresh))
+
+    def keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """The keys of the domain, for members."""
+        request = decode(KeysRequest, raw)
+        desk.member(peer)
+        records = rows.all_keys(desk.sealed, request.name)
+        return encode(KeysReply(keys=tuple(key_info(desk, record) for record in records)))
+
+    def holders(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """When each holder was last seen and how many live fragments it has, for members."""
+        decode(Nothing, raw)
+        desk.member(peer)
+        count: dict[HolderIndex, int] = {}
+        for record in rows.all_keys(desk.sealed):
+            if record.live is not None:
+                for index in rows.get_epoch(desk.sealed, record.live).acknowledged:
+                    count[index] = count.get(index, 0) + 1
+        infos = []
+        for holder in desk.roster.holders:
+            seen = desk.sealed.get(rows.SEEN, bytes([holder.index]))
+            infos.append(
+                HolderInfo(
+                    index=holder.index,
+                    last_seen=int.from_bytes(seen or b"", "big"),
+                    fragments=count.get(holder.index, 0),
+                )
+            )
+        return encode(HoldersReply(holders=tuple(infos)))
+
+    def epoch(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """The live epoch of a key, with its certificate, for members."""
+        request = decode(EpochRequest, raw)
+        desk.member(peer)
+        key = rows.get_key(desk.sealed, request.key)
+        if key.live is None:
+            raise Refused(f"{key.ref} is {key.state.value}")
+        certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
+        return encode(certificate)
+
+
+def key_info(desk: Desk, record: KeyRecord) -> KeyInfo:
+    """A key as members see it: its live epoch, or the one that is coming."""
+    at = record.live or record.coming
+    if at is None:
+        raise Refused(f"{record.ref} has no epoch")
+    epoch = rows.get_epoch(desk.sealed, at)
+    shown = rows.get_epoch(desk.sealed, record.coming) if record.coming else epoch
+    open_ = shown.status is not EpochStatus.DEALING
+    return KeyInfo(
+        ref=record.ref,
+        suite=record.suite,
+        state=record.state.value,
+        epoch=record.number,
+        threshold=epoch.threshold,
+        acks=epoch.acks,
+        acknowledged=epoch.acknowledged,
+        missing=shown.missing
+        if open_
+        else tuple(HolderIndex(dealer) for dealer in shown.missing_dealers if dealer),
+        requesters=record.requesters,
+        unattended=record.unattended,
+        created=record.created,
+        trouble=tuple(str(line) for line in record.trouble),
+    )
+
+
+def _epoch_id(raw: bytes) -> EpochId:
+    return EpochId(proposal=ProposalId(raw[:32]), attempt=int.from_bytes(raw[32:], "big"))

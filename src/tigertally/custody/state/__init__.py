@@ -1,0 +1,1 @@
+"""What each party of custody remembers."""

@@ -1,0 +1,147 @@
+"""What the authority remembers of keys and epochs: a relay's memory, nothing here opens a key.
+
+The table of an epoch's states stands here; the steps between them are in `protocol/epochs.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from tigertally.base.errors import Refused
+from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash, Text
+from tigertally.crypto.envelope import Envelope, parse_message
+from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.dealing import (
+    BaseKey,
+    Certificate,
+    Conviction,
+    Statement,
+    check_attempt,
+)
+from tigertally.quorum.tally import Tally
+
+
+class EpochStatus(Enum):
+    """Where an epoch stands."""
+
+    DEALING = "dealing"  # not all dealers have dealt yet
+    OPEN = "open"  # all dealings are there; holders check, store and acknowledge
+    CERTIFIED = "certified"  # enough identical acknowledgements: it may be used
+    ABORTED = "aborted"  # a later attempt takes its place, or nothing does
+
+
+# Who may follow whom. A certified epoch never ends by itself: a later one takes its place.
+NEXT_EPOCH: dict[EpochStatus, frozenset[EpochStatus]] = {
+    EpochStatus.DEALING: frozenset({EpochStatus.OPEN, EpochStatus.ABORTED}),
+    EpochStatus.OPEN: frozenset({EpochStatus.CERTIFIED, EpochStatus.ABORTED}),
+    EpochStatus.CERTIFIED: frozenset(),
+    EpochStatus.ABORTED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """One attempt at an epoch, as the authority collects it.
+
+    `dealings` are in the order of `dealers`, one entry empty until it is there; with `needed` of
+    them the epoch opens and `dealers` are those who dealt. `statement` is set once it is open.
+    `base` is what a reshare starts from, empty where keys are made.
+    """
+
+    tally: Tally
+    proposal: ProposalId
+    attempt: int
+    roster: RosterHash
+    roster_version: int
+    suite: Suite
+    threshold: int
+    acks: int
+    keys: tuple[KeyRef, ...]
+    base: tuple[BaseKey, ...]
+    holders: tuple[HolderIndex, ...]
+    needed: int
+    dealers: tuple[int, ...]
+    dealings: tuple[Envelope | None, ...]
+    convictions: tuple[Conviction, ...] = ()
+    status: EpochStatus = EpochStatus.DEALING
+    statement: bytes = b""
+    acknowledgements: tuple[Envelope, ...] = ()
+    acknowledged: tuple[HolderIndex, ...] = ()
+    why: Text = Text("")
+
+    def moved_to(self, status: EpochStatus, why: str = "") -> EpochRecord:
+        """The next state; `Refused` if it may not follow."""
+        if status not in NEXT_EPOCH[self.status]:
+            raise Refused(f"the epoch is {self.status.value}")
+        return replace(self, status=status, why=Text(why[:200]))
+
+    @property
+    def missing_dealers(self) -> tuple[int, ...]:
+        """Who has not dealt yet."""
+        pairs = zip(self.dealers, self.dealings, strict=True)
+        return tuple(dealer for dealer, dealing in pairs if dealing is None)
+
+    @property
+    def missing(self) -> tuple[HolderIndex, ...]:
+        """Who has not acknowledged yet."""
+        return tuple(index for index in self.holders if index not in self.acknowledged)
+
+    def parsed_statement(self) -> Statement:
+        """The statement of an open or certified epoch."""
+        return parse_message(Statement, self.statement)
+
+    def certificate(self) -> Certificate:
+        """The statement with its acknowledgements; `Refused` before it is certified."""
+        if self.status is not EpochStatus.CERTIFIED:
+            raise Refused("the epoch is not certified")
+        return Certificate(statement=self.statement, acknowledgements=self.acknowledgements)
+
+
+class KeyState(Enum):
+    """What `tally key show` says of a key."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    RESHARING = "resharing"
+    DESTROYED = "destroyed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochId:
+    """Names one attempt: the proposal that made it, and its number."""
+
+    proposal: ProposalId
+    attempt: int
+
+    def __post_init__(self) -> None:
+        check_attempt(self.attempt)
+
+    def to_bytes(self) -> bytes:
+        """A row key."""
+        return self.proposal + self.attempt.to_bytes(2, "big")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """One key's life at the authority. `number` counts its certified epochs, from 1."""
+
+    ref: KeyRef
+    suite: Suite
+    requesters: tuple[Name, ...]
+    unattended: bool
+    created: int
+    state: KeyState = KeyState.PENDING
+    live: EpochId | None = None
+    live_hash: Hash | None = None
+    coming: EpochId | None = None
+    number: int = 0
+    trouble: tuple[Text, ...] = ()
+
+    def may_be_asked_by(self, name: str) -> bool:
+        """With no requester named at creation, any enrolled one may ask."""
+        return not self.requesters or name in self.requesters
+
+    def with_trouble(self, text: str) -> KeyRecord:
+        """Remember what went wrong, for `key show` (the newest eight lines)."""
+        return replace(self, trouble=(*self.trouble[-7:], Text(text[:200])))

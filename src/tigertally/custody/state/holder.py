@@ -1,0 +1,74 @@
+"""What a holder's device remembers of keys: fragments by epoch, and wraps kept for a tally."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tigertally.base.ids import Hash, Name, ProposalId
+from tigertally.crypto.envelope import parse_message
+from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.dealing import Certificate, Statement
+from tigertally.custody.messages.release import WrappedFragment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldEpoch:
+    """An epoch this device has acknowledged, with its payloads (one a key, in order).
+
+    `certificate` is None until enough other holders are known to have acknowledged it too.
+    **Security:** `payloads` are fragments; this record lives in a sealed store only.
+    """
+
+    statement: bytes
+    payloads: tuple[bytes, ...]
+    certificate: Certificate | None
+
+    def parsed(self) -> Statement:
+        """The epoch's statement."""
+        return parse_message(Statement, self.statement)
+
+    def __repr__(self) -> str:
+        return f"HeldEpoch({len(self.payloads)} payloads, certified={self.certificate is not None})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What was approved when a key was made: who may ask, and whether rules may release it."""
+
+    requesters: tuple[Name, ...]
+    unattended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptWrap:
+    """A fragment wrapped for one request at approval; it waits for the complete tally.
+
+    `expires` is the proposal's; the wrap dies then, or with its epoch.
+    """
+
+    proposal: ProposalId
+    key: KeyRef
+    epoch: Hash
+    expires: int
+    fragment: WrappedFragment
+    sent: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveSeeds:
+    """The private halves of one set of receive keys: (sender, 96-byte seed).
+
+    **Security:** sealed store only; erased once no open delivery needs them.
+    """
+
+    number: int
+    created: int
+    seeds: tuple[tuple[int, bytes], ...]
+    published: bool
+
+    def seed_for(self, sender: int) -> bytes | None:
+        """The seed for deliveries of one sender."""
+        return next((seed for who, seed in self.seeds if who == sender), None)
+
+    def __repr__(self) -> str:
+        return f"ReceiveSeeds(number={self.number}, {len(self.seeds)} keys)"

@@ -1,0 +1,263 @@
+"""The authority as one object: requests in, answers out; one thread writes.
+
+Handlers are synchronous functions on a `Desk`; they run one after the other on the writer thread
+(ADR 0003), so there is never a question which of two requests came first. What they decide is in
+memory (chain, barrier) only after the store has committed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from tigertally.audit.log import AuditLog
+from tigertally.base.clock import Clock
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import InvalidSignature
+from tigertally.base.limits import LONG_POLL_SECONDS
+from tigertally.base.randomness import Randomness
+from tigertally.crypto.hpke import PrivateKey
+from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.node.news import News
+from tigertally.node.wiring import AuthorityServices, Route
+from tigertally.quorum import messages
+from tigertally.quorum.admission import get_settings
+from tigertally.quorum.card import domain_of, open_card
+from tigertally.quorum.chain import Chain
+from tigertally.quorum.desk import Barrier, Desk, KeepChanges
+from tigertally.quorum.member import log_origin
+from tigertally.quorum.messages import NewsReply, NewsRequest
+from tigertally.quorum.rows import load_chain
+from tigertally.storage.store import Store, Transaction
+from tigertally.transport.channel import Handler, Request
+
+T = TypeVar("T")
+
+_TIDY_SECONDS = 60.0
+_MOST_AT_ONCE = 64  # requests in one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Something that waits for the writer thread."""
+
+    work: Callable[[Desk], Any]
+    future: asyncio.Future[Any]
+    background: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """How it went. `kept`: its changes are in the transaction, even if there is an error."""
+
+    result: Any = None
+    error: Exception | None = None
+    kept: bool = False
+    woken: frozenset[VerifyKey] = frozenset()
+    waiting_jobs: bool = False
+
+
+def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
+    try:
+        with desk.plain.nested():
+            try:
+                result = work(desk)
+            except KeepChanges as keep:
+                return _Done(error=keep.error, kept=True)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is the answer to this one alone
+        return _Done(error=error)
+    return _Done(result=result, kept=True, woken=frozenset(desk.woken))
+
+
+class Authority:
+    """One custody domain's server, apart from its sockets.
+
+    Args:
+        store: its plain store; sealed rows go through the barrier.
+        key, wrapping_key: its identity.
+        services: handlers and background work, from `node/wiring`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        key: SigningKey,
+        wrapping_key: PrivateKey,
+        services: AuthorityServices,
+        clock: Clock,
+        randomness: Randomness,
+    ) -> None:
+        self._store = store
+        self._key = key
+        self._wrapping_key = wrapping_key
+        self._services = services
+        self._clock = clock
+        self._randomness = randomness
+        self._barrier: Barrier | None = None
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self._queue: list[_Asked] = []
+        self._drain: asyncio.Task[None] | None = None
+        self._news = News()
+        self.wake_worker = asyncio.Event()
+        with store.reading() as reader:
+            settings = get_settings(reader)
+            self._chain: Chain | None = load_chain(reader, key.public)
+        self._card = open_card(settings.card)
+        self._log = AuditLog(log_origin(domain_of(settings.card)), key)
+
+    @property
+    def chain(self) -> Chain | None:
+        """The rosters as of the last commit."""
+        return self._chain
+
+    def is_member(self, key: VerifyKey) -> bool:
+        """Does the current roster list this key? Used by the transport's limits."""
+        if self._chain is None:
+            return False
+        roster = self._chain.current
+        return roster.holder_of(key) is not None or roster.requester_of(key) is not None
+
+    @property
+    def locked(self) -> bool:
+        """Is there a domain, and no barrier key in memory?"""
+        return self._chain is not None and self._barrier is None
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """Every path with its handler, for a server or for a memory network."""
+        routes: dict[str, Handler] = {
+            path: self._handler(route) for path, route in self._services.routes().items()
+        }
+        routes[messages.NEWS] = self._tell_news
+        return routes
+
+    def _handler(self, route: Route) -> Handler:
+        async def handle(request: Request) -> bytes:
+            peer = request.peer
+            if peer is None:
+                raise InvalidSignature("a request without a client certificate")
+            return await self.run(lambda desk: route(desk, request.body, peer))
+
+        return handle
+
+    async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
+        """Do one thing on the writer thread, all or nothing; then tell whom it concerns.
+
+        What arrives while the thread is busy shares the next transaction, and so one flush to the
+        disk; an answer is given only after the commit.
+
+        Args:
+            background: it is the worker's own, which must not wake itself for ever.
+        """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Asked(work, future, background))
+        if self._drain is None:
+            self._drain = asyncio.create_task(self._work_off())
+        return await future
+
+    async def _work_off(self) -> None:
+        """Everything in the queue, in order, until it is empty."""
+        loop = asyncio.get_running_loop()
+        try:
+            while self._queue:
+                batch, self._queue = self._queue[:_MOST_AT_ONCE], self._queue[_MOST_AT_ONCE:]
+                batch = [asked for asked in batch if not asked.future.done()]
+                try:
+                    done = await loop.run_in_executor(self._writer, self._transact, batch)
+                except Exception as error:  # noqa: BLE001  nothing of it was committed
+                    done = [_Done(error=error) for _ in batch]
+                for asked, one in zip(batch, done, strict=True):
+                    self._tell(asked, one)
+        finally:
+            self._drain = None
+
+    def _tell(self, asked: _Asked, done: _Done) -> None:
+        if done.woken:
+            self._news.wake(done.woken)
+        if done.waiting_jobs and not asked.background:
+            self.wake_worker.set()
+        if asked.future.done():  # whoever asked is gone
+            return
+        if done.error is not None:
+            asked.future.set_exception(done.error)
+        else:
+            asked.future.set_result(done.result)
+
+    def _transact(self, batch: list[_Asked]) -> list[_Done]:
+        """One transaction; what fails in it is taken back alone."""
+        done = []
+        with self._store.transaction() as tx:
+            chain, barrier = self._chain, self._barrier
+            for asked in batch:
+                desk = self._desk(tx, chain, barrier)
+                done.append(_carried_out(asked.work, desk))
+                if done[-1].kept:
+                    chain, barrier = desk.chain, desk.barrier
+            last = self._desk(tx, chain, barrier)
+            waiting = barrier is not None and self._services.has_jobs(last)
+        if self._barrier is not None and barrier is not self._barrier:
+            self._barrier.key.wipe()
+            self._store.scrub()  # what was sealed under the old key goes
+        self._chain, self._barrier = chain, barrier
+        return [replace(one, waiting_jobs=waiting) for one in done]
+
+    def _desk(self, tx: Transaction, chain: Chain | None, barrier: Barrier | None) -> Desk:
+        return Desk(
+            plain=tx,
+            chain=chain,
+            barrier=barrier,
+            now=self._clock.now(),
+            randomness=self._randomness,
+            key=self._key,
+            wrapping_key=self._wrapping_key,
+            card=self._card,
+            log=self._log,
+        )
+
+    async def _tell_news(self, request: Request) -> bytes:
+        """Long poll: answer when something for this member is newer than it has seen."""
+        asked = decode(NewsRequest, request.body)
+        if request.peer is None:
+            raise InvalidSignature("a request without a client certificate")
+        wait = min(asked.wait, LONG_POLL_SECONDS)
+        return encode(NewsReply(seen=await self._news.after(request.peer, asked.seen, wait)))
+
+    async def start(self) -> None:
+        """Write down that the authority has started (and is locked, if there is a domain)."""
+        await self.run(
+            lambda desk: desk.record(
+                "authority.started",
+                actor="authority",
+                summary="started" if desk.chain is None else "started, locked",
+            )
+        )
+
+    async def work(self) -> None:
+        """Background work until cancelled: the one-shot child's jobs, and tidying up."""
+        tidied = 0.0
+        clock = asyncio.get_running_loop().time
+        while True:
+            self.wake_worker.clear()
+            if self._barrier is not None:
+                tidy = clock() - tidied >= _TIDY_SECONDS
+                await self._services.work(self, tidy=tidy)
+                tidied = clock() if tidy else tidied
+            with contextlib.suppress(TimeoutError):
+                # Not `wait_for`: Python 3.11's may swallow the cancellation that ends this task.
+                async with asyncio.timeout(_TIDY_SECONDS):
+                    await self.wake_worker.wait()
+
+    def end_waiting(self) -> None:
+        """Answer every long poll, so that the server can stop at once."""
+        self._news.end()
+
+    def close(self) -> None:
+        """End the writer thread and forget the barrier key."""
+        self._writer.shutdown(wait=True)
+        if self._barrier is not None:
+            self._barrier.key.wipe()
+        self._store.close()

@@ -1,0 +1,182 @@
+"""Daemons: start, say `ready`, work until a signal, and leave nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from tigertally.base.errors import Corrupt, Refused, TigertallyError, Unavailable
+from tigertally.base.process import harden, settle_down
+from tigertally.base.randomness import SystemRandomness
+from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.report import Report
+from tigertally.node.clock import SystemClock
+from tigertally.node.members import connected
+from tigertally.node.profile import OpenProfile
+
+_RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
+_FIRST_PAUSE = 0.5  # seconds; doubled up to _LONGEST_PAUSE while the authority is away
+_LONGEST_PAUSE = 30.0
+
+
+def prepare(*, level: str = "info") -> None:
+    """What every daemon does first: no core dumps, no ptrace, JSON logs on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+    harden()
+
+
+def stop_event() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def say_ready(what: str) -> None:
+    """The line that scripts wait for."""
+    settle_down()
+    sys.stderr.write(f"ready {what}\n")
+    sys.stderr.flush()
+
+
+async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str) -> None:
+    """The authority's whole life: it comes up locked, if it has a domain."""
+    # Late, so that a holder's daemon does not load them.
+    from tigertally.node.authority import Authority
+    from tigertally.node.health import pages
+    from tigertally.node.wiring import AuthorityServices
+    from tigertally.transport.server import Server
+
+    log = structlog.get_logger("tigertally.authority")
+    stop = stop_event()
+    authority = Authority(
+        profile.plain_store,
+        key=profile.signing_key,
+        wrapping_key=profile.wrapping_key,
+        services=AuthorityServices(),
+        clock=SystemClock(),
+        randomness=SystemRandomness(),
+    )
+    server = Server(
+        profile.signing_key,
+        authority.handlers(),
+        pages=pages(authority),
+        known=authority.is_member,
+    )
+    worker: asyncio.Task[None] | None = None
+    try:
+        await server.start(host, port)
+        await authority.start()
+        worker = asyncio.create_task(authority.work())
+        say_ready(url)
+        log.info("listening", url=url, locked=authority.locked)
+        await _until_stopped(stop, worker)
+    finally:
+        if worker is not None:
+            worker.cancel()
+            await asyncio.gather(worker, return_exceptions=True)
+        authority.end_waiting()
+        await server.stop()
+        authority.close()
+        log.info("stopped")
+
+
+async def _until_stopped(stop: asyncio.Event, worker: asyncio.Task[None]) -> None:
+    """Wait for a signal; a worker that ends before that takes the daemon with it."""
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({waiting, worker}, return_when=asyncio.FIRST_COMPLETED)
+        if worker.done():
+            worker.result()
+    finally:
+        waiting.cancel()
+
+
+async def run_holder(profile: OpenProfile) -> None:
+    """A holder's daemon: syncs whenever there is news. It approves nothing."""
+    log = structlog.get_logger("tigertally.holder")
+    stop = stop_event()
+    async with connected(profile) as party:
+        client = HolderClient(party)
+        say_ready(str(profile.info.member))
+        await _stoppable(stop, lambda: _follow(client, profile, log))
+    log.info("stopped")
+
+
+async def _stoppable(stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    worker = asyncio.ensure_future(work())
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({worker, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if worker.done():
+            worker.result()
+    finally:
+        waiting.cancel()
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+
+
+async def _follow(
+    client: HolderClient, profile: OpenProfile, log: structlog.stdlib.BoundLogger
+) -> None:
+    clock = asyncio.get_running_loop().time
+    renewed = -float(_RENEW_SECONDS)
+    pause = _FIRST_PAUSE
+    while True:
+        renew = clock() - renewed >= _RENEW_SECONDS
+        try:
+            with profile.exclusive(doing="syncing"):
+                _, report = await client.sync_all(renew=renew)
+            renewed = clock() if renew else renewed
+            _tell(report, log)
+            pause = _FIRST_PAUSE
+            await client.news(_RENEW_SECONDS)
+        except (Refused, Corrupt) as error:
+            log.warning("cannot go on", error=str(error))
+            raise
+        except Unavailable as error:
+            log.info("waiting", reason=str(error), seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        except TigertallyError as error:
+            log.warning("fault", error=str(error), culprits=list(error.culprits))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
+    if report.received or report.sent or report.acknowledged:
+        log.info(
+            "synced",
+            received=report.received,
+            sent=report.sent,
+            acknowledged=report.acknowledged,
+        )
+    for problem in report.problems:
+        log.warning("fault", error=problem, culprits=report.culprits)
+
+
+def run(work: Awaitable[None]) -> None:
+    """Run a daemon to its end; an interrupt is a clean stop."""
+
+    async def whole() -> None:
+        await work
+
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(whole())

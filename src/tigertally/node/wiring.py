@@ -1,0 +1,154 @@
+"""The one place that picks concrete classes and pairs kinds with what executes them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
+
+from tigertally.base.errors import TigertallyError
+from tigertally.base.ids import ProposalId
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages import bodies, lock, sync
+from tigertally.custody.service import child, resharing, rows
+from tigertally.custody.service.authority_jobs import (
+    deal_job,
+    finish_reshare,
+    rebuild_job,
+    reshare_job,
+    signed_package,
+)
+from tigertally.custody.service.creating import CreateKey
+from tigertally.custody.service.epochs import EpochService
+from tigertally.custody.service.locking import LockService
+from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
+from tigertally.custody.service.syncing import SyncService
+from tigertally.node.kinds import all_kinds
+from tigertally.quorum import changes, messages
+from tigertally.quorum.admission import AdmissionService
+from tigertally.quorum.desk import Desk
+from tigertally.quorum.relay import RelayService
+from tigertally.quorum.service import ChangeRoster, Executor, QuorumService
+
+if TYPE_CHECKING:
+    from tigertally.node.authority import Authority
+
+RunChild = Callable[[child.Job], Awaitable[child.Result]]
+Route = Callable[[Desk, bytes, VerifyKey], bytes]
+
+log = logging.getLogger("tigertally.authority")
+
+
+class AuthorityServices:
+    """All of one authority's services, wired together.
+
+    Args:
+        run_child: how a job gets to a one-shot child; only tests in memory give another.
+    """
+
+    def __init__(self, run_child: RunChild = child.run_child) -> None:
+        self._run_child = run_child
+        self.lock = LockService()
+        self.epochs = EpochService()
+        self.releases = ReleaseService()
+        roster = ChangeRoster((self.lock.roster_changed, resharing.roster_changed))
+        executors: dict[str, Executor] = {str(kind): roster for kind in changes.KINDS}
+        executors[bodies.CREATE] = CreateKey()
+        executors[bodies.RELEASE] = ReleaseKey()
+        self.quorum = QuorumService(all_kinds(), executors)
+        self.relay = RelayService(self.quorum)
+        self.syncing = SyncService(self.epochs, self.releases)
+        self.admission = AdmissionService(self.lock.found, self.lock.progress)
+
+    def routes(self) -> Mapping[str, Route]:
+        """Path by path, what answers it."""
+        return {
+            messages.DOMAIN: self.admission.domain,
+            messages.FOUND: self.admission.found,
+            messages.TERMS: self.admission.terms,
+            messages.PROPOSE: self.quorum.propose,
+            messages.VOTE: self.quorum.vote,
+            messages.PROPOSAL: self.quorum.proposal,
+            messages.SYNC: self.relay.sync,
+            messages.ROSTERS: self.relay.rosters,
+            messages.TALLIES: self.relay.tallies,
+            messages.AUDIT: self.relay.audit,
+            lock.UNLOCK_CHALLENGE: self.lock.challenge,
+            lock.UNLOCK_ANSWER: self.lock.answer,
+            sync.CUSTODY_SYNC: self.syncing.sync,
+            sync.RECEIVE_KEYS: self.syncing.receive_keys,
+            sync.KEYS: self.syncing.keys,
+            sync.HOLDERS: self.syncing.holders,
+            sync.KEY_EPOCH: self.syncing.epoch,
+            sync.DEAL: self.epochs.deal,
+            sync.CONTRIBUTE: resharing.contribute,
+            sync.ACKNOWLEDGE: self.epochs.acknowledge,
+            sync.COMPLAIN: self.epochs.complain,
+            sync.ERASED: self.epochs.erased,
+            sync.DELIVER: self.releases.deliver,
+            sync.COLLECT: self.releases.collect,
+        }
+
+    def has_jobs(self, desk: Desk) -> bool:
+        """Does anything wait for the one-shot child?"""
+        return rows.has_jobs(desk.sealed)
+
+    async def work(self, authority: Authority, *, tidy: bool = True) -> None:
+        """Everything that waits for the one-shot child; then tidy up."""
+        jobs = await authority.run(lambda desk: rows.jobs(desk.sealed), background=True)
+        for job, id_ in jobs:
+            try:
+                await self._do(authority, job, id_)
+            except TigertallyError as error:
+                log.warning("the one-shot child failed at %s: %s", job.name, error)
+        if tidy:
+            await authority.run(self.releases.tidy, background=True)
+
+    async def _do(self, authority: Authority, job: rows.Job, id_: bytes) -> None:
+        if job is rows.Job.DEAL:
+            asked = await authority.run(lambda desk: deal_job(desk, id_), background=True)
+            if asked is None:
+                return
+            result = await self._run_child(child.Job(deal=asked, rebuild=None, reshare=None))
+            if result.dealt is not None:
+                dealt = result.dealt
+                await authority.run(
+                    lambda desk: self.epochs.deal_as_authority(
+                        desk, signed_package(desk, asked.occasion, dealt)
+                    ),
+                    background=True,
+                )
+            return
+        if job is rows.Job.RESHARE:
+            await self._share_anew(authority, id_)
+            return
+        proposal = ProposalId(id_)
+        wanted = await authority.run(lambda desk: rebuild_job(desk, proposal), background=True)
+        if wanted is None:
+            return
+        result = await self._run_child(child.Job(deal=None, rebuild=wanted, reshare=None))
+        if result.rebuilt is not None:
+            rebuilt = result.rebuilt
+            await authority.run(
+                lambda desk: self.releases.rebuilt(desk, proposal, rebuilt.wrapped, rebuilt.faulty),
+                background=True,
+            )
+
+    async def _share_anew(self, authority: Authority, id_: bytes) -> None:
+        """Suite `shamir-gf256`, after a change of the holders."""
+        wanted = await authority.run(lambda desk: reshare_job(desk, id_))
+        if wanted is None:
+            return
+        result = await self._run_child(child.Job(deal=None, rebuild=None, reshare=wanted))
+        if result.dealt is None:
+            faulty = () if result.rebuilt is None else result.rebuilt.faulty
+            await authority.run(lambda desk: self.epochs.contributions_faulty(desk, id_, faulty))
+            return
+        dealt = result.dealt
+
+        def done(desk: Desk) -> None:
+            package = signed_package(desk, wanted.occasion, dealt)
+            self.epochs.deal_as_authority(desk, package)
+            finish_reshare(desk, id_)
+
+        await authority.run(done)

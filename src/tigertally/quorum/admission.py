@@ -1,0 +1,167 @@
+"""The authority's door for strangers: who it is, the first holder, terms to join."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import Corrupt, Refused
+from tigertally.base.limits import CLOCK_SKEW
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.quorum.card import open_card
+from tigertally.quorum.chain import first_roster, found
+from tigertally.quorum.desk import Desk, KeepChanges
+from tigertally.quorum.founding import (
+    PinState,
+    check_founding,
+    check_pin,
+    found_roster,
+    reply_proof,
+)
+from tigertally.quorum.messages import DomainInfo, FoundReply, FoundRequest, JoinTerms
+from tigertally.quorum.roster import Roster
+from tigertally.quorum.rows import put_roster
+from tigertally.storage.store import Reader, Transaction
+
+SETTINGS = "authority"  # plain: one row of settings, one of the PIN's state
+_SETTINGS_ROW = b"settings"
+_PIN_ROW = b"pin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `tally authority init` decided."""
+
+    card: Envelope
+    threshold: int
+    unlock: int
+    url: str
+
+
+def put_settings(tx: Transaction, settings: Settings, pin: PinState) -> None:
+    """Store what init decided, and the PIN's MAC key."""
+    tx.put(SETTINGS, _SETTINGS_ROW, encode(settings))
+    tx.put(SETTINGS, _PIN_ROW, encode(pin))
+
+
+def get_settings(reader: Reader) -> Settings:
+    """What init decided; `Corrupt` if it is gone."""
+    row = reader.get(SETTINGS, _SETTINGS_ROW)
+    if row is None:
+        raise Corrupt("this profile has lost its settings")
+    return decode(Settings, row)
+
+
+class AdmissionService:
+    """Answers those who are not (yet) members."""
+
+    def __init__(
+        self,
+        found_hook: Callable[[Desk], None],
+        progress: Callable[[Desk], tuple[int, int]],
+    ) -> None:
+        self._found_hook = found_hook
+        self._progress = progress
+
+    def domain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """Who the authority is and how it stands; for anybody."""
+        return encode(self.info(desk))
+
+    def info(self, desk: Desk) -> DomainInfo:
+        """What anybody may know."""
+        settings = get_settings(desk.plain)
+        roster = None if desk.chain is None else desk.chain.current
+        have, _ = self._progress(desk)
+        locked = roster is not None and desk.barrier is None
+        forming = roster is None or roster.forming
+        return DomainInfo(
+            card=settings.card,
+            state="locked" if locked else "forming" if forming else "ready",
+            roster_version=0 if roster is None else roster.version,
+            roster_hash=None if roster is None else roster.hash,
+            holders=0 if roster is None else len(roster.holders),
+            threshold=settings.threshold if roster is None else roster.threshold,
+            unlock=settings.unlock if roster is None else roster.unlock,
+            unlock_have=have,
+            checkpoint=desk.log.checkpoint(desk.plain).to_text(),
+        )
+
+    def terms(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """What a join must name. Hashes only: strangers learn nothing about the members."""
+        roster = desk.roster
+        if desk.barrier is None:
+            _ = desk.sealed  # raises Locked, so that nobody asks in vain
+        return encode(
+            JoinTerms(domain=roster.domain, electorate=roster.electorate, roster=roster.hash)
+        )
+
+    def found(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """The first holder enrols with the PIN.
+
+        Raises:
+            Refused: a wrong or void PIN (counted and audited), or there is a founder already.
+        """
+        request = decode(FoundRequest, raw)
+        if desk.chain is not None:
+            return self._again(desk, request, peer)
+        state = decode(PinState, desk.plain.get(SETTINGS, _PIN_ROW) or b"")
+        settings = get_settings(desk.plain)
+        try:
+            after = check_pin(state, request, settings.card)
+        except Refused as error:
+            self._record_pin(desk, peer, str(error))
+            raise KeepChanges(error) from error
+        desk.plain.put(SETTINGS, _PIN_ROW, encode(after))
+        if after.tries_left < state.tries_left:
+            return self._wrong_pin(desk, peer, after.tries_left)
+        self._check(desk, request, settings, peer)
+        signed = first_roster(request.roster.body, request.roster, desk.key)
+        put_roster(desk.plain, signed)
+        desk.chain = found(signed, desk.key.public)
+        self._found_hook(desk)
+        founder = desk.roster.holders[0]
+        desk.record(
+            "roster.founded",
+            actor=founder.name,
+            summary=f"{founder.name} founded the domain with the PIN",
+            detail=desk.roster.hash,
+        )
+        reply = FoundReply(roster=signed, proof=reply_proof(state.key, signed))
+        desk.plain.put(SETTINGS, b"found-reply", encode(reply))
+        return encode(reply)
+
+    def _check(
+        self, desk: Desk, request: FoundRequest, settings: Settings, peer: VerifyKey
+    ) -> None:
+        created = decode(Roster, request.roster.body).created
+        if abs(created - desk.now) > CLOCK_SKEW:
+            raise Refused("this device's clock is more than five minutes off the authority's")
+        expected = found_roster(
+            settings.card,
+            open_card(request.card),
+            threshold=settings.threshold,
+            unlock=settings.unlock,
+            created=created,
+        )
+        check_founding(request, settings.card, expected)
+        if expected.holders[0].signing_key != peer:
+            raise Refused("the founder's request came over another device's connection")
+
+    def _again(self, desk: Desk, request: FoundRequest, peer: VerifyKey) -> bytes:
+        """The founder did not get the answer and asks again: the same answer."""
+        stored = desk.plain.get(SETTINGS, b"found-reply")
+        if stored is None or desk.roster.holder_of(peer) is None:
+            raise Refused("this domain has its first holder: enrol without a PIN")
+        return stored
+
+    def _record_pin(self, desk: Desk, peer: VerifyKey, said: str) -> None:
+        who = f"stranger {str(peer.fingerprint)[:9]}"
+        desk.record("pin.wrong", actor=who, summary=said)
+
+    def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> bytes:
+        said = f"wrong PIN, {left} tries left" if left else "wrong PIN, the PIN is now void"
+        self._record_pin(desk, peer, said)
+        void = "; the PIN is now void, run `tally authority init` for a new domain"
+        raise KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))

@@ -1,0 +1,68 @@
+"""Approvals: one holder's signed yes or no to exactly one proposal.
+
+An approval also cosigns the newest audit checkpoint its holder has verified, so that holders can
+compare what the authority showed each of them (DESIGN section 3, Audit).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from tigertally.algebra import tags
+from tigertally.algebra.transcript import tagged_hash
+from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash, Text
+from tigertally.crypto.envelope import Envelope, open_message, sign_message
+from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.quorum.roster import Roster
+
+
+class Verdict(Enum):
+    """A holder's answer."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """One holder's verdict.
+
+    `checkpoint` is the newest signed audit checkpoint that the holder has verified (a C2SP signed
+    note; empty if it has seen none yet), `attachment` the hash of what travels beside the
+    approval (a dealing).
+    """
+
+    proposal: ProposalId
+    verdict: Verdict
+    roster: RosterHash
+    holder: HolderIndex
+    checkpoint: str
+    attachment: Hash | None
+    reason: Text
+    time: int
+
+
+def attachment_hash(attachment: bytes) -> Hash:
+    """What an approval signs of its attachment."""
+    return tagged_hash(tags.ATTACHMENT, attachment)
+
+
+def sign_approval(key: SigningKey, approval: Approval) -> Envelope:
+    """Sign a verdict as its holder."""
+    return sign_message(key, tags.APPROVAL, approval)
+
+
+def open_approval(envelope: Envelope, roster: Roster) -> Approval:
+    """Parse an approval and verify it under the key this roster lists for its holder.
+
+    Raises:
+        MalformedMessage, InvalidSignature
+        Refused: the roster lists no such holder.
+    """
+
+    def signer(approval: Approval) -> tuple[VerifyKey, str]:
+        holder = roster.holder(approval.holder)
+        return holder.signing_key, str(holder.name)
+
+    return open_message(Approval, tags.APPROVAL, envelope, signer)

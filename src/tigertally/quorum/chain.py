@@ -1,0 +1,194 @@
+"""The chain of rosters: every version proven by the one before. No I/O.
+
+Whoever holds a verified chain can verify any tally of any of its versions offline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tigertally.algebra import tags
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage, PeerFault, Refused, UsageError
+from tigertally.base.ids import Hash, RosterHash
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.quorum.approval import Approval
+from tigertally.quorum.changes import apply_change
+from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
+from tigertally.quorum.tally import Tally, check_live, verify_tally
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Verified rosters, oldest first. Make one with `found`, lengthen it with `extended`."""
+
+    rosters: tuple[Roster, ...]
+    signed: tuple[SignedRoster, ...]
+
+    @property
+    def current(self) -> Roster:
+        """The newest roster."""
+        return self.rosters[-1]
+
+    def at(self, wanted: RosterHash) -> Roster:
+        """The roster with this hash; `Refused` if it is not in the chain."""
+        for roster in reversed(self.rosters):
+            if roster.hash == wanted:
+                return roster
+        raise Refused("that roster is not in the chain we know")
+
+    def with_electorate(self, electorate: Hash) -> Roster:
+        """The newest roster put to these holders; `Refused` if there is none."""
+        for roster in reversed(self.rosters):
+            if roster.electorate == electorate:
+                return roster
+        raise Refused("no roster we know has these holders and this quorum")
+
+    def for_proposal(self, proposal: Proposal) -> Roster:
+        """The roster a proposal was put to, for checking it as history."""
+        if proposal.predecessor is not None:
+            return self.at(proposal.predecessor)
+        return self.with_electorate(proposal.electorate)
+
+    def check_cast(self, approval: Approval, proposal: Proposal) -> None:
+        """Was this verdict given by somebody who saw a roster that we know?
+
+        A holder that was shown another chain names a roster that is not in ours.
+
+        Raises:
+            Refused: the roster it names is not one that this proposal was put to.
+        """
+        if self.at(approval.roster).electorate != proposal.electorate:
+            raise Refused("the verdict was given under other holders or another quorum")
+        if proposal.predecessor not in (None, approval.roster):
+            raise Refused("the verdict was given under another roster than the change follows")
+
+    def after(self, version: int) -> tuple[SignedRoster, ...]:
+        """The signed rosters that somebody at `version` lacks."""
+        return self.signed[version:]
+
+    def extended(self, newer: Iterable[SignedRoster]) -> Chain:
+        """The chain with later versions added, each verified.
+
+        Versions we already have must be the very bytes we have: two rosters of one version
+        signed by the authority convict it.
+
+        Raises:
+            MalformedMessage, InvalidSignature, Refused
+            PeerFault: the authority forked the chain (sure), or a version does not follow.
+        """
+        chain = self
+        for signed in newer:
+            version = signed.parse().version
+            if version <= len(chain.rosters):
+                chain._check_same(signed, version)
+                continue
+            roster = verify_successor(chain.current, signed)
+            chain = Chain((*chain.rosters, roster), (*chain.signed, signed))
+        return chain
+
+    def _check_same(self, signed: SignedRoster, version: int) -> None:
+        if version < 1 or signed.body == self.signed[version - 1].body:
+            return
+        authority = self.rosters[version - 1].authority.signing_key
+        authority.verify(tags.ROSTER, signed.body, signed.authority_signature, signer="authority")
+        raise PeerFault(
+            f"the authority signed two different rosters of version {version}",
+            culprits=("authority",),
+            sure=True,
+        )
+
+    def to_bytes(self) -> bytes:
+        """The signed rosters: what `tally roster export` writes."""
+        return encode(RosterFile(rosters=self.signed))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RosterFile:
+    """A chain as a file: anyone can verify it from the authority's fingerprint on."""
+
+    rosters: tuple[SignedRoster, ...]
+
+
+def found(first: SignedRoster, authority: VerifyKey) -> Chain:
+    """Begin a chain at version 1, under the authority's pinned key."""
+    return Chain((verify_founding(first, authority),), (first,))
+
+
+def verify_chain(rosters: Iterable[SignedRoster], authority: VerifyKey) -> Chain:
+    """Verify a whole chain from version 1.
+
+    Raises:
+        MalformedMessage, InvalidSignature, PeerFault, Refused
+    """
+    first, *rest = rosters or (None,)
+    if first is None:
+        raise UsageError("an empty roster chain proves nothing")
+    return found(first, authority).extended(rest)
+
+
+def parse_chain(raw: bytes, authority: VerifyKey | None = None) -> Chain:
+    """Read an exported chain; with no key given, under the authority it names itself."""
+    rosters = decode(RosterFile, raw).rosters
+    if not rosters:
+        raise MalformedMessage("an empty roster chain proves nothing")
+    return verify_chain(rosters, authority or rosters[0].parse().authority.signing_key)
+
+
+def verify_successor(old: Roster, signed: SignedRoster) -> Roster:
+    """Check that a roster follows from `old` by a tally of its holders.
+
+    Raises:
+        MalformedMessage, InvalidSignature, Refused
+        PeerFault: the roster does not follow; sure where the authority signed another past.
+    """
+    new = signed.parse()
+    authority = old.authority.signing_key
+    if new.version != old.version + 1:
+        raise PeerFault("a roster version is missing", culprits=("authority",))
+    authority.verify(tags.ROSTER, signed.body, signed.authority_signature, signer="authority")
+    if new.previous != old.hash:
+        raise PeerFault(
+            f"the authority signed a roster that follows another version {old.version}",
+            culprits=("authority",),
+            sure=True,
+        )
+    tally = verify_tally(decode(Tally, signed.tally), old)
+    check_live(tally, now=new.created)
+    if apply_change(old, tally.proposal, created=new.created) != new:
+        # Not sure: the tally is not under the authority's signature, so somebody who passed the
+        # roster on may have put another one beside it.
+        raise PeerFault(
+            "the roster is not what the tally beside it approved", culprits=("authority",)
+        )
+    return new
+
+
+def next_roster(old: Roster, tally: Tally, key: SigningKey, *, now: int) -> SignedRoster:
+    """The authority's part: carry out an approved change and sign the result.
+
+    Raises:
+        Refused: the tally is no quorum of `old`, it has expired, or the change is not possible.
+    """
+    verified = verify_tally(tally, old)
+    check_live(verified, now=now)
+    body = encode(apply_change(old, verified.proposal, created=now))
+    return SignedRoster(
+        body=body,
+        authority_signature=key.sign(tags.ROSTER, body),
+        founder_signature=None,
+        tally=encode(tally),
+    )
+
+
+def first_roster(body: bytes, founder: Envelope, key: SigningKey) -> SignedRoster:
+    """The authority's part of version 1: countersign what the founder signed."""
+    return SignedRoster(
+        body=body,
+        authority_signature=key.sign(tags.ROSTER, body),
+        founder_signature=founder.signature,
+        tally=b"",
+    )

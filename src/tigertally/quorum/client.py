@@ -1,0 +1,349 @@
+"""A member's side over the network: sync, propose, vote, wait, audit.
+
+Everything that comes back is verified here before anybody acts on it. State is kept in the
+member's sealed store, and changed only in transactions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from tigertally.audit.witness import Witness
+from tigertally.base.clock import Clock
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.ids import DomainId, Hash, Name, Nonce, ProposalId, RosterHash, Text
+from tigertally.base.limits import LONG_POLL_SECONDS, PROPOSAL_LIFETIME
+from tigertally.base.randomness import Randomness
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.hpke import PrivateKey
+from tigertally.crypto.signatures import SigningKey
+from tigertally.quorum import messages
+from tigertally.quorum.approval import Approval, Verdict, attachment_hash, sign_approval
+from tigertally.quorum.chain import Chain
+from tigertally.quorum.changes import KINDS as ROSTER_KINDS
+from tigertally.quorum.conviction import check_not_convicted, keep_conviction
+from tigertally.quorum.kinds import Kinds
+from tigertally.quorum.member import (
+    SeenProposal,
+    advance,
+    check_cast,
+    check_may_vote_on,
+    check_vote_free,
+    compare_cosigned,
+    free_vote,
+    load_chain,
+    load_witness,
+    newest_witness,
+    proofs_by_size,
+    remember_vote,
+    see,
+    store_witness,
+    take_rosters,
+    vote_given,
+)
+from tigertally.quorum.messages import (
+    NewsReply,
+    NewsRequest,
+    ProposalRequest,
+    ProposalState,
+    ProposeRequest,
+    SyncReply,
+    SyncRequest,
+    TalliesReply,
+    TalliesRequest,
+    VoteRequest,
+)
+from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
+from tigertally.quorum.roster import Holder, Roster
+from tigertally.storage.sealed import SealedStore
+from tigertally.storage.store import Reader, Transaction
+from tigertally.transport.channel import Channel
+
+_TALLY_PAGE = 50  # more would not fit one message where 255 holders have approved each
+_WAIT_MARGIN = 10.0  # seconds beyond a long poll
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """One member: its keys, its sealed store, its way to the authority."""
+
+    key: SigningKey
+    wrapping_key: PrivateKey
+    store: SealedStore
+    channel: Channel
+    clock: Clock
+    randomness: Randomness
+    kinds: Kinds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced:
+    """The domain as this member now knows it."""
+
+    chain: Chain
+    checkpoint: str
+    proposals: tuple[SeenProposal, ...]
+
+    @property
+    def roster(self) -> Roster:
+        """The newest roster."""
+        return self.chain.current
+
+
+class MemberClient:
+    """What holders and requesters have in common."""
+
+    def __init__(self, party: Party) -> None:
+        self.party = party
+        self._news = 0
+        self._loaded: Chain | None = None
+
+    def chain(self) -> Chain:
+        """The rosters that this member has verified; `Unavailable` before it has enrolled."""
+        with self.party.store.reading() as reader:
+            return self._load(reader)
+
+    def _load(self, reader: Reader) -> Chain:
+        """The stored rosters; what was read once is not read again."""
+        self._loaded = load_chain(reader, self._loaded)
+        return self._loaded
+
+    def me(self, roster: Roster) -> Holder:
+        """This holder as the roster lists it; `Refused` if it does not (any more)."""
+        holder = roster.holder_of(self.party.key.public)
+        if holder is None:
+            raise Refused("this device is not (or no longer) a holder of the domain")
+        return holder
+
+    async def sync(self) -> Synced:
+        """Fetch and verify what is new.
+
+        Raises:
+            MalformedMessage, InvalidSignature
+            PeerFault: the authority forked the rosters or its audit log.
+            Locked, Unavailable
+        """
+        party = self.party
+        with party.store.reading() as reader:
+            check_not_convicted(reader)
+            chain = self._load(reader)
+            witness = load_witness(reader, chain.current)
+        request = SyncRequest(roster_version=len(chain.signed), checkpoint_size=witness.size)
+        raw = await party.channel.call(messages.SYNC, encode(request))
+        synced = self._synced(decode(SyncReply, raw), witness, raw)
+        await self._look_after_vote(synced)
+        return synced
+
+    @contextmanager
+    def taking(self, shown: bytes) -> Iterator[Transaction]:
+        """A transaction that takes what the authority has shown.
+
+        What is wrong is rolled back; proof that the authority signed two histories is kept, and
+        from then on this member stops.
+        """
+        try:
+            with self.party.store.transaction() as tx:
+                yield tx
+        except PeerFault as fault:
+            if fault.sure:
+                with self.party.store.transaction() as tx:
+                    keep_conviction(tx, fault, shown)
+            raise
+
+    def _synced(self, reply: SyncReply, before: Witness, shown: bytes) -> Synced:
+        """Verify and keep an answer. `before` is what we had seen of the log when we asked."""
+        party = self.party
+        with self.taking(shown) as tx:
+            known = load_chain(tx, self._loaded)
+            authority = known.current.authority.signing_key
+            chain = take_rosters(tx, reply.rosters, authority, known)
+            proofs = proofs_by_size(reply.proofs)
+            witness = advance(before, reply.checkpoint, proofs)
+            seen = tuple(see(state, chain, party.kinds) for state in reply.proposals)
+            for one in seen:
+                compare_cosigned(witness, (*one.approvals, *one.rejections), proofs)
+                check_cast(one, chain)
+            witness = newest_witness(load_witness(tx, chain.current), before, witness)
+            store_witness(tx, witness)
+        checkpoint = "" if witness.newest is None else witness.newest.to_text()
+        return Synced(chain=chain, checkpoint=checkpoint, proposals=seen)
+
+    async def _look_after_vote(self, synced: Synced) -> None:
+        """Is the change of the roster that we voted for rejected by now? Then vote freely."""
+        with self.party.store.reading() as reader:
+            voted = vote_given(reader, synced.roster)
+        if voted is None or any(one.id == voted for one in synced.proposals):
+            return
+        with suppress(Refused):  # our vote never arrived, or the authority has forgotten it
+            state = await self.proposal(voted)
+            self.give_vote_back(see(state, synced.chain, self.party.kinds), synced.roster)
+
+    def new_proposal(
+        self, kind: Name, body: bytes, roster: Roster, *, lifetime: int = PROPOSAL_LIFETIME
+    ) -> Envelope:
+        """A fresh, signed proposal to the holders of this roster."""
+        return self.proposal_to(
+            kind,
+            body,
+            domain=roster.domain,
+            electorate=roster.electorate,
+            predecessor=roster.hash,
+            lifetime=lifetime,
+        )
+
+    def proposal_to(
+        self,
+        kind: Name,
+        body: bytes,
+        *,
+        domain: DomainId,
+        electorate: Hash,
+        predecessor: RosterHash,
+        lifetime: int = PROPOSAL_LIFETIME,
+    ) -> Envelope:
+        """A fresh, signed proposal; `predecessor` goes only into kinds that change the roster."""
+        now = self.party.clock.now()
+        proposal = Proposal(
+            kind=kind,
+            body=body,
+            domain=domain,
+            electorate=electorate,
+            predecessor=predecessor if kind in ROSTER_KINDS else None,
+            nonce=Nonce(self.party.randomness.bytes(32)),
+            proposer=self.party.key.public,
+            created=now,
+            expires=now + lifetime,
+        )
+        return sign_proposal(self.party.key, proposal)
+
+    def new_verdict(
+        self,
+        proposal: Envelope,
+        synced: Synced,
+        verdict: Verdict,
+        *,
+        attachment: bytes = b"",
+        reason: str = "",
+    ) -> Envelope:
+        """Our signed verdict; for a successor of the roster, our one vote.
+
+        Raises:
+            Refused: our vote for a successor is given already, we are no holder, or this is put
+                to older holders or by somebody who may not propose it.
+            PeerFault: we have proof against the authority and stopped.
+        """
+        id_ = proposal_id(proposal)
+        opened = decode(Proposal, proposal.body)
+        now = self.party.clock.now()
+        if now >= opened.expires:
+            raise Refused("the proposal has expired")
+        with self.party.store.reading() as reader:
+            check_not_convicted(reader)
+        if verdict is Verdict.APPROVE:
+            check_may_vote_on(opened, synced.roster, self.party.kinds)
+            if opened.predecessor is not None:
+                with self.party.store.transaction() as tx:
+                    check_vote_free(tx, opened, id_, now=now)
+                    remember_vote(tx, opened, id_)
+        approval = Approval(
+            proposal=id_,
+            verdict=verdict,
+            roster=synced.roster.hash,
+            holder=self.me(synced.roster).index,
+            checkpoint=synced.checkpoint,
+            attachment=attachment_hash(attachment) if attachment else None,
+            reason=Text(reason),
+            time=now,
+        )
+        return sign_approval(self.party.key, approval)
+
+    async def propose(
+        self, proposal: Envelope, *, approval: Envelope | None = None, attachment: bytes = b""
+    ) -> ProposalState:
+        """Hand in a proposal, with our own approval if we are a holder."""
+        request = ProposeRequest(proposal=proposal, approval=approval, attachment=attachment)
+        raw = await self.party.channel.call(messages.PROPOSE, encode(request))
+        return self._same(decode(ProposalState, raw), proposal)
+
+    async def propose_with_yes(self, proposal: Envelope, synced: Synced) -> ProposalState:
+        """Hand in a holder's own proposal: its approval is in it."""
+        verdict = self.new_verdict(proposal, synced, Verdict.APPROVE)
+        return await self.propose(proposal, approval=verdict)
+
+    async def vote(
+        self, seen: ProposalState, verdict: Envelope, *, attachment: bytes = b""
+    ) -> ProposalState:
+        """Hand in a verdict."""
+        request = VoteRequest(verdict=verdict, attachment=attachment)
+        raw = await self.party.channel.call(messages.VOTE, encode(request))
+        return self._same(decode(ProposalState, raw), seen.proposal)
+
+    def _same(self, state: ProposalState, proposal: Envelope) -> ProposalState:
+        if state.proposal.body != proposal.body:
+            raise PeerFault(
+                "the authority answered about another proposal", culprits=("authority",)
+            )
+        return state
+
+    async def proposal(self, id_: ProposalId) -> ProposalState:
+        """How a proposal stands, as the authority says: verify the tally before acting on it."""
+        raw = await self.party.channel.call(messages.PROPOSAL, encode(ProposalRequest(id=id_)))
+        state = decode(ProposalState, raw)
+        if proposal_id(state.proposal) != id_:
+            raise PeerFault(
+                "the authority answered about another proposal", culprits=("authority",)
+            )
+        return state
+
+    async def find(self, text: str, synced: Synced) -> SeenProposal:
+        """The proposal with this id (or unambiguous beginning of one), verified.
+
+        Raises:
+            Refused: none or several begin so.
+        """
+        if len(text) == 2 * ProposalId.SIZE:
+            id_ = ProposalId.from_text(text)
+            return see(await self.proposal(id_), synced.chain, self.party.kinds)
+        found = [one for one in synced.proposals if str(one.id).startswith(text.lower())]
+        if len(found) != 1:
+            many = "several open proposals begin" if found else "no open proposal begins"
+            raise Refused(f"{many} with {text}: see `tally holder inbox`")
+        return found[0]
+
+    def give_vote_back(self, seen: SeenProposal, roster: Roster) -> None:
+        """After enough rejections, our vote for a successor is free again."""
+        with self.party.store.transaction() as tx:
+            free_vote(tx, seen, roster)
+
+    async def news(self, wait: float) -> None:
+        """Return when the authority has something new for us, or after `wait` seconds."""
+        seconds = max(1, min(int(wait), LONG_POLL_SECONDS))
+        request = NewsRequest(seen=self._news, wait=seconds)
+        raw = await self.party.channel.call(
+            messages.NEWS, encode(request), wait=seconds + _WAIT_MARGIN
+        )
+        self._news = decode(NewsReply, raw).seen
+
+    async def tallies(self, since: int) -> tuple[SeenProposal, ...]:
+        """All proposals made at or after `since` (Unix seconds), past and open, oldest first.
+
+        Each is verified against the roster it was put to.
+        """
+        synced = await self.sync()
+        found: dict[ProposalId, SeenProposal] = {}
+        limit = _TALLY_PAGE
+        while True:
+            request = TalliesRequest(since=since, limit=limit)
+            raw = await self.party.channel.call(messages.TALLIES, encode(request))
+            states = decode(TalliesReply, raw).proposals
+            page = {one.id: one for one in (see(s, synced.chain, self.party.kinds) for s in states)}
+            more = len(states) >= limit
+            if page.keys() <= found.keys():
+                limit *= 2  # a page full of one second
+            found |= page
+            if not more:
+                return tuple(found.values())
+            since = found[proposal_id(states[-1].proposal)].proposal.created

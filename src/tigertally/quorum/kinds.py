@@ -1,0 +1,102 @@
+"""Kinds: the operations that a quorum can be asked for.
+
+A capability adds one by registering one `Kind` in `node/wiring`; this layer knows none of them
+but the roster's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from tigertally.base.codec import Wire
+from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.ids import Name
+from tigertally.quorum import changes
+from tigertally.quorum.proposal import Proposal, parsed_body
+from tigertally.quorum.roster import Roster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One operation.
+
+    Attributes:
+        parse: from the body's options to a typed body; raises `MalformedMessage`.
+        words: what a person reads before signing.
+        proposers: may this member propose it? Raises `Refused`.
+        takes_late_approvals: approvals beyond the quorum are kept (releases want spare fragments).
+        while_forming: may be decided while there are fewer holders than the quorum.
+    """
+
+    name: Name
+    parse: Callable[[dict[str, Wire]], Any]
+    words: Callable[[Any], str]
+    may_propose: Callable[[Roster, Proposal, Any], None]
+    takes_late_approvals: bool = False
+    while_forming: bool = False
+
+
+Kinds = Mapping[str, Kind]
+
+
+def registry(kinds: Iterable[Kind]) -> Kinds:
+    """A table of kinds by name; `UsageError` if two have the same name."""
+    table: dict[str, Kind] = {}
+    for kind in kinds:
+        if kind.name in table:
+            raise UsageError(f"two kinds are called {kind.name}")
+        table[kind.name] = kind
+    return MappingProxyType(table)
+
+
+def kind_of(kinds: Kinds, proposal: Proposal) -> Kind:
+    """The kind of a proposal; `MalformedMessage` if we know none of that name."""
+    if proposal.kind not in kinds:
+        raise MalformedMessage(f"unknown kind of proposal: {proposal.kind}")
+    return kinds[proposal.kind]
+
+
+def words_of(kinds: Kinds, proposal: Proposal) -> str:
+    """A proposal in words. Raises `MalformedMessage`."""
+    kind = kind_of(kinds, proposal)
+    return kind.words(parsed_body(kind.parse, proposal))
+
+
+ROSTER_KINDS = (
+    Kind(
+        name=changes.JOIN,
+        parse=changes.parse_holder_join,
+        words=changes.words_of_holder_join,
+        may_propose=changes.joiner_proposes,
+        while_forming=True,
+    ),
+    Kind(
+        name=changes.REMOVE,
+        parse=changes.parse_remove,
+        words=changes.words_of_holder_removal,
+        may_propose=changes.holder_proposes,
+    ),
+    Kind(
+        name=changes.QUORUM,
+        parse=changes.parse_quorum,
+        words=changes.words_of_quorum,
+        may_propose=changes.holder_proposes,
+    ),
+    Kind(
+        name=changes.REQUESTER_JOIN,
+        parse=changes.parse_requester_join,
+        words=changes.words_of_requester_join,
+        may_propose=changes.joiner_proposes,
+        while_forming=True,
+    ),
+    Kind(
+        name=changes.REQUESTER_REMOVE,
+        parse=changes.parse_requester_removal,
+        words=changes.words_of_requester_removal,
+        may_propose=changes.holder_proposes,
+        while_forming=True,
+    ),
+)

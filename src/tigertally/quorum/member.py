@@ -1,0 +1,374 @@
+"""What a member remembers and believes: rosters, the audit checkpoint, its own votes.
+
+`MemberState` is a view of the member's sealed store inside one transaction; what it takes from
+the authority it verifies first. No network here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tigertally.audit.checkpoint import SignedCheckpoint
+from tigertally.audit.witness import Witness
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import (
+    Corrupt,
+    InvalidSignature,
+    MalformedMessage,
+    PeerFault,
+    Refused,
+    Unavailable,
+)
+from tigertally.base.ids import Hash, HolderIndex, ProposalId
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.quorum.approval import Approval, Verdict, open_approval
+from tigertally.quorum.chain import Chain, found
+from tigertally.quorum.changes import JOINS
+from tigertally.quorum.kinds import Kinds, kind_of, words_of
+from tigertally.quorum.messages import CheckpointProof, ProposalState
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
+from tigertally.quorum.roster import Roster, SignedRoster
+from tigertally.quorum.tally import Tally, check_approval, check_electorate, needed, voters
+from tigertally.storage.store import Reader, Transaction
+
+ROSTERS = "member-roster"  # version -> SignedRoster
+WITNESS = "member-witness"  # one row: the newest verified checkpoint
+VOTES = "member-vote"  # roster hash -> Vote, for kinds that change the roster
+_NEWEST = b"newest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """This holder's vote for a successor of one roster."""
+
+    proposal: ProposalId
+    expires: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenProposal:
+    """A proposal as this member has verified it."""
+
+    id: ProposalId
+    proposal: Proposal
+    words: str
+    proposer: str
+    state: ProposalState
+    approvals: tuple[Approval, ...]
+    rejections: tuple[Approval, ...]
+    needed: int
+
+    def voted(self, index: HolderIndex) -> bool:
+        """Has this holder given a verdict?"""
+        return any(a.holder == index for a in (*self.approvals, *self.rejections))
+
+    def tally(self) -> Tally:
+        """The proposal with its approvals, for `verify_tally`."""
+        return Tally(proposal=self.state.proposal, approvals=self.state.approvals)
+
+
+def log_origin(domain: Hash | bytes) -> str:
+    """The name of a domain's audit log in its checkpoints."""
+    return f"tigertally/{bytes(domain).hex()[:32]}"
+
+
+def load_chain(reader: Reader, known: Chain | None = None) -> Chain:
+    """Our own copy of the rosters; they were verified when they were stored.
+
+    Args:
+        known: what was loaded from this store before; only later versions are read then.
+
+    Raises:
+        Unavailable: this profile has not enrolled yet.
+        Corrupt: a version is missing.
+    """
+    known = known or Chain((), ())
+    after = _version_key(len(known.signed)) if known.signed else None
+    signed = tuple(decode(SignedRoster, row) for _, row in reader.scan(ROSTERS, after=after))
+    if not signed and known.signed:
+        return known
+    if not signed:
+        raise Unavailable(
+            "this profile is not a member yet: finish as you began, with `tally holder enrol` or "
+            "`tally requester enrol`"
+        )
+    rosters = (*known.rosters, *(one.parse() for one in signed))
+    if [roster.version for roster in rosters] != list(range(1, len(rosters) + 1)):
+        raise Corrupt("a roster version is missing in this profile")
+    return Chain(rosters, (*known.signed, *signed))
+
+
+def _version_key(version: int) -> bytes:
+    return version.to_bytes(4, "big")
+
+
+def store_chain(tx: Transaction, chain: Chain, *, known: int = 0) -> None:
+    """Keep the rosters after version `known`."""
+    for version, signed in enumerate(chain.signed[known:], start=known + 1):
+        tx.put(ROSTERS, _version_key(version), encode(signed))
+
+
+def take_rosters(
+    tx: Transaction,
+    rosters: Sequence[SignedRoster],
+    authority: VerifyKey,
+    known: Chain | None = None,
+) -> Chain:
+    """Verify newer rosters and keep them; the first ones under the authority's pinned key.
+
+    Args:
+        known: as for `load_chain`.
+
+    Raises:
+        MalformedMessage, InvalidSignature, Refused, PeerFault: as `Chain.extended`.
+        Unavailable: there is none at all.
+    """
+    if tx.get(ROSTERS, _version_key(1)) is not None:
+        chain = load_chain(tx, known)
+        longer = chain.extended(rosters)
+        store_chain(tx, longer, known=len(chain.signed))
+        return longer
+    if not rosters:
+        raise Unavailable("the domain has no roster yet")
+    chain = found(rosters[0], authority).extended(rosters[1:])
+    store_chain(tx, chain)
+    return chain
+
+
+def load_witness(reader: Reader, roster: Roster) -> Witness:
+    """What we remember of the audit log."""
+    witness = Witness(origin=log_origin(roster.domain), key=roster.authority.signing_key)
+    row = reader.get(WITNESS, _NEWEST)
+    if row is None:
+        return witness
+    newest = SignedCheckpoint.from_text(row.decode())
+    return Witness(origin=witness.origin, key=witness.key, newest=newest)
+
+
+def store_witness(tx: Transaction, witness: Witness) -> None:
+    """Keep the newest checkpoint."""
+    if witness.newest is not None:
+        tx.put(WITNESS, _NEWEST, witness.newest.to_text().encode())
+
+
+def proofs_by_size(proofs: Sequence[CheckpointProof]) -> Mapping[int, tuple[Hash, ...]]:
+    """Consistency proofs to the newest checkpoint, by the size they begin at."""
+    return {proof.size: proof.proof for proof in proofs}
+
+
+@contextmanager
+def blaming_the_authority() -> Iterator[None]:
+    """A fault in the log is the authority's: name it as people know it, not by the log's name."""
+    try:
+        yield
+    except PeerFault as error:
+        raise type(error)(str(error), culprits=("authority",), sure=error.sure) from error
+
+
+def advance(witness: Witness, checkpoint: str, proofs: Mapping[int, tuple[Hash, ...]]) -> Witness:
+    """Move on to a newer checkpoint.
+
+    Raises:
+        MalformedMessage, InvalidSignature
+        PeerFault: the log was rewritten, truncated or forked.
+    """
+    signed = SignedCheckpoint.from_text(checkpoint)
+    with blaming_the_authority():
+        return witness.advance(signed, proofs.get(witness.size, ()))
+
+
+def newest_witness(stored: Witness, before: Witness, advanced: Witness) -> Witness:
+    """What to keep when another sync of ours may have stored something since we asked.
+
+    `advanced` goes on from `before`. If more has been stored meanwhile, that stays: nothing here
+    shows that `advanced` goes on from it, and the next sync will.
+
+    Raises:
+        PeerFault: the two answers are two histories.
+    """
+    if stored.newest == before.newest:
+        return advanced
+    if stored.size == advanced.size and advanced.newest is not None:
+        stored.compare(advanced.newest)
+    return stored
+
+
+def compare_cosigned(
+    witness: Witness, approvals: Sequence[Approval], proofs: Mapping[int, tuple[Hash, ...]]
+) -> None:
+    """Compare the checkpoints that other holders were shown with our own.
+
+    A checkpoint that the authority did not sign proves nothing and is passed over: the holder who
+    sent it may have made it up.
+
+    Raises:
+        PeerFault: the authority signed two histories.
+    """
+    for approval in approvals:
+        if not approval.checkpoint:
+            continue
+        try:
+            signed = SignedCheckpoint.from_text(approval.checkpoint)
+            signed.verify(witness.key, name=witness.origin)
+        except (MalformedMessage, InvalidSignature):
+            continue
+        with blaming_the_authority():
+            witness.compare(signed, proofs.get(signed.checkpoint.size, ()))
+
+
+def cosigned_sizes(approvals: Sequence[Approval]) -> tuple[int, ...]:
+    """The sizes of all checkpoints that approvals cosign and that can be read."""
+    sizes: set[int] = set()
+    for approval in approvals:
+        try:
+            sizes.add(SignedCheckpoint.from_text(approval.checkpoint).checkpoint.size)
+        except MalformedMessage:
+            continue
+    return tuple(sorted(sizes))
+
+
+def see(state: ProposalState, chain: Chain, kinds: Kinds) -> SeenProposal:
+    """Verify a proposal and every verdict on it that counts.
+
+    Raises:
+        MalformedMessage, InvalidSignature, Refused
+    """
+    proposal = open_proposal(state.proposal)
+    roster = chain.for_proposal(proposal)
+    check_electorate(roster, proposal)
+    id_ = proposal_id(state.proposal)
+    approvals = _verdicts(state.approvals, Verdict.APPROVE, proposal, id_, roster)
+    rejections = _verdicts(state.rejections, Verdict.REJECT, proposal, id_, roster)
+    want = needed(roster, proposal)
+    if len({one.holder for one in (*approvals, *rejections)}) != len(approvals + rejections):
+        raise _lie("the authority counted a holder twice")
+    if state.status is Status.COMPLETE and len(approvals) != want:
+        raise _lie(f"the authority calls {len(approvals)} of {want} approvals a tally")
+    if state.status is Status.REJECTED and not _rejected(roster, proposal, len(rejections)):
+        raise _lie("the authority calls a proposal rejected that may still be approved")
+    return SeenProposal(
+        id=id_,
+        proposal=proposal,
+        words=words_of(kinds, proposal),
+        proposer=_proposer(chain.current, proposal),
+        state=state,
+        approvals=approvals,
+        rejections=rejections,
+        needed=want,
+    )
+
+
+def _lie(text: str) -> PeerFault:
+    """The authority relayed what its holders did not say. Not sure: nobody signed the relaying."""
+    return PeerFault(text, culprits=("authority",))
+
+
+def _verdicts(
+    envelopes: Sequence[Envelope],
+    verdict: Verdict,
+    proposal: Proposal,
+    id_: ProposalId,
+    roster: Roster,
+) -> tuple[Approval, ...]:
+    """Verdicts of one sort, verified. A holder is not blamed for what the authority shows."""
+    try:
+        opened = tuple(open_approval(envelope, roster) for envelope in envelopes)
+        for approval in opened:
+            check_approval(approval, proposal, id_, roster)
+    except InvalidSignature as error:
+        raise InvalidSignature(
+            f"a verdict was not signed by its holder: {error}", culprits=("authority",)
+        ) from error
+    except Refused as error:
+        raise _lie(f"the authority counts a verdict that does not count: {error}") from error
+    if any(approval.verdict is not verdict for approval in opened):
+        raise _lie("the authority mixed approvals with rejections")
+    return opened
+
+
+def check_cast(seen: SeenProposal, chain: Chain) -> None:
+    """Did all who voted see a roster that we know? For states fetched together with the chain.
+
+    Raises:
+        PeerFault: a holder was shown rosters that we were not shown. Not sure: that holder may
+            have named a roster that does not exist.
+    """
+    for approval in (*seen.approvals, *seen.rejections):
+        try:
+            chain.check_cast(approval, seen.proposal)
+        except Refused as error:
+            raise _lie(f"holder {approval.holder} was shown another roster: {error}") from error
+
+
+def _proposer(roster: Roster, proposal: Proposal) -> str:
+    listed = roster.name_of(proposal.proposer)
+    if proposal.kind in JOINS and listed.startswith("stranger"):
+        return f"{proposal.options().get('name')} (not yet a member)"
+    return listed
+
+
+def _rejected(roster: Roster, proposal: Proposal, rejections: int) -> bool:
+    """Can the quorum not be reached any more?"""
+    return voters(roster, proposal) - rejections < needed(roster, proposal)
+
+
+def check_may_vote_on(proposal: Proposal, roster: Roster, kinds: Kinds) -> None:
+    """Is this put to the holders as they are now, by somebody who may propose it?
+
+    The authority checks it too, but a holder signs nothing on the authority's word.
+
+    Raises:
+        MalformedMessage
+        Refused: an older electorate or roster, or a proposer without the right.
+    """
+    check_electorate(roster, proposal)
+    kind = kind_of(kinds, proposal)
+    kind.may_propose(roster, proposal, parsed_body(kind.parse, proposal))
+
+
+def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now: int) -> None:
+    """May we vote for this successor of the roster? One vote a roster, until it is free again.
+
+    Raises:
+        Refused: we have voted for another successor that is still alive.
+    """
+    if proposal.predecessor is None:
+        return
+    row = reader.get(VOTES, proposal.predecessor)
+    if row is None:
+        return
+    vote = decode(Vote, row)
+    if vote.proposal != id_ and now < vote.expires:
+        raise Refused(
+            f"this device has approved another change of this roster ({str(vote.proposal)[:8]}…): "
+            "wait until that is done, rejected or expired"
+        )
+
+
+def vote_given(reader: Reader, roster: Roster) -> ProposalId | None:
+    """The successor of this roster that we have voted for, if any."""
+    row = reader.get(VOTES, roster.hash)
+    return None if row is None else decode(Vote, row).proposal
+
+
+def remember_vote(tx: Transaction, proposal: Proposal, id_: ProposalId) -> None:
+    """Keep our vote for a successor."""
+    if proposal.predecessor is not None:
+        vote = Vote(proposal=id_, expires=proposal.expires)
+        tx.put(VOTES, proposal.predecessor, encode(vote))
+
+
+def free_vote(tx: Transaction, seen: SeenProposal, roster: Roster) -> bool:
+    """Give a vote back once enough signed rejections have ended its proposal."""
+    proposal = seen.proposal
+    if proposal.predecessor is None or not _rejected(roster, proposal, len(seen.rejections)):
+        return False
+    row = tx.get(VOTES, proposal.predecessor)
+    if row is None or decode(Vote, row).proposal != seen.id:
+        return False
+    tx.delete(VOTES, proposal.predecessor)
+    return True

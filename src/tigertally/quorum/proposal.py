@@ -1,0 +1,99 @@
+"""Proposals: one exact operation that a quorum is asked for. The id is the hash of the bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+from tigertally.algebra import tags
+from tigertally.algebra.transcript import tagged_hash
+from tigertally.base.codec import Wire, dumps, loads
+from tigertally.base.errors import MalformedMessage
+from tigertally.base.ids import DomainId, Hash, Name, Nonce, ProposalId, RosterHash
+from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
+from tigertally.crypto.envelope import Envelope, open_message, sign_message
+from tigertally.crypto.signatures import SigningKey, VerifyKey
+
+T = TypeVar("T")
+
+_CACHED_BODIES = 512  # bodies have some kilobytes; a long one is a card or a list of names
+_OPTION = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What is asked: `kind` and `body` (the bytes of a CBOR map whose keys are option names).
+
+    `electorate` is the hash of (domain, quorum, holders) it is put to; `predecessor` the roster
+    it follows, for kinds that change the roster; times are Unix seconds.
+    """
+
+    kind: Name
+    body: bytes
+    domain: DomainId
+    electorate: Hash
+    predecessor: RosterHash | None
+    nonce: Nonce
+    proposer: VerifyKey
+    created: int
+    expires: int
+
+    def __post_init__(self) -> None:
+        if not self.created < self.expires <= self.created + MAX_PROPOSAL_LIFETIME:
+            raise MalformedMessage("a proposal expires after it was made, within 30 days")
+        self.options()
+
+    def options(self) -> dict[str, Wire]:
+        """The body as a map of option names to values."""
+        return _options(self.body)
+
+
+def _options(body: bytes) -> dict[str, Wire]:
+    value = loads(body)
+    if not isinstance(value, dict):
+        raise MalformedMessage("a proposal's body is a map")
+    if not all(_OPTION.fullmatch(name) for name in value):  # names stand in errors on screens
+        raise MalformedMessage("an option's name is lower-case letters, digits and _")
+    return value
+
+
+def options_body(**options: Wire) -> bytes:
+    """A proposal's body from its options."""
+    return dumps(dict(options))
+
+
+def parsed_body(parse: Callable[[dict[str, Wire]], T], proposal: Proposal) -> T:
+    """The body as `parse` makes it of the options: an immutable value, kept for the next look.
+
+    Raises:
+        MalformedMessage
+    """
+    body: T = _parsed_body(parse, proposal.body)
+    return body
+
+
+@lru_cache(maxsize=_CACHED_BODIES)
+def _parsed_body(parse: Callable[[dict[str, Wire]], T], body: bytes) -> T:
+    return parse(_options(body))
+
+
+def proposal_id(envelope: Envelope) -> ProposalId:
+    """The hash of the proposal's bytes."""
+    return ProposalId(tagged_hash(tags.PROPOSAL_ID, envelope.body))
+
+
+def sign_proposal(key: SigningKey, proposal: Proposal) -> Envelope:
+    """Sign a proposal as its proposer."""
+    return sign_message(key, tags.PROPOSAL, proposal)
+
+
+def open_proposal(envelope: Envelope) -> Proposal:
+    """Parse a proposal and verify its proposer's signature.
+
+    Raises:
+        MalformedMessage, InvalidSignature
+    """
+    return open_message(Proposal, tags.PROPOSAL, envelope, lambda p: (p.proposer, "proposer"))

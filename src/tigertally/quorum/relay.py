@@ -1,0 +1,113 @@
+"""The authority's reading side: rosters, open proposals, tallies and the audit log, to members.
+
+C13: nobody but a member reads the roster; what strangers may know is `DomainInfo`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.ids import Hash
+from tigertally.crypto.envelope import parse_message
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.quorum import rows
+from tigertally.quorum.approval import Approval
+from tigertally.quorum.desk import Desk
+from tigertally.quorum.member import cosigned_sizes
+from tigertally.quorum.messages import (
+    AuditReply,
+    AuditRequest,
+    CheckpointProof,
+    ProposalState,
+    RostersReply,
+    RostersRequest,
+    SyncReply,
+    SyncRequest,
+    TalliesReply,
+    TalliesRequest,
+)
+from tigertally.quorum.proposal import open_proposal
+from tigertally.quorum.service import QuorumService, state_of
+
+_MOST_ROWS = 1000  # in one answer
+
+
+class RelayService:
+    """Answers what members ask about the state of their domain."""
+
+    def __init__(self, quorum: QuorumService) -> None:
+        self._quorum = quorum
+
+    def sync(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """What is new for this member since its last sync."""
+        request = decode(SyncRequest, raw)
+        desk.member(peer)
+        holder = desk.roster.holder_of(peer) is not None
+        states = self._quorum.open_states(desk, None if holder else peer)
+        checkpoint = desk.log.checkpoint(desk.plain)
+        sizes = {request.checkpoint_size, *_cosigned_sizes(states)}
+        return encode(
+            SyncReply(
+                rosters=desk.known_chain.after(request.roster_version),
+                checkpoint=checkpoint.to_text(),
+                proofs=_proofs(desk, sizes, checkpoint.checkpoint.size),
+                proposals=states,
+            )
+        )
+
+    def rosters(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """The roster chain, for members; works while locked."""
+        request = decode(RostersRequest, raw)
+        desk.member(peer)
+        return encode(RostersReply(rosters=desk.known_chain.after(request.after)))
+
+    def tallies(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """Proposals with their verdicts, for holders, and each requester's own."""
+        request = decode(TalliesRequest, raw)
+        desk.member(peer)
+        mine = None if desk.roster.holder_of(peer) else peer
+        theirs = (
+            state_of(pending.refreshed(desk.roster, now=desk.now))
+            for pending in rows.since(desk.sealed, request.since)
+            if mine is None or open_proposal(pending.proposal).proposer == mine
+        )
+        found = islice(theirs, min(request.limit, _MOST_ROWS))
+        return encode(TalliesReply(proposals=tuple(found)))
+
+    def audit(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """Audit entries, the newest checkpoint, proofs; for members; works while locked."""
+        request = decode(AuditRequest, raw)
+        desk.member(peer)
+        checkpoint = desk.log.checkpoint(desk.plain)
+        entries = desk.log.entries(desk.plain, request.since, min(request.limit, _MOST_ROWS))
+        return encode(
+            AuditReply(
+                entries=tuple(encode(entry) for entry in entries),
+                checkpoint=checkpoint.to_text(),
+                proofs=_proofs(desk, request.prove, checkpoint.checkpoint.size),
+            )
+        )
+
+
+def _proofs(desk: Desk, sizes: Iterable[int], newest: int) -> tuple[CheckpointProof, ...]:
+    """Consistency proofs from each size that our log ever had."""
+    wanted = sorted({size for size in sizes if 0 < size <= newest})
+    return tuple(
+        CheckpointProof(size=size, proof=_proof(desk, size, newest)) for size in wanted[:_MOST_ROWS]
+    )
+
+
+def _proof(desk: Desk, size: int, newest: int) -> tuple[Hash, ...]:
+    return tuple(desk.log.consistency_proof(desk.plain, size, newest))
+
+
+def _cosigned_sizes(states: Iterable[ProposalState]) -> tuple[int, ...]:
+    return cosigned_sizes(
+        [
+            parse_message(Approval, envelope.body)
+            for state in states
+            for envelope in (*state.approvals, *state.rejections)
+        ]
+    )

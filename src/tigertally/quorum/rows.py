@@ -1,0 +1,81 @@
+"""Where the authority keeps rosters and proposals: table names, keys, and how rows are read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import Corrupt, MalformedMessage, Refused
+from tigertally.base.ids import ProposalId
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.quorum.chain import Chain, verify_chain
+from tigertally.quorum.pending import Pending, Status
+from tigertally.quorum.proposal import open_proposal
+from tigertally.quorum.roster import SignedRoster
+from tigertally.storage.store import Reader, Transaction
+
+ROSTERS = "roster"  # plain: version (4 bytes) -> SignedRoster
+PROPOSALS = "proposal"  # sealed: id -> Pending
+OPEN = "proposal-open"  # sealed: id -> proposer
+BY_TIME = "proposal-time"  # sealed: created (8 bytes), id -> nothing
+ATTACHMENTS = "attachment"  # sealed: proposal id, holder index -> bytes
+
+SEALED = (PROPOSALS, OPEN, BY_TIME, ATTACHMENTS)
+"""Every sealed table above: sealed anew under a new barrier key."""
+
+
+def put_roster(tx: Transaction, signed: SignedRoster) -> None:
+    """Store a roster version."""
+    tx.put(ROSTERS, signed.parse().version.to_bytes(4, "big"), encode(signed))
+
+
+def load_chain(reader: Reader, authority: VerifyKey) -> Chain | None:
+    """Read and verify the whole chain; None before the first holder. Raises `Corrupt`."""
+    rows = [value for _, value in reader.scan(ROSTERS)]
+    if not rows:
+        return None
+    try:
+        return verify_chain([decode(SignedRoster, row) for row in rows], authority)
+    except Exception as error:
+        raise Corrupt(f"the stored roster chain does not verify: {error}") from error
+
+
+def put_pending(tx: Transaction, pending: Pending) -> None:
+    """Store a proposal's state and keep the indices true."""
+    id_ = pending.id
+    proposal = open_proposal(pending.proposal)
+    if tx.get(PROPOSALS, id_) is None:
+        tx.put(BY_TIME, proposal.created.to_bytes(8, "big") + id_, b"")
+    tx.put(PROPOSALS, id_, encode(pending))
+    if pending.status is Status.PENDING:
+        tx.put(OPEN, id_, bytes(proposal.proposer))
+    else:
+        tx.delete(OPEN, id_)
+
+
+def get_pending(reader: Reader, id_: ProposalId) -> Pending:
+    """A proposal's state; `Refused` if there is none of that id. Raises `Corrupt`."""
+    row = reader.get(PROPOSALS, id_)
+    if row is None:
+        raise Refused(f"no proposal has the id {id_}")
+    return _decoded(row)
+
+
+def _decoded(row: bytes) -> Pending:
+    try:
+        return decode(Pending, row)
+    except MalformedMessage as error:
+        raise Corrupt("a stored proposal cannot be read") from error
+
+
+def open_proposals(reader: Reader) -> Iterator[tuple[ProposalId, VerifyKey]]:
+    """Ids and proposers of all pending proposals."""
+    for key, proposer in reader.scan(OPEN):
+        yield ProposalId(key), VerifyKey(proposer)
+
+
+def since(reader: Reader, time: int) -> Iterator[Pending]:
+    """Proposals made at or after `time`, oldest first."""
+    after = (max(time, 1) - 1).to_bytes(8, "big") + b"\xff" * 32
+    for key, _ in reader.scan(BY_TIME, after=after):
+        yield get_pending(reader, ProposalId(key[8:]))

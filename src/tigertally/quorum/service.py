@@ -1,0 +1,331 @@
+"""The authority's side of rosters and tallies: it relays, counts and executes; it never votes.
+
+Each handler works on one `Desk` (one transaction) and raises the errors of `base/errors.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage, Refused, Unavailable
+from tigertally.base.ids import ProposalId, Text
+from tigertally.base.limits import (
+    CLOCK_SKEW,
+    MAX_OPEN_OF_ONE,
+    MAX_OPEN_PROPOSALS,
+    MAX_OPEN_STRANGERS,
+)
+from tigertally.crypto.envelope import Envelope, parse_message
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.quorum import changes, rows
+from tigertally.quorum.approval import Approval, Verdict, attachment_hash
+from tigertally.quorum.chain import next_roster
+from tigertally.quorum.desk import Desk
+from tigertally.quorum.kinds import Kind, Kinds, kind_of
+from tigertally.quorum.messages import (
+    ProposalRequest,
+    ProposalState,
+    ProposeRequest,
+    VoteRequest,
+)
+from tigertally.quorum.pending import Pending, Status, propose, with_verdict
+from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
+from tigertally.quorum.roster import Roster
+from tigertally.quorum.tally import VerifiedTally, verify_tally
+
+RosterHook = Callable[[Desk, Roster, VerifiedTally], None]
+
+
+class Executor(Protocol):
+    """What the authority does about one kind. `node/wiring` pairs executors with kinds."""
+
+    def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
+        """Could this be executed now? Raises `Refused` with what a person can do about it."""
+        ...
+
+    def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
+        """A proposal was taken; get ready what its approvers will need."""
+        ...
+
+    def check_attachment(
+        self, desk: Desk, pending: Pending, body: Any, approval: Approval, attachment: bytes
+    ) -> None:
+        """Is what travels beside this approval in order? Raises if not."""
+        ...
+
+    def execute(self, desk: Desk, tally: VerifiedTally, body: Any) -> None:
+        """Carry it out, in the transaction of the approval that completed it."""
+        ...
+
+    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+        """An approval beyond the quorum arrived."""
+        ...
+
+
+class ChangeRoster:
+    """Executes the roster's own kinds."""
+
+    def __init__(self, hooks: tuple[RosterHook, ...]) -> None:
+        self._hooks = hooks
+
+    def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
+        """Refuse a change that is not possible on this roster."""
+        changes.apply_change(desk.roster, proposal, created=desk.now)
+
+    def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
+        """Nothing to get ready."""
+
+    def check_attachment(
+        self, desk: Desk, pending: Pending, body: Any, approval: Approval, attachment: bytes
+    ) -> None:
+        """Nothing travels beside these approvals."""
+        if attachment:
+            raise MalformedMessage("a change of the roster has no attachment")
+
+    def execute(self, desk: Desk, tally: VerifiedTally, body: Any) -> None:
+        """Sign and store the next roster; the hooks see old (on the desk) and new."""
+        old = desk.known_chain
+        pending = rows.get_pending(desk.sealed, tally.id)
+        signed = next_roster(old.current, pending.tally(), desk.key, now=desk.now)
+        chain = old.extended((signed,))
+        rows.put_roster(desk.plain, signed)
+        desk.chain = chain
+        for hook in self._hooks:
+            hook(desk, old.current, tally)
+        new = chain.current
+        desk.record(
+            "roster.changed",
+            actor="authority",
+            summary=f"{tally.proposal.kind}: roster version {new.version}",
+            detail=new.hash,
+        )
+        desk.wake_holders()
+
+    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+        """Roster kinds take no late approvals."""
+
+
+class QuorumService:
+    """Proposals and verdicts at the authority."""
+
+    def __init__(self, kinds: Kinds, executors: Mapping[str, Executor]) -> None:
+        self._kinds = kinds
+        self._executors = executors
+
+    def propose(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """Take a proposal, with its proposer's own approval if it is a holder's.
+
+        Raises:
+            MalformedMessage, InvalidSignature, Refused, Locked
+        """
+        request = decode(ProposeRequest, raw)
+        known = proposal_id(request.proposal)
+        if desk.sealed.get(rows.PROPOSALS, known) is not None:
+            pending = self._readable(desk, known, peer)
+        else:
+            pending = self._admit(desk, request, peer)
+        if request.approval is not None:
+            desk.holder(peer)
+            pending = self._count(desk, pending, request.approval, request.attachment, peer=peer)
+        return encode(state_for(desk, pending, peer))
+
+    def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
+        roster = desk.roster
+        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
+        proposal = open_proposal(request.proposal)
+        if proposal.proposer != peer:
+            raise Refused("a proposal is handed in by its proposer")
+        kind, body = self._parsed(proposal)
+        if roster.forming and not kind.while_forming:
+            raise Unavailable(
+                f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
+            )
+        kind.may_propose(roster, proposal, body)
+        self._room(desk, peer)
+        self._executors[kind.name].check(desk, proposal, body)
+        rows.put_pending(desk.sealed, pending)
+        self._executors[kind.name].admitted(desk, pending, body)
+        desk.record(
+            "proposal.made",
+            actor=roster.name_of(peer),
+            summary=f"{proposal.kind}: {kind.words(body)}"[:400],
+            detail=pending.id,
+        )
+        desk.wake_holders()
+        return pending
+
+    def _parsed(self, proposal: Proposal) -> tuple[Kind, Any]:
+        kind = kind_of(self._kinds, proposal)
+        return kind, parsed_body(kind.parse, proposal)
+
+    def _room(self, desk: Desk, peer: VerifyKey) -> None:
+        """Is there room for one more of this peer?
+
+        Holders have room of their own: a requester or stranger who fills the table cannot keep
+        them from proposing its removal.
+        """
+        roster = desk.roster
+        holders = {holder.signing_key for holder in roster.holders}
+        listed = {member.signing_key for member in roster.members}
+        open_ = [proposer for _, proposer in rows.open_proposals(desk.sealed)]
+        if open_.count(peer) >= MAX_OPEN_OF_ONE:
+            raise Unavailable("too many open proposals of this device: let holders answer some")
+        if peer in holders:
+            return
+        if sum(one not in holders for one in open_) >= MAX_OPEN_PROPOSALS:
+            raise Unavailable("too many open proposals: let holders answer some first")
+        if peer not in listed and sum(one not in listed for one in open_) >= MAX_OPEN_STRANGERS:
+            raise Unavailable("too many devices want to join: let holders answer some first")
+
+    def vote(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """Take one holder's verdict with its attachment.
+
+        Raises:
+            MalformedMessage, InvalidSignature, Refused, Locked
+        """
+        request = decode(VoteRequest, raw)
+        desk.holder(peer)
+        approval = parse_message(Approval, request.verdict.body)
+        pending = rows.get_pending(desk.sealed, approval.proposal)
+        pending = self._count(desk, pending, request.verdict, request.attachment, peer=peer)
+        return encode(state_for(desk, pending, peer))
+
+    def _count(
+        self,
+        desk: Desk,
+        pending: Pending,
+        verdict: Envelope,
+        attachment: bytes,
+        *,
+        peer: VerifyKey,
+    ) -> Pending:
+        roster = desk.roster
+        if parse_message(Approval, verdict.body).holder != desk.holder(peer).index:
+            raise Refused("a verdict is handed in by its holder")
+        before = self._refreshed(desk, pending)
+        kind, body = self._parsed(open_proposal(before.proposal))
+        executor = self._executors[kind.name]
+        pending, approval = with_verdict(
+            before, verdict, roster, now=desk.now, takes_late=kind.takes_late_approvals
+        )
+        if pending == before:
+            return pending
+        desk.known_chain.check_cast(approval, open_proposal(pending.proposal))
+        self._check_attachment(desk, pending, approval, attachment)
+        if attachment:
+            desk.sealed.put(rows.ATTACHMENTS, pending.id + bytes([approval.holder]), attachment)
+        rows.put_pending(desk.sealed, pending)
+        self._record_verdict(desk, pending, approval)
+        if verdict in pending.late:
+            executor.late(desk, pending, approval)
+        elif pending.status is Status.COMPLETE:
+            self._execute(desk, executor, pending, body)
+        if pending.status is not before.status:
+            desk.wake(roster.holder(h).signing_key for h in _yes(pending, roster))
+            # Who takes late approvals still waits for something, and wakes the proposer with it.
+            if pending.status is not Status.COMPLETE or not kind.takes_late_approvals:
+                desk.wake([open_proposal(pending.proposal).proposer])
+        return pending
+
+    def _check_attachment(
+        self, desk: Desk, pending: Pending, approval: Approval, attachment: bytes
+    ) -> None:
+        expected = attachment_hash(attachment) if attachment else None
+        if approval.attachment != expected:
+            raise MalformedMessage("the approval does not sign what travels beside it")
+        if approval.verdict is Verdict.APPROVE:
+            kind, body = self._parsed(open_proposal(pending.proposal))
+            self._executors[kind.name].check_attachment(desk, pending, body, approval, attachment)
+        elif attachment:
+            raise MalformedMessage("nothing travels beside a rejection")
+
+    def _record_verdict(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+        who = desk.roster.holder(approval.holder).name
+        done = "approved" if approval.verdict is Verdict.APPROVE else "rejected"
+        why = f": {approval.reason}" if approval.reason else ""
+        desk.record(
+            f"proposal.{done}", actor=who, summary=f"{who} {done}{why}"[:400], detail=pending.id
+        )
+
+    def _execute(self, desk: Desk, executor: Executor, pending: Pending, body: Any) -> None:
+        """Carry out a complete tally, once, in the transaction that completed it."""
+        tally = verify_tally(pending.tally(), desk.roster)
+        executor.execute(desk, tally, body)
+        desk.record(
+            "tally.executed",
+            actor="authority",
+            summary=f"{tally.proposal.kind} approved by {len(tally.approvals)}",
+            detail=pending.id,
+        )
+
+    def proposal(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """How a proposal stands: for members, and for the one who proposed it."""
+        pending = self._readable(desk, decode(ProposalRequest, raw).id, peer)
+        return encode(state_for(desk, self._refreshed(desk, pending), peer))
+
+    def _readable(self, desk: Desk, id_: ProposalId, peer: VerifyKey) -> Pending:
+        """A proposal that this peer may read: its own, or as a member any."""
+        pending = rows.get_pending(desk.sealed, id_)
+        if open_proposal(pending.proposal).proposer != peer:
+            desk.member(peer)
+        return pending
+
+    def _refreshed(self, desk: Desk, pending: Pending) -> Pending:
+        """The state as of now: expired, or void because it has become impossible."""
+        fresh = pending.refreshed(desk.roster, now=desk.now)
+        if fresh.status is Status.PENDING:
+            proposal = open_proposal(fresh.proposal)
+            kind, body = self._parsed(proposal)
+            try:
+                self._executors[kind.name].check(desk, proposal, body)
+            except Refused as error:
+                fresh = fresh.moved_to(Status.VOID, str(error))
+        if fresh != pending:
+            rows.put_pending(desk.sealed, fresh)
+            desk.record(
+                f"proposal.{fresh.status.value}",
+                actor="authority",
+                summary=fresh.why,
+                detail=fresh.id,
+            )
+        return fresh
+
+    def open_states(self, desk: Desk, mine: VerifyKey | None = None) -> tuple[ProposalState, ...]:
+        """All pending proposals (of one proposer), brought up to date."""
+        found = []
+        for id_, proposer in list(rows.open_proposals(desk.sealed)):
+            if mine is not None and proposer != mine:
+                continue
+            pending = self._refreshed(desk, rows.get_pending(desk.sealed, id_))
+            if pending.status is Status.PENDING:
+                found.append(state_of(pending))
+        return tuple(found)
+
+
+def state_of(pending: Pending) -> ProposalState:
+    """A proposal's state as it travels."""
+    return ProposalState(
+        proposal=pending.proposal,
+        approvals=pending.approvals,
+        rejections=pending.rejections,
+        late=pending.late,
+        status=pending.status,
+        why=Text(pending.why),
+    )
+
+
+def state_for(desk: Desk, pending: Pending, peer: VerifyKey) -> ProposalState:
+    """A proposal's state for this peer: one who is no member does not see who voted (C13)."""
+    state = state_of(pending)
+    if any(member.signing_key == peer for member in desk.roster.members):
+        return state
+    return replace(state, approvals=(), rejections=(), late=())
+
+
+def _yes(pending: Pending, roster: Roster) -> tuple[int, ...]:
+    return tuple(
+        parse_message(Approval, e.body).holder for e in (*pending.approvals, *pending.late)
+    )

@@ -1,0 +1,145 @@
+"""The tally: a proposal with a quorum of approvals. Anyone with the roster verifies it offline.
+
+Rules, numbered as in `docs/protocols/quorum.md`. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
+from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.crypto.envelope import Envelope
+from tigertally.quorum import changes
+from tigertally.quorum.approval import Approval, Verdict, open_approval
+from tigertally.quorum.proposal import Proposal, open_proposal, proposal_id
+from tigertally.quorum.roster import Roster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """A proposal and approvals of it, as they travel: not yet verified."""
+
+    proposal: Envelope
+    approvals: tuple[Envelope, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedTally:
+    """A tally that `verify_tally` has checked against a roster."""
+
+    id: ProposalId
+    proposal: Proposal
+    approvals: tuple[Approval, ...]
+
+    @property
+    def approved_by(self) -> tuple[HolderIndex, ...]:
+        """Who said yes, ascending."""
+        return tuple(sorted(approval.holder for approval in self.approvals))
+
+
+def needed(roster: Roster, proposal: Proposal) -> int:
+    """How many holders must approve this proposal.
+
+    While forming it is all of them; a change of the quorum needs the larger of the two numbers.
+    """
+    if roster.forming:
+        return len(roster.holders)
+    if proposal.kind == changes.QUORUM:
+        change = changes.parse_quorum(proposal.options())
+        return max(roster.threshold, change.threshold)
+    return roster.threshold
+
+
+def may_vote(roster: Roster, proposal: Proposal, index: HolderIndex) -> bool:
+    """A holder votes on everything but its own removal."""
+    if proposal.kind != changes.REMOVE:
+        return any(holder.index == index for holder in roster.holders)
+    target = changes.parse_remove(proposal.options()).name
+    return any(h.index == index and h.name != target for h in roster.holders)
+
+
+def voters(roster: Roster, proposal: Proposal) -> int:
+    """How many holders may vote on this proposal."""
+    return sum(may_vote(roster, proposal, holder.index) for holder in roster.holders)
+
+
+def check_electorate(roster: Roster, proposal: Proposal) -> None:
+    """Is this proposal put to exactly these holders and this quorum?
+
+    Raises:
+        Refused: another domain, other holders or quorum, or it follows another roster.
+    """
+    if proposal.domain != roster.domain:
+        raise Refused("the proposal is for another domain")
+    if proposal.electorate != roster.electorate:
+        raise Refused(
+            "holders or quorum have changed since this was proposed: its proposer must propose it "
+            "again"
+        )
+    follows = proposal.kind in changes.KINDS
+    if follows != (proposal.predecessor is not None):
+        raise MalformedMessage("exactly the proposals that change the roster name a predecessor")
+    if follows and proposal.predecessor != roster.hash:
+        raise Refused(
+            "the roster has changed since this was proposed: its proposer must propose it again"
+        )
+
+
+def check_approval(approval: Approval, proposal: Proposal, id_: ProposalId, roster: Roster) -> None:
+    """Does this approval count for this proposal?
+
+    Raises:
+        Refused: it is for another proposal, by nobody who may vote, or outside its time.
+    """
+    if approval.proposal != id_:
+        raise Refused("the approval is for another proposal")
+    if not may_vote(roster, proposal, approval.holder):
+        raise Refused(f"holder {approval.holder} has no vote on this proposal")
+    if approval.time >= proposal.expires:
+        raise Refused("the proposal had expired when it was approved")
+
+
+def verify_tally(tally: Tally, roster: Roster) -> VerifiedTally:
+    """Check a tally against the roster it was put to.
+
+    Raises:
+        MalformedMessage, InvalidSignature
+        Refused: not exactly as many distinct holders as needed, a rejection among them, another
+            electorate.
+    """
+    proposal = open_proposal(tally.proposal)  # (1) the proposer signed exactly these bytes
+    id_ = proposal_id(tally.proposal)
+    check_electorate(roster, proposal)  # (2) it was put to these holders
+    approvals = _opened(tally.approvals, roster)  # (3) each holder signed its verdict
+    for approval in approvals:  # (4) each verdict is a yes to exactly this proposal
+        check_approval(approval, proposal, id_, roster)
+        if approval.verdict is not Verdict.APPROVE:
+            raise Refused("a rejection is no part of a tally")
+    if len({approval.holder for approval in approvals}) != len(approvals):
+        raise Refused("the same holder stands twice in a tally")  # (5) distinct holders
+    want = needed(roster, proposal)
+    if len(approvals) != want:  # (6) a quorum, and no choice which of more approvals counted
+        raise Refused(f"{len(approvals)} of {want} approvals")
+    return VerifiedTally(id=id_, proposal=proposal, approvals=approvals)
+
+
+def _opened(envelopes: Iterable[Envelope], roster: Roster) -> tuple[Approval, ...]:
+    try:
+        return tuple(open_approval(envelope, roster) for envelope in envelopes)
+    except InvalidSignature as error:
+        raise InvalidSignature(
+            f"an approval in the tally was not signed by its holder: {error}",
+            culprits=("authority",),
+        ) from error
+
+
+def check_live(tally: VerifiedTally, *, now: int) -> None:
+    """May a holder or the authority still act on this tally?
+
+    Raises:
+        Refused: it has expired.
+    """
+    if now >= tally.proposal.expires:
+        raise Refused("the proposal has expired")

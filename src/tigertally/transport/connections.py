@@ -1,0 +1,212 @@
+"""The listening sockets of a server: accept, TLS handshake, one connection each, and a clean end.
+
+Own accept loop, because a server must also be able to count and to end connections that are still
+in their handshake, which asyncio's own server does not show. Loads aiohttp.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from asyncio.trsock import TransportSocket
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from tigertally.base.errors import MalformedMessage, Unavailable
+from tigertally.crypto import certificates
+from tigertally.crypto.signatures import VerifyKey
+
+_HANDSHAKE_SECONDS: Final = 10.0
+_FLUSH_SECONDS: Final = 10.0  # for the last answer and the TLS close to reach a slow peer
+_GOODBYE_SECONDS: Final = 0.5  # the same, when the whole server stops
+_LINGER_SECONDS: Final = 1.0  # reads on after a refused body, so that the answer arrives
+_BACKLOG: Final = 256
+_PAUSE_WHEN_OUT_OF_FILES: Final = 0.5  # seconds
+_MAX_LINE: Final = 1024  # request line and single header fields; ours have under 200 bytes
+_MAX_HEADERS: Final = 32
+
+_log = logging.getLogger(__name__)
+_http_log = logging.getLogger(__name__ + ".http")
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """A malformed request is the sender's affair: one line, at debug level, no traceback."""
+    record.exc_info = None
+    return True
+
+
+_http_log.addFilter(_without_traceback)
+
+HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Connection(web.RequestHandler):
+    """One TLS connection; its peer's key is read once, when the handshake is done."""
+
+    __slots__ = ("_listener", "peer")
+
+    def __init__(self, manager: web.Server, listener: Listener, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._listener = listener
+        self.peer: VerifyKey | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._listener.made(self, transport)
+        super().connection_made(transport)
+        try:
+            tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
+            self.peer = certificates.public_key_of(tls.getpeercert(True) or b"")
+        except MalformedMessage:  # of the carrier, but not a certificate that we would make
+            self._listener.abort(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._listener.lost(self)
+
+
+class Listener:
+    """Accepts connections for an HTTP handler until closed."""
+
+    def __init__(
+        self,
+        handler: HttpHandler,
+        context: ssl.SSLContext,
+        *,
+        idle_seconds: float,
+        max_connections: int,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._context = context
+        self._max_connections = max_connections
+        self._manager = web.Server(handler)
+        self._options: dict[str, Any] = {
+            "loop": self._loop,
+            "keepalive_timeout": idle_seconds,
+            "lingering_time": _LINGER_SECONDS,
+            "auto_decompress": False,  # compressed bodies are not part of the protocol
+            "access_log": None,
+            "logger": _http_log,
+            "max_line_size": _MAX_LINE,
+            "max_field_size": _MAX_LINE,
+            "max_headers": _MAX_HEADERS,
+        }
+        self._sockets: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
+        self._handshaking: set[asyncio.Task[None]] = set()
+        self._open: dict[Connection, TransportSocket] = {}
+        self._none_open = asyncio.Event()
+        self._none_open.set()
+
+    @property
+    def port(self) -> int:
+        """The port, also when 0 was asked for."""
+        return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """Sockets open now, those in their handshake included."""
+        return len(self._open) + len(self._handshaking)
+
+    async def open(self, host: str, port: int) -> None:
+        """Listen on every address of `host`.
+
+        Raises:
+            Unavailable: the address is taken or not ours.
+        """
+        try:
+            found = await self._loop.getaddrinfo(
+                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for family, *_, address in dict.fromkeys(found):
+                chosen = (address[0], port or (self.port if self._sockets else 0))
+                listening = socket.create_server(chosen, family=family, backlog=_BACKLOG)
+                listening.setblocking(False)
+                self._sockets.append(listening)
+        except OSError as error:
+            self._close_sockets()
+            raise Unavailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        self._accepting = [self._loop.create_task(self._accept(s)) for s in self._sockets]
+
+    async def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                accepted, _ = await self._loop.sock_accept(listening)
+            except OSError as error:
+                _log.warning("cannot accept connections: %s", error.strerror)
+                await asyncio.sleep(_PAUSE_WHEN_OUT_OF_FILES)
+                continue
+            if self.connections >= self._max_connections:
+                accepted.close()
+                continue
+            task = self._loop.create_task(self._handshake(accepted))
+            self._handshaking.add(task)
+            task.add_done_callback(self._handshaking.discard)
+
+    async def _handshake(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: Connection(self._manager, self, **self._options),
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=_FLUSH_SECONDS,
+            )
+        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
+            _log.debug("TLS handshake failed: %s", error)
+
+    def made(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
+        """A connection finished its handshake."""
+        self._open[connection] = transport.get_extra_info("socket")
+        self._none_open.clear()
+
+    def lost(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._open.pop(connection, None)
+        if not self._open:
+            self._none_open.set()
+
+    def abort(self, connection: Connection) -> None:
+        """End a connection at once, also one that is closing and whose peer does not answer.
+
+        (A TLS transport of asyncio that was closed twice ignores `abort()`.)
+        """
+        with contextlib.suppress(OSError):
+            self._open[connection].shutdown(socket.SHUT_RDWR)
+
+    async def stop_accepting(self) -> None:
+        """Refuse new connections and end those still in their handshake; the rest works on."""
+        for tasks in (self._accepting, self._handshaking):
+            ending = list(tasks)
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
+            await asyncio.sleep(0)  # a handshake task must have begun: it owns its socket
+        self._accepting.clear()
+        self._close_sockets()
+
+    async def close(self) -> None:
+        """End every connection; when this returns no task and no socket is left."""
+        await self.stop_accepting()
+        self._manager.pre_shutdown()
+        await self._manager.shutdown(_GOODBYE_SECONDS)
+        await self._all_gone()
+        for connection in list(self._open):
+            self.abort(connection)
+        await self._all_gone()
+
+    async def _all_gone(self) -> None:
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._none_open.wait()
+        except TimeoutError:
+            return
+
+    def _close_sockets(self) -> None:
+        for listening in self._sockets:
+            listening.close()
+        self._sockets.clear()

@@ -1,0 +1,75 @@
+"""What holds for every test: no silent skips in CI, no process left over, fixed examples in CI."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Generator, Iterator
+
+import hypothesis
+import pytest
+
+import allowed_skips
+import leftovers
+from process_rig import (  # noqa: F401 - fixtures, for every test that asks for them
+    fork_server,
+    formed,
+    locked_town,
+    nowhere,
+    stopped_town,
+    town,
+)
+
+REQUIRE_ALL = os.environ.get("TALLY_REQUIRE_ALL") == "1"
+
+hypothesis.settings.register_profile(
+    "ci", max_examples=100, deadline=None, derandomize=True, print_blob=True, database=None
+)
+hypothesis.settings.register_profile("dev", max_examples=40, deadline=None)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if REQUIRE_ALL else "dev")
+)
+
+
+def _no_silent_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not (REQUIRE_ALL and report.skipped) or hasattr(report, "wasxfail"):
+        return
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = text.removeprefix("Skipped: ")
+    if not allowed_skips.is_allowed(reason):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although TALLY_REQUIRE_ALL=1: {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _no_silent_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _no_silent_skip(report)
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left_over() -> Iterator[str]:
+    """Every process a test starts carries the marker; none may be alive at the end."""
+    marker = secrets.token_hex(8)
+    os.environ[leftovers.MARKER] = marker
+    if sys.platform != "linux":
+        yield marker
+        return
+    leftovers.adopt_orphans()
+    yield marker
+    left = leftovers.wait_until_gone(marker)
+    leftovers.kill(left)
+    assert not left, f"tests left processes behind: {left}"

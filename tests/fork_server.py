@@ -1,0 +1,180 @@
+"""Real processes of `tally` without Python's start-up: one process loads the program, then forks.
+
+`python tests/fork_server.py SOCKET` waits on a Unix socket. Each connection asks for one process:
+one packet with arguments, environment and folder, beside it the three standard descriptors; it
+gets back the process id and, at its end, the exit code. Nothing secret is ever in the server. All
+its children die with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import itertools
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tigertally.storage.store import Transaction
+
+MAX_PACKET = 100_000
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve until the parent goes."""
+    _die_with_parent()
+    from tigertally.cli.stage import Stage
+
+    Stage(Path(), "").preload()
+    _load_daemons()
+    wake, woken = socket.socketpair()
+    for end in (wake, woken):
+        end.setblocking(False)
+    signal.set_wakeup_fd(woken.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(sys.argv[1])
+    listener.listen(64)
+    print("listening", flush=True)
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    selector.register(wake, selectors.EVENT_READ)
+    asked: dict[int, socket.socket] = {}
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is wake:
+                wake.recv(4096)
+            else:
+                connection, _ = listener.accept()
+                asked[_fork(connection)] = connection
+        _reap(asked)
+
+
+def _load_daemons() -> None:
+    """What daemons load; a fork of this process has it already."""
+    import aiohttp.web  # noqa: F401
+    import alembic  # noqa: F401
+
+    import tigertally.node.daemon
+    import tigertally.storage.migrations
+    import tigertally.storage.sqlite  # noqa: F401
+
+
+def _fork(connection: socket.socket) -> int:
+    packet, descriptors, _, _ = socket.recv_fds(connection, MAX_PACKET, 3)
+    pid = os.fork()
+    if pid == 0:
+        _become(json.loads(packet), descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    connection.send(json.dumps({"pid": pid}).encode())
+    return pid
+
+
+def _reap(asked: dict[int, socket.socket]) -> None:
+    while asked:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        connection = asked.pop(pid)
+        with contextlib.suppress(OSError):  # nobody waits for it
+            connection.send(json.dumps({"code": os.waitstatus_to_exitcode(status)}).encode())
+        connection.close()
+
+
+def _become(wanted: dict[str, object], descriptors: list[int]) -> None:
+    """In the forked child: be `tally ARGS`, and never come back."""
+    code = 70
+    try:
+        _die_with_parent()
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target)
+        os.closerange(3, 1024)
+        faulthandler.enable()
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+        os.chdir(str(wanted["folder"]))
+        os.environ.clear()
+        os.environ.update(wanted["environment"])  # type: ignore[call-overload]
+        sys.argv[0] = "tally"
+        _arm_faults()
+        from tigertally.cli.main import run
+
+        code = run(list(wanted["args"]))  # type: ignore[call-overload]
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _arm_faults() -> None:
+    """What only tests ask for, by environment variables that the product does not know.
+
+    `FAULT_AT=N`: this process kills itself (`kill -9`) at its N-th journal step: just before or
+    after a commit of its store, just before a message is sent or after its answer has come.
+    `FAULT_CLOCK=S`: its clock is S seconds ahead.
+    """
+    ahead = int(os.environ.pop("FAULT_CLOCK", "0"))
+    if ahead:
+        from tigertally.node.clock import SystemClock
+
+        now = SystemClock.now
+        SystemClock.now = lambda self: now(self) + ahead  # type: ignore[method-assign]
+    at = int(os.environ.pop("FAULT_AT", "0"))
+    if at:
+        _kill_at(at)
+
+
+def _kill_at(number: int) -> None:
+    from tigertally.storage.sql import SqlStore
+    from tigertally.transport.client import HttpChannel
+
+    left = itertools.count(number - 1, -1)
+
+    def step() -> None:
+        if next(left) == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    transaction, call = SqlStore.transaction, HttpChannel.call
+
+    @contextlib.contextmanager
+    def watched_transaction(self: SqlStore) -> Iterator[Transaction]:
+        with transaction(self) as tx:
+            yield tx
+            step()
+        step()
+
+    async def watched_call(
+        self: HttpChannel, path: str, body: bytes, *, wait: float = 30.0
+    ) -> bytes:
+        step()
+        answer = await call(self, path, body, wait=wait)
+        step()
+        return answer
+
+    SqlStore.transaction = watched_transaction  # type: ignore[method-assign]
+    HttpChannel.call = watched_call  # type: ignore[method-assign]
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()

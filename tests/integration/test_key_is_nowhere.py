@@ -1,0 +1,173 @@
+"""The key is in no memory and in no file but the requester's: looked for, with controls (X2)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from memory_search import contents_of, forms, memory_of, names_in
+from process_rig import HOLDERS, PASSPHRASE
+from tigertally.algebra.ed25519 import ORDER
+from tigertally.base.ids import HolderIndex, Name
+from tigertally.base.secret import Secret
+from tigertally.custody.client.rows import live_epoch
+from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.protocol.suites import SUITES
+from tigertally.node.profile import open_profile
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(240),
+    pytest.mark.requirement("X2"),
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.geteuid() != 0,
+        reason="only root on Linux reads the memory of a hardened process",
+    ),
+]
+
+
+def opened(town, name):
+    people = name != "hq"
+    ask = (lambda: Secret(PASSPHRASE.encode())) if people else None
+    return open_profile(town.home, Name(name), passphrase=ask)
+
+
+def seed_of(town, name):
+    with opened(town, name) as profile:
+        return profile.signing_key.seed.to_secret_bytes()
+
+
+def fragments_of(town, names, ref):
+    """What these devices hold, read from their stores with their passphrases."""
+    payloads, held = {}, None
+    for name in names:
+        with opened(town, name) as profile, profile.store.reading() as reader:
+            held = live_epoch(reader, ref)
+            number = held.parsed().keys.index(ref)
+            payloads[HolderIndex(HOLDERS.index(name) + 1)] = held.payloads[number]
+    return held.parsed().commitments[number], payloads
+
+
+def truth(town, key, suite):
+    """What must be nowhere: computed here, from two holders' fragments."""
+    commitments, payloads = fragments_of(town, ("alice", "bob"), KeyRef(name=Name(key), version=1))
+    secrets = {index: Secret(raw) for index, raw in payloads.items()}
+    found = {"private": SUITES[suite].rebuild(commitments, secrets).to_secret_bytes()}
+    if suite is Suite.PEDERSEN_ED25519:
+        # Lagrange at 0 for the indices 1 and 2: f(0) = 2 f(1) - f(2).
+        for name, part in (("scalar", slice(0, 32)), ("blinding", slice(32, 64))):
+            one, two = (int.from_bytes(payloads[HolderIndex(i)][part], "little") for i in (1, 2))
+            found[name] = ((2 * one - two) % ORDER).to_bytes(32, "little")
+    return found
+
+
+def hold(raw: bytes) -> subprocess.Popen[bytes]:
+    """A process that holds these bytes as a number, and has hardened itself."""
+    program = (
+        "import sys; from tigertally.base.process import harden; harden()\n"
+        "number = int.from_bytes(sys.stdin.buffer.read(32), 'little')\n"
+        "print('holding', flush=True); sys.stdin.buffer.read(1)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdin.write(raw)
+    process.stdin.flush()
+    assert process.stdout.readline() == b"holding\n"
+    return process
+
+
+def test_the_search_finds_what_is_there(tmp_path):
+    secret = os.urandom(32)
+    assert len(forms(secret)) > 6
+    process = hold(secret)
+    try:
+        assert names_in(memory_of(process.pid), {"it": secret, "not it": os.urandom(32)}) == {"it"}
+    finally:
+        process.communicate(b"x")
+    for form in forms(secret):
+        (tmp_path / "file").write_bytes(b"before" + form + b"after")
+        assert names_in((raw for _, raw in contents_of(tmp_path)), {"it": secret}) == {"it"}
+
+
+def look_everywhere(town, secrets):
+    """In the authority, the holders' daemons and every file of every profile and log."""
+    pids = {"hq": town.authority.pid}
+    for command in town.commands:
+        if command.args[:2] == ("holder", "run"):
+            pids[command.args[3]] = command.pid
+    assert set(pids) == {"hq", *HOLDERS}
+    for name, pid in pids.items():
+        # Control: each memory can be read, and what that process does hold is found there.
+        sought = {**secrets, "its own": seed_of(town, name)}
+        assert names_in(memory_of(pid), sought) == {"its own"}, name
+    for folder in (town.home, town.home.parent / "logs"):
+        for path, raw in contents_of(folder):
+            assert names_in([raw], secrets) == set(), path
+
+
+def requester_at_work(town, key, tmp_path):
+    """The requester, stopped in the middle of encrypting: it does have the final key."""
+    source = tmp_path / "big"
+    with source.open("wb") as file:
+        file.truncate(3_000_000_000)
+    encrypt = ("encrypt", "--profile", "app", "--key", key, "--reason", "r", "--in", source)
+    working = town.start(*encrypt, "--out", tmp_path / "sealed", "--wait", "50")
+    (one,) = town.asked()
+    town.approve(one["id"], "alice", "bob")
+    deadline = time.monotonic() + 60
+    while not working.ended() and _read_by(working.pid) < 20_000_000:
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    working.send(signal.SIGSTOP)
+    assert not working.ended()
+    return working
+
+
+def _read_by(pid):
+    return int(Path(f"/proc/{pid}/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("suite", list(Suite), ids=lambda suite: suite.value)
+def test_the_key_is_nowhere_but_at_the_requester(stopped_town, tmp_path, suite):
+    town = stopped_town
+    town.authority_up(started_anew=True)
+    town.unlock()
+    for name in HOLDERS:
+        town.holder_up(name, started_anew=True)
+    asked = town.json(
+        *("key", "create", "wages", "--profile", "alice", "--no-wait", "--suite", suite.value)
+    )
+    town.approve(asked["proposal"], "bob")
+    create = ("key", "create", "wages", "--profile", "alice", "--suite", suite.value)
+    assert town.json(*create, "--wait", "30")["state"] == "active"
+
+    secrets = truth(town, "wages", suite)
+    look_everywhere(town, secrets)  # after its creation
+
+    private, final = tmp_path / "private", tmp_path / "final"
+    get = ("key", "get", "wages", "--profile", "app", "--reason")
+    for out, options in ((final, ()), (private, ("--form", "private"))):
+        working = town.start(*get, out.name, "--out", out, *options, "--wait", "50")
+        (one,) = town.asked()
+        town.approve(one["id"], "carol", "bob")
+        assert working.wait().code == 0, str(working.wait())
+    assert private.read_bytes() == secrets["private"], "what was looked for is the key"
+    secrets["final"] = final.read_bytes()
+    look_everywhere(town, secrets)  # after its release
+    assert _children_at_work(town.authority.pid) == []
+
+    working = requester_at_work(town, "wages", tmp_path)
+    assert "final" in names_in(memory_of(working.pid), secrets)
+    look_everywhere(town, secrets)  # while the requester has it
+    working.kill()
+
+
+def _children_at_work(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

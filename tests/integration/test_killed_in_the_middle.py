@@ -1,0 +1,205 @@
+"""`kill -9` at every journal step: nothing acknowledged is lost, the same command again finishes.
+
+A journal step is a commit of a process's store (just before, just after) and a message (just
+before it is sent, just after its answer has come); `fork_server` has the hook.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import time
+
+import pytest
+
+from process_rig import HOLDERS
+from tigertally.quorum.card import Role
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+KILLED = -signal.SIGKILL
+
+
+def killed_at(town, step, *args):
+    """Run a command that dies at its N-th step; whether it did. Otherwise it must have worked."""
+    code = town.start(*args, FAULT_AT=str(step)).wait().code
+    assert code in {KILLED, 0}, (args, step)
+    return code == KILLED
+
+
+def every_step(town, command, *, stride=1):
+    """The same command, killed at later and later steps until it comes to its end; how many."""
+    step = 1
+    while killed_at(town, step, *command):
+        step += stride
+    return step - 1
+
+
+def test_a_holder_killed_while_it_creates_a_key(town):
+    """For each step a key of its own, so that no run profits from the one before."""
+    for step in itertools.count(1):
+        create = ("key", "create", f"k{step}", "--profile", "alice", "--no-wait")
+        killed = killed_at(town, step, *create)
+        assert town.json(*create)["state"] == "waiting"
+        if not killed:
+            break
+    assert step > 12, "steps were found"
+    pending = town.json("holder", "inbox", "--profile", "bob")
+    pending.sort(key=lambda one: int(one["body"]["key"][1:]))
+    assert [one["body"]["key"] for one in pending] == [f"k{n + 1}" for n in range(step)], "one each"
+    for number, one in enumerate(pending, start=1):
+        approve = ("holder", "approve", one["id"], "--profile", "bob")
+        killed_at(town, number, *approve)
+        assert town.json(*approve)["state"] == "complete"
+    for name in HOLDERS:
+        every_step(town, ("holder", "sync", "--profile", name), stride=3)
+    town.sync()
+    for key in town.json("key", "list", "--profile", "alice"):
+        assert (key["state"], key["acknowledged"]) == ("active", [1, 2, 3]), key
+
+
+@pytest.mark.requirement("C4")
+def test_everybody_killed_while_a_key_is_released(town, tmp_path):
+    expected = tmp_path / "expected"
+    town.get("payroll", expected)
+    requests = {}
+    for step in itertools.count(1, 2):
+        get = ("key", "get", "payroll", "--profile", "app", "--reason", f"r{step}", "--out")
+        get = (*get, tmp_path / f"k{step}")
+        killed = killed_at(town, step, *get, "--no-wait")
+        requests[step] = get, town.json(*get, "--no-wait")["proposal"]
+        if not killed:
+            break
+    assert step > 8
+    assert len(town.json("holder", "inbox", "--profile", "bob")) == len(requests), "one each"
+    for number, (get, proposal) in requests.items():
+        for name in ("alice", "bob"):
+            approve = ("holder", "approve", proposal, "--profile", name)
+            killed_at(town, number + 2, *approve)  # the first steps are the sync, tried above
+            town.run(*approve)
+        if number % 4 == 0:
+            every_step(town, ("holder", "sync", "--profile", "alice"), stride=4)
+        town.sync("alice")
+        killed_at(town, number, *get, "--wait", "20")
+        town.run(*get, "--wait", "20")
+        assert (tmp_path / f"k{number}").read_bytes() == expected.read_bytes()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.requirement("C6")
+def test_a_holder_killed_while_it_unlocks(locked_town):
+    town = locked_town
+    steps = every_step(town, ("holder", "unlock", "--profile", "alice"))
+    assert steps >= 5
+    assert town.json("authority", "status", "--profile", "hq")["state"] == "ready"
+    assert town.json("audit", "verify", "--profile", "alice")["ok"]
+
+
+@pytest.mark.requirement("C8")
+def test_a_founder_and_others_killed_while_they_enrol(nowhere):
+    pin = nowhere.make_authority()
+    nowhere.person("alice")
+    found = ("holder", "enrol", "--profile", "alice", *nowhere.where, "--pin", pin)
+    assert every_step(nowhere, found) >= 5
+    assert nowhere.json(*found)["state"] == "enrolled"
+    for name, role, by in (
+        ("bob", Role.HOLDER, ("alice",)),
+        ("app", Role.REQUESTER, ("alice", "bob")),
+    ):
+        nowhere.person(name, role)
+        enrol = (role.value, "enrol", "--profile", name, *nowhere.where)
+        assert every_step(nowhere, (*enrol, "--no-wait")) >= 4
+        (one,) = nowhere.json("holder", "inbox", "--profile", "alice")
+        for approver in by:
+            every_step(nowhere, ("holder", "approve", one["id"], "--profile", approver), stride=2)
+            nowhere.run("holder", "approve", one["id"], "--profile", approver)
+        every_step(nowhere, enrol)
+        assert nowhere.json(*enrol)["state"] == "enrolled"
+    roster = nowhere.json("roster", "show", "--profile", "bob")
+    assert [one["name"] for one in roster["holders"]] == ["alice", "bob"]
+    assert [one["name"] for one in roster["requesters"]] == ["app"]
+    create = ("key", "create", "first", "--profile", "alice")
+    asked = nowhere.json(*create, "--no-wait")
+    nowhere.approve(asked["proposal"], "bob")
+    nowhere.sync("alice", "bob")
+    assert nowhere.json(*create, "--wait", "20")["state"] == "active"
+
+
+class Unlucky:
+    """A domain whose authority and one holder's daemon die again and again, at drawn steps."""
+
+    def __init__(self, town, seed):
+        self.town = town
+        self.draw = random.Random(seed)
+        self.deaths = 0
+        self.carol = None
+        self.restart()
+
+    def restart(self):
+        """Up again, and to die later; the unlocking itself may be what kills it."""
+        while True:
+            self.town.authority_up(FAULT_AT=str(self.draw.randrange(6, 90)))
+            if self.town.start("holder", "unlock", "--profile", "bob").wait().code == 0:
+                return
+            assert self.town.authority.ended(10)
+            self.deaths += 1
+
+    def run(self, *args):
+        """A command, repeated until it is done, as a person would."""
+        for _ in range(20):
+            if self.town.authority.ended():
+                assert self.town.authority.wait().code == KILLED
+                self.deaths += 1
+                self.restart()
+            if self.carol is None or self.carol.ended():
+                run = ("holder", "run", "--profile", "carol")
+                self.carol = self.town.start(*run, FAULT_AT=str(self.draw.randrange(1, 60)))
+            outcome = self.town.start(*args).wait()
+            if outcome.code == 0:
+                return outcome
+            assert outcome.code == 4, str(outcome)
+        raise AssertionError(f"never done: {outcome}")
+
+    def until_active(self, create):
+        """The holders sync until the key is there; the authority's child may need a while."""
+        deadline = time.monotonic() + 100
+        while True:
+            self.run("holder", "sync", "--profile", "bob")
+            asked = self.run(*create, "--no-wait", "--json").document()
+            if asked["state"] == "active":
+                return
+            assert time.monotonic() < deadline, asked
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_an_authority_and_a_daemon_that_die_all_the_time(stopped_town, tmp_path, seed):
+    town = stopped_town
+    unlucky = Unlucky(town, seed)
+    complete = set()
+    for key, suite in (("one", "pedersen-ed25519"), ("two", "shamir-gf256")):
+        create = ("key", "create", key, "--profile", "alice", "--suite", suite)
+        asked = unlucky.run(*create, "--no-wait", "--json").document()
+        unlucky.run("holder", "approve", asked["proposal"], "--profile", "bob")
+        complete.add(asked["proposal"])
+        unlucky.until_active(create)
+        get = ("key", "get", key, "--profile", "app", "--reason", "r", "--out", tmp_path / key)
+        asked = unlucky.run(*get, "--no-wait", "--json").document()
+        for name in ("bob", "alice"):
+            unlucky.run("holder", "approve", asked["proposal"], "--profile", name)
+        complete.add(asked["proposal"])
+        for name in ("bob", "alice"):
+            unlucky.run("holder", "sync", "--profile", name)
+        unlucky.run(*get, "--wait", "10")
+        assert (tmp_path / key).stat().st_size == 32
+    assert unlucky.deaths >= 3
+    town.authority.kill()
+    town.authority_up()
+    town.unlock("carol")
+    town.sync()
+    tallies = {one["id"]: one["state"] for one in town.json("tally", "list", "--profile", "bob")}
+    assert {tallies[proposal] for proposal in complete} == {"complete"}
+    for key in town.json("key", "list", "--profile", "alice"):
+        assert (key["state"], key["acknowledged"]) == ("active", [1, 2, 3]), key
+    for name in HOLDERS:
+        assert town.json("audit", "verify", "--profile", name)["ok"], "no history was lost"

@@ -1,0 +1,489 @@
+"""The server on real TLS sockets: limits, malformed requests, retries, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from tigertally.base import codec
+from tigertally.base.errors import (
+    MalformedMessage,
+    PeerFault,
+    Refused,
+    TigertallyError,
+    Unavailable,
+    UsageError,
+)
+from tigertally.transport.channel import Request
+from tigertally.transport.server import Page, Server, ServerLimits
+from transport_rig import (
+    AUTHORITY,
+    HOLDER,
+    HOST,
+    STRANGER,
+    RawPeer,
+    channel_to,
+    echo,
+    serving,
+    until,
+)
+
+pytestmark = [pytest.mark.requirement("C1"), pytest.mark.requirement("C13")]
+
+
+async def decoding(request: Request) -> bytes:
+    return codec.dumps(codec.loads(request.body))
+
+
+def open_sockets() -> set[str]:
+    """The sockets of this process, each by its number in the kernel."""
+    links = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the one that lists the folder is gone by now
+            links.add(str(entry.readlink()))
+    return {link for link in links if link.startswith("socket:")}
+
+
+def title_of(body: bytes) -> str:
+    return json.loads(body)["title"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 1_000_000, 4 * 1024 * 1024])
+async def test_messages_of_all_sizes_arrive_whole(size):
+    body = random.Random(size).randbytes(size)
+    async with serving() as server, channel_to(server) as channel:
+        assert await channel.call("/echo", body) == body
+
+
+async def test_many_at_once_do_not_get_mixed_up():
+    async with serving() as server, channel_to(server) as channel:
+        bodies = [b"%d" % number for number in range(200)]
+        assert await asyncio.gather(*(channel.call("/echo", b) for b in bodies)) == bodies
+
+
+async def test_errors_of_a_handler_reach_the_caller():
+    async def cheat(_):
+        raise PeerFault("two stories", culprits=("holder-3",), sure=True)
+
+    async def bug(_):
+        raise RuntimeError("secret-word in /secret/path")
+
+    async with serving({"/cheat": cheat, "/bug": bug}) as server, channel_to(server) as channel:
+        with pytest.raises(PeerFault, match="two stories") as cheated:
+            await channel.call("/cheat", b"")
+        assert (cheated.value.culprits, cheated.value.sure) == (("holder-3",), True)
+        with pytest.raises(TigertallyError) as broke:
+            await channel.call("/bug", b"")
+        assert type(broke.value) is TigertallyError
+        assert "secret" not in str(broke.value)
+        peer = await RawPeer.to(server)
+        status, body = await peer.post(b"", path="/bug")
+        assert status == 500
+        assert b"secret" not in body
+        assert b"RuntimeError" not in body
+        peer.close()
+        assert server.counts.failures == 2
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        ("POST /nowhere", "Content-Type: application/cbor", 404),
+        ("POST /echo?x=1", "Content-Type: application/cbor", 404),
+        ("PUT /echo", "Content-Type: application/cbor", 405),
+        ("POST /echo", "Content-Type: text/plain", 415),
+        ("POST /echo", "X: y", 415),
+        ("GET /echo", "X: y", 404),
+        ("POST /echo", "Content-Type: application/cbor\r\nIdempotency-Key: " + "k" * 65, 400),
+    ],
+)
+async def test_what_is_not_a_message_is_turned_away_and_the_connection_lives(
+    request_line, headers, status
+):
+    async with serving() as server:
+        peer = await RawPeer.to(server)
+        raw = f"{request_line} HTTP/1.1\r\nHost: x\r\n{headers}\r\nContent-Length: 1\r\n\r\n1"
+        await peer.say(raw.encode())
+        assert (await peer.answer())[0] == status
+        assert await peer.post(b"2") == (200, b"2")
+        peer.close()
+
+
+async def test_too_long_a_body_is_refused_by_its_header_without_reading_it():
+    async with serving(limits=ServerLimits(body_bytes=1000)) as server:
+        peer = await RawPeer.to(server)
+        await peer.say(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\n"
+            b"Content-Length: 100000000000\r\n\r\n"
+        )
+        status, body = await peer.answer()
+        assert (status, title_of(body)) == (413, "a message has at most 1000 bytes")
+        peer.close()
+        async with channel_to(server) as channel:
+            assert await channel.call("/echo", bytes(1000)) == bytes(1000)
+            with pytest.raises(MalformedMessage, match="at most 1000"):
+                await channel.call("/echo", bytes(1001))
+
+
+async def test_too_long_a_body_in_chunks_is_cut_off():
+    async with serving(limits=ServerLimits(body_bytes=1000)) as server:
+        peer = await RawPeer.to(server)
+        await peer.say(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        for _ in range(11):
+            await peer.say(b"64\r\n" + bytes(100) + b"\r\n")
+        assert (await peer.answer())[0] == 413
+        assert await peer.ended()
+        peer.close()
+
+
+async def test_a_client_does_not_even_send_what_no_server_takes():
+    async with serving() as server, channel_to(server) as channel:
+        with pytest.raises(UsageError):
+            await channel.call("/echo", bytes(4 * 1024 * 1024 + 1))
+        assert server.counts.requests == 0
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for():
+    async with serving(limits=ServerLimits(body_seconds=0.05)) as server:
+        peer = await RawPeer.to(server)
+        await peer.say(
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\n"
+            b"Content-Length: 10\r\n\r\n123"
+        )
+        assert (await peer.answer())[0] == 408
+        peer.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"POST /echo HTT"])
+async def test_a_connection_that_says_nothing_is_closed(said):
+    async with serving(limits=ServerLimits(idle_seconds=0.05)) as server:
+        peer = await RawPeer.to(server)
+        await peer.say(said)
+        assert await peer.ended()
+        peer.close()
+
+
+async def test_ten_thousand_malformed_messages_on_one_connection():
+    dice = random.Random(7)
+    head = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\n"
+    unhurried = ServerLimits(requests_per_second=1_000_000)
+    async with serving({"/x": decoding}, limits=unhurried) as server:
+        peer = await RawPeer.to(server)
+        async with asyncio.timeout(60):
+            for _ in range(500):
+                batch = [b"\xff" + dice.randbytes(dice.randrange(40)) for _ in range(20)]
+                await peer.say(
+                    b"".join(head + b"Content-Length: %d\r\n\r\n" % len(b) + b for b in batch)
+                )
+                for _ in batch:
+                    status, body = await peer.answer()
+                    assert status == 400
+                    assert json.loads(body)["type"].endswith(":malformed")
+        good = codec.dumps([1, 2])
+        assert await peer.post(good, path="/x") == (200, good)
+        peer.close()
+        async with channel_to(server, STRANGER) as channel:
+            assert await channel.call("/x", good) == good
+        assert (server.counts.problems, server.counts.failures) == (10_000, 0)
+
+
+async def test_bytes_that_are_not_http_end_their_connection_and_nothing_else():
+    dice = random.Random(8)
+    rubbish = [
+        b"\x00" * 100,
+        b"GET\r\n\r\n",
+        b"POST /echo HTTP/9.9\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 5000 + b"\r\n\r\n",
+        b"POST /" + b"y" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+        (
+            b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"
+        ),
+        *(dice.randbytes(200) + b"\r\n\r\n" for _ in range(40)),
+    ]
+    async with serving() as server, channel_to(server) as channel:
+        for raw in rubbish:
+            peer = await RawPeer.to(server)
+            async with asyncio.timeout(5):
+                await peer.say(raw)
+                await peer.ended()
+            peer.close()
+            assert await channel.call("/echo", b"1") == b"1"
+        assert server.counts.failures == 0
+
+
+async def test_the_rate_of_one_party_is_limited_and_comes_back():
+    limits = ServerLimits(requests_per_second=20)
+    async with serving(limits=limits) as server:
+        peer = await RawPeer.to(server)
+        answers = [await peer.post(b"1") for _ in range(30)]
+        assert [status for status, _ in answers[:20]] == [200] * 20
+        assert 429 in [status for status, _ in answers]
+        assert server.counts.refused >= 1
+        async with channel_to(server, STRANGER) as other:
+            assert await other.call("/echo", b"1") == b"1"
+        async with channel_to(server) as patient:  # waits for its turn by itself
+            assert await patient.call("/echo", b"1") == b"1"
+        peer.close()
+
+
+async def test_one_party_cannot_occupy_all_places():
+    release = asyncio.Event()
+
+    async def slow(_):
+        await release.wait()
+        return b"done"
+
+    limits = ServerLimits(open_requests=4, open_requests_per_peer=2)
+    async with serving({"/slow": slow, "/echo": echo}, limits=limits) as server:
+        async with channel_to(server) as greedy, channel_to(server, STRANGER) as other:
+            waiting = [asyncio.create_task(greedy.call("/slow", b"")) for _ in range(2)]
+            await until(lambda: server.open_requests == 2)
+            with pytest.raises(Unavailable, match="too many open"):
+                await greedy.call("/echo", b"", wait=0.2)
+            assert await other.call("/echo", b"1") == b"1"
+            release.set()
+            assert await asyncio.gather(*waiting) == [b"done", b"done"]
+        assert server.open_requests == 0
+
+
+async def test_strangers_share_one_place_and_send_small_messages():
+    members = {HOLDER.public}
+    limits = ServerLimits(stranger_body_bytes=100, open_requests_per_peer=1)
+    release = asyncio.Event()
+
+    async def slow(_):
+        await release.wait()
+        return b"done"
+
+    async with (
+        serving(
+            {"/slow": slow, "/echo": echo}, known=members.__contains__, limits=limits
+        ) as server,
+        channel_to(server) as member,
+        channel_to(server, STRANGER) as stranger,
+        channel_to(server, AUTHORITY) as another_stranger,
+    ):
+        assert await member.call("/echo", bytes(101)) == bytes(101)
+        with pytest.raises(MalformedMessage, match="at most 100"):
+            await stranger.call("/echo", bytes(101))
+        waiting = asyncio.create_task(stranger.call("/slow", b""))
+        await until(lambda: server.open_requests == 1)
+        with pytest.raises(Unavailable):
+            await another_stranger.call("/echo", b"", wait=0.2)
+        assert await member.call("/echo", b"1") == b"1"
+        release.set()
+        await waiting
+
+
+async def test_connections_are_limited():
+    async with serving(limits=ServerLimits(connections=2)) as server:
+        first, second = await RawPeer.to(server), await RawPeer.to(server)
+        await first.post(b"1")
+        await second.post(b"1")
+        with pytest.raises(ConnectionError):
+            await RawPeer.to(server)
+        first.close()
+        await until(lambda: server.connections == 1)
+        third = await RawPeer.to(server)
+        assert await third.post(b"3") == (200, b"3")
+
+
+class Counting:
+    """A handler that counts how often it works, and may be held up."""
+
+    def __init__(self):
+        self.times = 0
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+
+    async def __call__(self, request):
+        self.times += 1
+        await self.go_on.wait()
+        if request.body == b"refuse":
+            raise Refused(f"no, for the {self.times}. time")
+        return b"%d" % self.times
+
+
+@pytest.mark.parametrize("body", [b"accept", b"refuse"])
+async def test_a_repeated_key_is_executed_once_and_answered_alike(body):
+    handler = Counting()
+    async with serving({"/x": handler}) as server:
+        first, second = await RawPeer.to(server), await RawPeer.to(server)
+        key = "Idempotency-Key: abc\r\n"
+        answer = await first.post(body, path="/x", headers=key)
+        assert await first.post(body, path="/x", headers=key) == answer
+        assert await second.post(body, path="/x", headers=key) == answer
+        assert handler.times == 1
+        assert await first.post(body, path="/x", headers="Idempotency-Key: abd\r\n") != answer
+        assert handler.times == 2
+        assert server.counts.replayed == 2
+        first.close()
+        second.close()
+
+
+async def test_a_repetition_that_overtakes_the_work_waits_for_it():
+    handler = Counting()
+    handler.go_on.clear()
+    async with serving({"/x": handler}) as server:
+        peers = [await RawPeer.to(server) for _ in range(3)]
+        key = "Idempotency-Key: abc\r\n"
+        posts = [asyncio.create_task(p.post(b"", path="/x", headers=key)) for p in peers]
+        await until(lambda: server.open_requests == 3)
+        handler.go_on.set()
+        assert await asyncio.gather(*posts) == [(200, b"1")] * 3
+        assert handler.times == 1
+        for peer in peers:
+            peer.close()
+
+
+async def test_a_caller_who_vanishes_and_retries_gets_the_answer_of_its_first_try():
+    handler = Counting()
+    handler.go_on.clear()
+    async with serving({"/x": handler}) as server:
+        gone = await RawPeer.to(server)
+        key = "Idempotency-Key: abc\r\n"
+        lost = asyncio.create_task(gone.post(b"", path="/x", headers=key))
+        await until(lambda: handler.times == 1)
+        gone.close()
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await lost
+        back = await RawPeer.to(server)
+        retry = asyncio.create_task(back.post(b"", path="/x", headers=key))
+        await until(lambda: server.open_requests == 2)
+        handler.go_on.set()
+        assert await retry == (200, b"1")
+        assert handler.times == 1
+        back.close()
+
+
+async def test_a_key_is_for_one_body_and_one_party():
+    handler = Counting()
+    async with serving({"/x": handler}, known=lambda _: False) as server:
+        peer = await RawPeer.to(server)
+        key = "Idempotency-Key: abc\r\n"
+        await peer.post(b"1", path="/x", headers=key)
+        assert (await peer.post(b"2", path="/x", headers=key))[0] == 422
+        peer.close()
+        from tigertally.crypto import certificates
+
+        context = certificates.client_context(STRANGER, None)
+        thief = await RawPeer.to(server, context)
+        assert (await thief.post(b"1", path="/x", headers=key))[0] == 422
+        assert handler.times == 1
+        thief.close()
+
+
+async def test_pages_for_monitoring():
+    async def ready():
+        return Page(body=b"locked", status=503)
+
+    def broken():
+        raise RuntimeError("secret-word")
+
+    pages = {"/healthz": lambda: Page(body=b"ok"), "/readyz": ready, "/metrics": broken}
+    async with serving({}, pages=pages) as server:
+        peer = await RawPeer.to(server)
+        answers = []
+        for path in pages:
+            await peer.say(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            answers.append(await peer.answer())
+        assert answers[:2] == [(200, b"ok"), (503, b"locked")]
+        assert answers[2][0] == 500
+        assert b"secret-word" not in answers[2][1]
+        peer.close()
+
+
+async def a_busy_server_that_is_stopped():
+    """Idle, silent, mute, half-sent and half-shaken connections, and a request without end."""
+    endless = asyncio.Event()
+
+    async def poll(_):
+        await endless.wait()
+        return b""
+
+    async with serving({"/poll": poll, "/echo": echo}) as server, channel_to(server) as channel:
+        await channel.call("/echo", b"")
+        waiting = asyncio.create_task(channel.call("/poll", b""))
+        silent, half, mute = [await RawPeer.to(server) for _ in range(3)]
+        await half.say(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+        await mute.post(b"")
+        mute.writer.transport.pause_reading()  # so it does not answer a TLS close either
+        _, shaking = await asyncio.open_connection(HOST, server.port)  # never says hello
+        await until(lambda: server.open_requests == 1 and server.connections == 5)
+        port = server.port
+        async with asyncio.timeout(20):
+            await server.stop()
+        with pytest.raises(Unavailable):
+            await waiting
+        for peer in (silent, half, mute):
+            peer.close()
+        shaking.transport.abort()
+        with pytest.raises(ConnectionError):
+            await asyncio.open_connection(HOST, port)
+
+
+async def test_after_a_stop_no_task_and_no_socket_is_left():
+    gc.collect()
+    sockets, tasks = open_sockets(), asyncio.all_tasks()
+    async with serving() as server, channel_to(server) as channel:
+        await channel.call("/echo", b"")
+        assert len(open_sockets()) >= len(sockets) + 3  # they would be seen
+        assert asyncio.all_tasks() > tasks
+    await a_busy_server_that_is_stopped()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert asyncio.all_tasks() == tasks
+    assert open_sockets() == sockets
+
+
+async def test_a_request_in_work_is_finished_before_the_stop():
+    go_on = asyncio.Event()
+
+    async def slow(_):
+        await go_on.wait()
+        return b"finished"
+
+    async with serving({"/slow": slow}) as server, channel_to(server) as channel:
+        waiting = asyncio.create_task(channel.call("/slow", b""))
+        await until(lambda: server.open_requests == 1)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        go_on.set()
+        await stopping
+        assert await waiting == b"finished"
+
+
+async def test_a_server_can_start_again_and_only_once_at_a_time():
+    server = Server(AUTHORITY, {"/echo": echo})
+    with pytest.raises(UsageError):
+        _ = server.port
+    for _ in range(2):
+        await server.start(HOST, 0)
+        with pytest.raises(UsageError):
+            await server.start(HOST, 0)
+        async with channel_to(server) as channel:
+            assert await channel.call("/echo", b"1") == b"1"
+        await server.stop()
+    await server.stop()
+
+
+async def test_a_taken_port_is_unavailable():
+    async with serving() as server:
+        other = Server(AUTHORITY, {})
+        with pytest.raises(Unavailable, match="cannot listen"):
+            await other.start(HOST, server.port)
+        await other.stop()

@@ -1,0 +1,158 @@
+"""People come and go, the quorum changes: every key gets a new epoch and stays the same key."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain_rig import DomainRig
+from tigertally.base.errors import Corrupt, Refused
+from tigertally.base.ids import Name
+from tigertally.base.secret import Secret
+from tigertally.custody.client.rows import all_held
+from tigertally.custody.messages.bodies import Suite
+from tigertally.quorum.card import Role
+from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import proposal_id
+from tigertally.storage.sealed import RowSealer
+
+
+async def change(rig: DomainRig, kind: Name, body: bytes, *, by: list[str]) -> None:
+    """Holders change the roster; then everybody who is left syncs until all is quiet."""
+    proposer = rig.holder(by[0])
+    synced, _ = await proposer.sync_all()
+    proposal = proposer.new_proposal(kind, body, synced.roster)
+    state = await proposer.propose_with_yes(proposal, synced)
+    for name in by[1:]:
+        if state.status is not Status.PENDING:
+            break
+        state = await rig.approve(name, proposal_id(proposal).hex())
+    assert state.status is Status.COMPLETE
+
+
+async def settle(rig: DomainRig, names: list[str]) -> None:
+    """Contacts until nothing is left to do."""
+    for _ in range(4):
+        for name in names:
+            await rig.sync(name)
+        await rig.child_work()
+
+
+def epochs_held(rig: DomainRig, name: str) -> int:
+    with rig.devices[name].store.reading() as reader:
+        return len(list(all_held(reader)))
+
+
+@pytest.mark.requirement("C9")
+@pytest.mark.parametrize("suite", list(Suite))
+def test_a_joiner_gets_a_fragment_and_the_key_stays(suite: Suite) -> None:
+    rig = DomainRig(threshold=3)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll", suite=suite)
+        await rig.create("ledger", suite=suite)
+        before = await rig.release("app", "payroll", by=["h1", "h2", "h3"])
+        device = rig.device("h5", Role.HOLDER)
+        await rig.admit(rig.joining(device), by=["h1", "h2", "h3"])
+        await settle(rig, rig.holders())
+        info = {i.ref.name: i for i in await rig.asker("app").keys()}
+        assert info["payroll"].state == "active"
+        assert info["payroll"].epoch == 2
+        assert info["ledger"].epoch == 2
+        assert [epochs_held(rig, name) for name in rig.holders()] == [1] * 5
+        for table in ("custody-fresh", "custody-contribution"):
+            left = [key for key, _ in rig.disk._tables.get(table, {}).items()]
+            assert left == [], "nothing is left that opens or holds a donor's fragment"
+        after = await rig.release("app", "payroll", by=["h5", "h2", "h4"], reason="after")
+        assert before.secret.matches(after.secret)
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C10")
+@pytest.mark.parametrize("suite", list(Suite))
+def test_a_removed_holder_holds_nothing_of_use(suite: Suite) -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll", suite=suite)
+        before = await rig.release("app", "payroll", by=["h1", "h2"])
+        await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
+        await settle(rig, ["h1", "h2", "h3"])
+        assert [epochs_held(rig, name) for name in ("h1", "h2", "h3")] == [1] * 3
+        after = await rig.release("app", "payroll", by=["h3", "h2"], reason="after")
+        assert before.secret.matches(after.secret)
+        with pytest.raises(Refused):
+            await rig.sync("h4")
+        rig.start_authority()
+        with pytest.raises(Refused):
+            await rig.unlock_by("h4")
+        assert await rig.unlock_by("h3") == "ready"
+        again = await rig.release("app", "payroll", by=["h1", "h2"], reason="unlocked")
+        assert before.secret.matches(again.secret)
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("X3")
+@pytest.mark.parametrize(("first", "then"), [(2, 3), (3, 2)])
+def test_the_quorum_changes_and_the_key_stays(first: int, then: int) -> None:
+    rig = DomainRig(threshold=first)
+
+    async def day() -> None:
+        names = await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll")
+        before = await rig.release("app", "payroll", by=names[:first])
+        await change(rig, QUORUM, quorum_body(then, 1), by=names[: max(first, then)])
+        await settle(rig, names)
+        after = await rig.release("app", "payroll", by=names[-then:], reason="after")
+        assert before.secret.matches(after.secret)
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C10")
+def test_a_removal_draws_a_new_barrier_key_for_every_row() -> None:
+    """The removed holder knows the old barrier key: it opens no row of the disk any more."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        old = rig.authority._barrier
+        assert old is not None
+        stolen = RowSealer(Secret(old.key.to_secret_bytes()))
+        assert opened(rig, stolen) > 20  # positive control: now it opens them
+        await change(rig, REMOVE, remove_body(Name("h3")), by=["h1", "h2"])
+        await settle(rig, ["h1", "h2"])
+        assert opened(rig, stolen) == 0
+        new = rig.authority._barrier
+        assert new is not None
+        sealed = sum(len(rows) for name, rows in rig.disk._tables.items() if name not in PLAIN)
+        assert opened(rig, new.sealer) == sealed > 20
+
+    rig.run(day())
+
+
+PLAIN = {"roster", "audit", "audit-nodes", "audit-head", "envelopes", "authority"}
+
+
+def opened(rig: DomainRig, sealer: RowSealer) -> int:
+    """How many rows outside the plain tables open under this sealer."""
+    count = 0
+    for table, rows in rig.disk._tables.items():
+        for key, value in rows.items():
+            if table in PLAIN:
+                continue
+            try:
+                sealer.open(table, key, value)
+            except Corrupt:
+                continue
+            count += 1
+    return count

@@ -1,0 +1,98 @@
+"""The bodies of custody proposals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from custody_small import KEY, small
+from tigertally.base.codec import loads
+from tigertally.base.errors import MalformedMessage
+from tigertally.base.ids import Name, Text
+from tigertally.custody.messages.bodies import (
+    MAX_VERSION,
+    Create,
+    Form,
+    KeyRef,
+    Release,
+    Suite,
+    parse_create,
+    parse_release,
+)
+
+CREATE = Create(
+    key=Name("payroll"),
+    suite=Suite.SHAMIR_GF256,
+    acks=3,
+    requesters=(Name("a"), Name("b")),
+    unattended=True,
+)
+
+
+def release() -> Release:
+    return Release(
+        key=KEY.name,
+        version=7,
+        reason=Text("quarter end"),
+        form=Form.PRIVATE,
+        wrapping_key=small().rig.wrapping_key.public,
+    )
+
+
+def test_bodies_come_back_as_they_went() -> None:
+    assert parse_create(loads(CREATE.to_body())) == CREATE
+    assert parse_release(loads(release().to_body())) == release()
+    assert (CREATE.ref, release().ref) == (KEY, KeyRef(name=KEY.name, version=7))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"requester": ["b", "a"]},
+        {"requester": ["a", "a"]},
+        {"requester": ["A"]},
+        {"requester": [1]},
+        {"requester": "a"},
+        {"acks": 0},
+        {"acks": 256},
+        {"acks": True},
+        {"suite": "rot13"},
+        {"key": "Pay Roll"},
+        {"unattended": 1},
+        {"more": 1},
+        {"acks": None},
+    ],
+)
+def test_a_create_that_is_none(changes: dict[str, Any]) -> None:
+    with pytest.raises(MalformedMessage):
+        parse_create({**loads(CREATE.to_body()), **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 0},
+        {"version": MAX_VERSION + 1},
+        {"version": -1},
+        {"reason": ""},
+        {"reason": "  "},
+        {"reason": "two\nlines"},
+        {"reason": "x" * 501},
+        {"form": "raw"},
+        {"wrapping_key": bytes(1216)},
+        {"wrapping_key": b""},
+        {"key": ""},
+        {"more": 1},
+    ],
+)
+def test_a_release_that_is_none(changes: dict[str, Any]) -> None:
+    with pytest.raises(MalformedMessage):
+        parse_release({**loads(release().to_body()), **changes})
+
+
+def test_versions_of_one_key_stand_together_and_in_order() -> None:
+    refs = [KeyRef(name=Name(n), version=v) for n, v in (("a", 1), ("a", 256), ("a", 9), ("b", 1))]
+    assert sorted(ref.to_bytes() for ref in refs) == [refs[i].to_bytes() for i in (0, 2, 1, 3)]
+    assert not refs[0].to_bytes().startswith(refs[3].to_bytes())
+    assert str(refs[1]) == "a version 256"

@@ -1,0 +1,93 @@
+"""Receive keys: one per possible sender, signed, numbered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from custody_small import NOW, small
+from tigertally.algebra import tags
+from tigertally.base.codec import decode
+from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
+from tigertally.base.ids import DomainId, HolderIndex
+from tigertally.base.randomness import SeededRandomness
+from tigertally.crypto.envelope import sign_message
+from tigertally.custody.messages.dealing import ReceiveKeys, bundle_hash
+from tigertally.custody.protocol.receive_keys import (
+    draw_receive_keys,
+    newest_by_holder,
+    next_number,
+    open_receive_keys,
+    possible_senders,
+    private_key,
+)
+
+SMALL = small()
+ME = HolderIndex(2)
+
+
+def drawn(number: int = 7):
+    return draw_receive_keys(
+        SMALL.roster,
+        ME,
+        number=number,
+        key=SMALL.key(2),
+        now=NOW,
+        randomness=SeededRandomness(f"keys {number}"),
+    )
+
+
+@pytest.mark.requirement("X4")
+def test_there_is_a_key_for_the_authority_every_holder_and_those_who_come_next() -> None:
+    assert possible_senders(SMALL.roster) == (0, 1, 2, 3, 4, 5, 6)
+    seeds, envelope = drawn()
+    keys = open_receive_keys(envelope, SMALL.roster)
+    assert [key.sender for key in keys.keys] == [0, 1, 2, 3, 4, 5, 6]
+    for key in keys.keys:
+        seed = seeds.seed_for(key.sender)
+        assert seed is not None
+        assert private_key(seed).public == key.key
+    assert seeds.seed_for(7) is None
+    assert not seeds.published
+    assert "seed" not in repr(seeds).lower().replace("seeds(", "")
+
+
+def test_no_sender_beyond_the_last_possible_index() -> None:
+    full = replace(SMALL.roster, next_index=256)
+    assert possible_senders(full)[-1] == 4
+    assert possible_senders(replace(SMALL.roster, next_index=255))[-1] == 255
+
+
+def test_no_two_sets_share_a_key() -> None:
+    first, second = (open_receive_keys(drawn(n)[1], SMALL.roster) for n in (1, 2))
+    assert not {k.key for k in first.keys} & {k.key for k in second.keys}
+
+
+def test_signed_by_its_holder_for_this_domain() -> None:
+    _, envelope = drawn()
+    keys = decode(ReceiveKeys, envelope.body)
+    with pytest.raises(InvalidSignature):
+        open_receive_keys(sign_message(SMALL.key(3), tags.RECEIVE_KEYS, keys), SMALL.roster)
+    with pytest.raises(InvalidSignature):
+        open_receive_keys(sign_message(SMALL.key(2), tags.DEALING, keys), SMALL.roster)
+    foreign = replace(keys, domain=DomainId(b"\x01" * 32))
+    with pytest.raises(MalformedMessage):
+        open_receive_keys(sign_message(SMALL.key(2), tags.RECEIVE_KEYS, foreign), SMALL.roster)
+    stranger = replace(keys, holder=HolderIndex(9))
+    with pytest.raises(Refused):
+        open_receive_keys(sign_message(SMALL.key(2), tags.RECEIVE_KEYS, stranger), SMALL.roster)
+
+
+def test_published_keys_are_named_by_their_signed_bytes() -> None:
+    _, envelope = drawn()
+    published = newest_by_holder([envelope], SMALL.roster)
+    assert published[ME].bundle == bundle_hash(envelope)
+    assert bundle_hash(drawn(8)[1]) != bundle_hash(envelope)
+
+
+def test_numbers_grow_also_after_a_restored_back_up() -> None:
+    assert next_number(None, now=100) == 100
+    assert next_number(40, now=100) == 100
+    assert next_number(100, now=100) == 101
+    assert next_number(500, now=100) == 501

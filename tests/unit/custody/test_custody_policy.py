@@ -1,0 +1,109 @@
+"""Who may, in which words, with which numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from custody_small import KEY, small
+from tigertally.base.errors import Refused
+from tigertally.base.ids import Name, Text
+from tigertally.custody.messages.bodies import Create, Form, Release, Suite
+from tigertally.custody.policy import (
+    KINDS,
+    acks_warning,
+    check_acks,
+    check_may_ask,
+    check_requesters,
+    words_of_create,
+    words_of_release,
+)
+from tigertally.quorum.proposal import open_proposal
+
+SMALL = small()
+CREATE = Create(
+    key=Name("payroll"),
+    suite=Suite.PEDERSEN_ED25519,
+    acks=4,
+    requesters=(),
+    unattended=False,
+)
+
+
+def release(form: Form) -> Release:
+    return Release(
+        key=KEY.name,
+        version=3,
+        reason=Text("quarter end"),
+        form=form,
+        wrapping_key=SMALL.rig.wrapping_key.public,
+    )
+
+
+def test_approvers_read_everything_that_matters() -> None:
+    plain = words_of_create(CREATE)
+    assert "payroll" in plain
+    assert "4 holders" in plain
+    assert "any requester" in plain
+    assert "AUTHORITY SEES" not in plain
+    loud = words_of_create(
+        replace(
+            CREATE, suite=Suite.SHAMIR_GF256, unattended=True, requesters=(Name("a"), Name("b"))
+        )
+    )
+    assert "AUTHORITY SEES THIS KEY" in loud
+    assert "UNATTENDED" in loud
+    assert "a, b may ask" in loud
+    asked = words_of_release(release(Form.PRIVATE))
+    assert "payroll version 3" in asked
+    assert "quarter end" in asked
+    assert "FORM PRIVATE" in asked
+    assert "PRIVATE" not in words_of_release(release(Form.FINAL))
+
+
+@pytest.mark.requirement("C7")
+@pytest.mark.parametrize(
+    ("acks", "fine"), [(1, False), (2, False), (3, True), (4, True), (5, False)]
+)
+def test_a_quorum_at_least_must_have_it_and_at_most_all(acks: int, fine: bool) -> None:
+    if fine:
+        check_acks(acks, SMALL.roster)
+    else:
+        with pytest.raises(Refused, match="acks is 3"):
+            check_acks(acks, SMALL.roster)
+
+
+def test_a_warning_below_twice_the_quorum_less_one() -> None:
+    assert acks_warning(5, 3) == acks_warning(9, 3) == ""
+    assert "lost if 2 of those" in acks_warning(4, 3)
+    assert "lost if 1 of those" in acks_warning(3, 3)
+
+
+@pytest.mark.requirement("C7")
+def test_holders_make_keys_and_requesters_ask_for_them() -> None:
+    create, ask = KINDS[0], KINDS[1]
+    by_holder = open_proposal(SMALL.create()[0].proposal)
+    by_requester = open_proposal(SMALL.release()[0].proposal)
+    create.may_propose(SMALL.roster, by_holder, None)
+    ask.may_propose(SMALL.roster, by_requester, None)
+    with pytest.raises(Refused):
+        create.may_propose(SMALL.roster, by_requester, None)
+    with pytest.raises(Refused):
+        ask.may_propose(SMALL.roster, by_holder, None)
+    stranger = replace(by_holder, proposer=SMALL.rig.key.public)
+    for kind in (create, ask):
+        with pytest.raises(Refused):
+            kind.may_propose(SMALL.roster, stranger, None)
+    assert ask.takes_late_approvals
+    assert not create.takes_late_approvals
+
+
+def test_those_named_exist_and_only_they_may_ask() -> None:
+    check_requesters(replace(CREATE, requesters=(Name("app"),)), SMALL.roster)
+    with pytest.raises(Refused, match="ghost"):
+        check_requesters(replace(CREATE, requesters=(Name("app"), Name("ghost"))), SMALL.roster)
+    check_may_ask(KEY, (), "anybody")
+    check_may_ask(KEY, (Name("app"),), "app")
+    with pytest.raises(Refused, match="ghost may not ask"):
+        check_may_ask(KEY, (Name("app"),), "ghost")

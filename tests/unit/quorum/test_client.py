@@ -1,0 +1,247 @@
+"""A member's side: it keeps only what it has verified."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from domain_rig import DomainRig
+from evil import dump, tell
+from tigertally.audit.checkpoint import SignedCheckpoint
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavailable
+from tigertally.base.ids import ProposalId
+from tigertally.quorum import messages
+from tigertally.quorum.approval import Approval, Verdict
+from tigertally.quorum.card import Role
+from tigertally.quorum.changes import JOIN, QUORUM
+from tigertally.quorum.messages import AuditReply, ProposalState, SyncReply
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import open_proposal, options_body, proposal_id
+
+pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X5")]
+
+BODY = options_body(threshold=2, unlock=2)
+
+
+@pytest.fixture
+def rig():
+    rig = DomainRig()
+
+    async def day():
+        await rig.form(3)
+
+    rig.run(day())
+    return rig
+
+
+async def question(rig, name="h1"):
+    client = rig.holder(name)
+    return await client.propose(client.new_proposal(QUORUM, BODY, (await client.sync()).roster))
+
+
+def test_before_enrolment(rig):
+    rig.device("zoe", Role.HOLDER)
+    with pytest.raises(Unavailable):
+        rig.holder("zoe").chain()
+    with pytest.raises(Unavailable):
+        rig.run(rig.holder("zoe").sync())
+
+
+def test_a_sync_cosigns_on_what_it_verified(rig):
+    async def day():
+        client = rig.holder("h1")
+        state = await question(rig)
+        synced = await client.sync()
+        verdict = client.new_verdict(state.proposal, synced, Verdict.APPROVE)
+        approval = decode(Approval, verdict.body)
+        signed = SignedCheckpoint.from_text(approval.checkpoint)
+        signed.verify(rig.key.public)
+        assert approval.roster == synced.roster.hash
+        assert signed.checkpoint.size >= 1
+
+    rig.run(day())
+
+
+def test_a_proposal_of_ours(rig):
+    async def day():
+        client = rig.holder("h1")
+        roster = (await client.sync()).roster
+        one, two = (client.new_proposal(QUORUM, BODY, roster) for _ in range(2))
+        assert proposal_id(one) != proposal_id(two)
+        assert open_proposal(one).predecessor == roster.hash
+        plain = open_proposal(client.new_proposal(type(QUORUM)("custody.x"), BODY, roster))
+        assert plain.predecessor is None
+
+    rig.run(day())
+
+
+def test_an_answer_about_another_proposal(rig):
+    async def day():
+        one, two = await question(rig), await question(rig)
+        client = rig.holder("h2")
+        for path, step in (
+            (messages.PROPOSAL, lambda: client.proposal(proposal_id(one.proposal))),
+            (messages.PROPOSE, lambda: rig.holder("h1").propose(one.proposal)),
+        ):
+            tell(rig, path, lambda _, raw: encode(two))
+            with pytest.raises(PeerFault):
+                await step()
+        synced = await client.sync()
+        verdict = client.new_verdict(one.proposal, synced, Verdict.REJECT)
+        tell(rig, messages.VOTE, lambda _, raw: encode(two))
+        with pytest.raises(PeerFault):
+            await client.vote(one, verdict)
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\x80", b"\xff" * 40, encode(messages.Nothing())])
+def test_garbage_from_the_authority(rig, garbage):
+    async def day():
+        client = rig.holder("h1")
+        before = dump(rig.devices["h1"].disk)
+        steps = {
+            messages.SYNC: client.sync,
+            messages.AUDIT: client.audit,
+            messages.NEWS: lambda: client.news(1),
+        }
+        for path, step in steps.items():
+            tell(rig, path, lambda _, raw: garbage)
+            with pytest.raises(MalformedMessage):
+                await step()
+        assert dump(rig.devices["h1"].disk) == before
+
+    rig.run(day())
+
+
+def test_finding_a_proposal(rig):
+    async def day():
+        client = rig.holder("h2")
+        one = proposal_id((await question(rig)).proposal)
+        synced = await client.sync()
+        assert (await client.find(str(one), synced)).id == one
+        assert (await client.find(str(one)[:8].upper(), synced)).id == one
+        for text in ("zz", str(ProposalId(bytes(32)))):
+            with pytest.raises(Refused):
+                await client.find(text, synced)
+        await question(rig)
+        with pytest.raises(Refused, match="several"):
+            await client.find("", await client.sync())
+
+    rig.run(day())
+
+
+def test_a_removed_or_unknown_device_is_no_holder(rig):
+    async def day():
+        await rig.requester("app")
+        roster = (await rig.holder("h1").sync()).roster
+        assert rig.holder("h2").me(roster).name == "h2"
+        with pytest.raises(Refused):
+            rig.holder("app").me(roster)
+        state = await question(rig)
+        synced = await rig.holder("app").sync()
+        with pytest.raises(Refused):
+            rig.holder("app").new_verdict(state.proposal, synced, Verdict.APPROVE)
+
+    rig.run(day())
+
+
+def test_tallies_are_verified_one_by_one(rig):
+    async def day():
+        client = rig.holder("h1")
+        tallies = await client.tallies(0)
+        assert [one.proposal.kind for one in tallies] == [JOIN, JOIN]
+        assert all(one.state.status is Status.COMPLETE for one in tallies)
+        assert await client.tallies(rig.clock.now() + 1) == ()
+
+        def fewer(_, raw):
+            states = decode(messages.TalliesReply, raw).proposals
+            cut = tuple(replace(s, approvals=s.approvals[1:]) for s in states)
+            return encode(messages.TalliesReply(proposals=cut))
+
+        tell(rig, messages.TALLIES, fewer)
+        with pytest.raises(PeerFault):
+            await client.tallies(0)
+
+    rig.run(day())
+
+
+def test_an_audit_names_who_cosigned(rig):
+    async def day():
+        report = await rig.holder("h3").audit()
+        assert report.cosigned_by == ("h1", "h2")
+        assert len(report.entries) == report.checkpoint.checkpoint.size
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C6")
+def test_an_audit_works_while_locked(rig):
+    async def day():
+        rig.start_authority()
+        report = await rig.holder("h3").audit()
+        assert report.entries
+        assert report.cosigned_by == ()
+
+    rig.run(day())
+
+
+def test_an_audit_with_entries_held_back(rig):
+    async def day():
+        client = rig.holder("h1")
+
+        pages = []
+
+        def fewer(_, raw):
+            pages.append(raw)
+            reply = decode(AuditReply, raw)
+            return encode(replace(reply, entries=reply.entries[:2] if len(pages) == 1 else ()))
+
+        tell(rig, messages.AUDIT, fewer)
+        with pytest.raises(PeerFault):
+            await client.audit()
+        assert len(pages) == 2
+
+    rig.run(day())
+
+
+def test_news_come_when_something_happens(rig):
+    async def day():
+        client = rig.holder("h2")
+        await client.news(1)
+        await question(rig)
+        await client.news(20)
+        assert (await client.sync()).proposals
+
+    rig.run(day())
+
+
+def test_a_state_that_lies_about_its_verdicts_changes_nothing(rig):
+    async def day():
+        state = await question(rig)
+        client = rig.holder("h2")
+        await client.sync()
+        yes = rig.holder("h1").new_verdict(
+            state.proposal, await rig.holder("h1").sync(), Verdict.APPROVE
+        )
+        lie = ProposalState(
+            proposal=state.proposal,
+            approvals=(),
+            rejections=(yes, yes),
+            late=(),
+            status=Status.REJECTED,
+            why=state.why,
+        )
+
+        def told(_, raw):
+            return encode(replace(decode(SyncReply, raw), proposals=(lie,)))
+
+        tell(rig, messages.SYNC, told)
+        before = dump(rig.devices["h2"].disk)
+        with pytest.raises(PeerFault):
+            await client.sync()
+        assert dump(rig.devices["h2"].disk) == before
+
+    rig.run(day())

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from quorum_rig import join, proposal, proposed, remove, roster
+from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.node.wiring import all_kinds
+from tigertally.quorum import changes
+from tigertally.quorum.kinds import ROSTER_KINDS, kind_of, registry, words_of
+from tigertally.quorum.proposal import open_proposal
+
+pytestmark = pytest.mark.requirement("C7")
+
+KINDS = registry(ROSTER_KINDS)
+ROSTER = roster()
+
+
+def test_every_roster_kind_is_registered_once():
+    assert set(KINDS) == changes.KINDS
+    with pytest.raises(UsageError):
+        registry((*ROSTER_KINDS, ROSTER_KINDS[0]))
+
+
+def test_a_registry_cannot_be_changed():
+    with pytest.raises(TypeError):
+        KINDS["test.plain"] = ROSTER_KINDS[0]
+
+
+def test_an_unknown_kind():
+    with pytest.raises(MalformedMessage):
+        kind_of(KINDS, proposal(ROSTER))
+    with pytest.raises(MalformedMessage):
+        words_of(KINDS, proposal(ROSTER))
+
+
+def test_words():
+    assert "h3" in words_of(KINDS, open_proposal(remove(ROSTER, "h3")))
+    assert "zoe" in words_of(KINDS, open_proposal(join(ROSTER, "zoe")))
+    with pytest.raises(MalformedMessage):
+        words_of(KINDS, open_proposal(proposed(ROSTER, kind=changes.REMOVE)))
+
+
+def test_what_may_be_decided_while_forming():
+    forming = {name for name, kind in all_kinds().items() if kind.while_forming}
+    assert forming == {changes.JOIN, changes.REQUESTER_JOIN, changes.REQUESTER_REMOVE}
+
+
+def test_only_releases_take_late_approvals():
+    late = {name for name, kind in all_kinds().items() if kind.takes_late_approvals}
+    assert late == {"custody.release"}

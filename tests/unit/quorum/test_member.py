@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from quorum_rig import (
+    AUTHORITY,
+    LATER,
+    NOW,
+    chain_of,
+    grown,
+    join,
+    no,
+    proposed,
+    remove,
+    verdict,
+    who,
+)
+from tigertally.audit.checkpoint import SignedCheckpoint
+from tigertally.audit.log import AuditLog
+from tigertally.base.errors import Corrupt, InvalidSignature, PeerFault, Refused, Unavailable
+from tigertally.base.ids import Text
+from tigertally.node.wiring import all_kinds
+from tigertally.quorum import member
+from tigertally.quorum.approval import open_approval
+from tigertally.quorum.card import Role
+from tigertally.quorum.messages import CheckpointProof, ProposalState
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.storage.memory import MemoryStore
+
+pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X5")]
+
+CHAIN = chain_of(4, threshold=3)
+NOWADAYS = CHAIN.current
+KINDS = all_kinds()
+ASKED = remove(NOWADAYS, "h4")
+
+
+@pytest.fixture
+def tx():
+    with MemoryStore().transaction() as tx:
+        yield tx
+
+
+def state(asked=ASKED, *, yes=(), nays=(), status=Status.PENDING):
+    return ProposalState(
+        proposal=asked,
+        approvals=tuple(verdict(asked, NOWADAYS, i) for i in yes),
+        rejections=tuple(no(asked, NOWADAYS, i) for i in nays),
+        late=(),
+        status=status,
+        why=Text(""),
+    )
+
+
+def seen(*args, **rest):
+    return member.see(state(*args, **rest), CHAIN, KINDS)
+
+
+class TestRosters:
+    def test_they_are_taken_under_the_pinned_key_and_kept(self, tx):
+        with pytest.raises(Unavailable):
+            member.load_chain(tx)
+        with pytest.raises(Unavailable):
+            member.take_rosters(tx, (), AUTHORITY.key.public)
+        with pytest.raises(PeerFault):
+            member.take_rosters(tx, CHAIN.signed, who("mallory").key.public)
+        assert member.take_rosters(tx, CHAIN.signed[:2], AUTHORITY.key.public).current.version == 2
+        assert member.take_rosters(tx, CHAIN.signed[1:], AUTHORITY.key.public) == CHAIN
+        assert member.load_chain(tx) == CHAIN
+
+    def test_older_ones_change_nothing(self, tx):
+        member.store_chain(tx, CHAIN)
+        assert member.take_rosters(tx, CHAIN.signed[:1], AUTHORITY.key.public) == CHAIN
+        assert member.take_rosters(tx, (), AUTHORITY.key.public) == CHAIN
+
+    def test_a_gap_in_our_own_store(self, tx):
+        member.store_chain(tx, CHAIN)
+        tx.delete(member.ROSTERS, (2).to_bytes(4, "big"))
+        with pytest.raises(Corrupt):
+            member.load_chain(tx)
+
+
+LIES = {
+    "a yes as a no": replace(state(), rejections=state(yes=(1,)).approvals),
+    "a no as a yes": replace(state(), approvals=state(nays=(1,)).rejections),
+    "one twice": replace(state(), approvals=state(yes=(1,)).approvals * 2),
+    "one on both sides": state(yes=(1,), nays=(1,)),
+    "one without a vote": state(yes=(4,)),
+    "for another proposal": replace(
+        state(), approvals=state(join(NOWADAYS, "z"), yes=(1,)).approvals
+    ),
+    "complete, it says": state(yes=(1, 2), status=Status.COMPLETE),
+    "rejected, it says": replace(state(nays=()), status=Status.REJECTED),
+}
+
+
+class TestSeeing:
+    def test_words_and_names(self):
+        one = seen(yes=(1, 2), nays=(3,))
+        assert "h4" in one.words
+        assert one.proposer == "h1"
+        assert one.needed == 3
+        assert [one.voted(i) for i in (1, 2, 3, 4)] == [True, True, True, False]
+        joiner = seen(join(NOWADAYS, "zoe"))
+        assert joiner.proposer == "zoe (not yet a member)"
+
+    def test_a_stranger_does_not_pass_for_whom_it_names(self):
+        assert seen(remove(NOWADAYS, "h4", by="mallory")).proposer.startswith("stranger ")
+
+    @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+    def test_lies_of_the_relay(self, lie):
+        with pytest.raises(PeerFault) as fault:
+            member.see(lie, CHAIN, KINDS)
+        assert fault.value.culprits == ("authority",)
+        assert not fault.value.sure
+
+    def test_an_honest_holder_is_not_blamed_for_a_broken_relay(self):
+        forged = verdict(ASKED, NOWADAYS, 2, key=who("mallory").key)
+        with pytest.raises(InvalidSignature) as fault:
+            member.see(replace(state(), approvals=(forged,)), CHAIN, KINDS)
+        assert fault.value.culprits == ("authority",)
+
+    def test_proposals_of_the_past_are_seen_against_the_past(self):
+        longer = grown(CHAIN, join(NOWADAYS, "h5"), 1, 2, 3)
+        assert member.see(state(yes=(1,)), longer, KINDS).needed == 3
+
+
+def test_what_may_be_voted_on():
+    good = open_proposal(ASKED)
+    member.check_may_vote_on(good, NOWADAYS, KINDS)
+    longer = grown(CHAIN, join(NOWADAYS, "app", role=Role.REQUESTER), 1, 2, 3)
+    with pytest.raises(Refused):
+        member.check_may_vote_on(good, longer.current, KINDS)
+    with pytest.raises(Refused):
+        member.check_may_vote_on(
+            open_proposal(remove(NOWADAYS, "h4", by="mallory")), NOWADAYS, KINDS
+        )
+
+
+class TestVotes:
+    one, two = open_proposal(ASKED), open_proposal(join(NOWADAYS, "zoe"))
+    first, second = proposal_id(ASKED), proposal_id(join(NOWADAYS, "zoe"))
+
+    def test_one_successor_at_a_time(self, tx):
+        member.check_vote_free(tx, self.one, self.first, now=NOW)
+        member.remember_vote(tx, self.one, self.first)
+        assert member.vote_given(tx, NOWADAYS) == self.first
+        member.check_vote_free(tx, self.one, self.first, now=NOW)
+        with pytest.raises(Refused):
+            member.check_vote_free(tx, self.two, self.second, now=LATER - 1)
+        member.check_vote_free(tx, self.two, self.second, now=LATER)
+
+    def test_other_kinds_bind_nobody(self, tx):
+        plain = open_proposal(proposed(NOWADAYS))
+        member.remember_vote(tx, plain, self.second)
+        assert member.vote_given(tx, NOWADAYS) is None
+
+    def test_free_after_enough_signed_rejections(self, tx):
+        member.remember_vote(tx, self.one, self.first)
+        assert not member.free_vote(tx, seen(), NOWADAYS)
+        assert not member.free_vote(tx, seen(join(NOWADAYS, "zoe"), nays=(1, 2)), NOWADAYS)
+        assert member.vote_given(tx, NOWADAYS) == self.first
+        assert member.free_vote(tx, seen(nays=(1,)), NOWADAYS)  # 3 may vote, 3 are needed
+        assert member.vote_given(tx, NOWADAYS) is None
+
+
+class TestWitness:
+    log = AuditLog(member.log_origin(NOWADAYS.domain), AUTHORITY.key)
+
+    def shown(self, *words):
+        with MemoryStore().transaction() as tx:
+            for word in words:
+                self.log.append(tx, time=1, kind="test.entry", actor="h1", summary=word)
+            proofs = {
+                size: self.log.consistency_proof(tx, size) for size in range(1, len(words) + 1)
+            }
+            return self.log.checkpoint(tx).to_text(), proofs
+
+    def test_it_moves_on_and_is_kept(self, tx):
+        fresh = member.load_witness(tx, NOWADAYS)
+        assert fresh.size == 0
+        one, _ = self.shown("a")
+        three, proofs = self.shown("a", "b", "c")
+        witness = member.advance(fresh, one, {})
+        member.store_witness(tx, witness)
+        assert member.load_witness(tx, NOWADAYS) == witness
+        assert member.advance(witness, three, proofs).size == 3
+        for bad, with_proofs in ((self.shown("x", "b", "c")[0], proofs), (three, {})):
+            with pytest.raises(PeerFault):
+                member.advance(witness, bad, with_proofs)
+
+    def test_what_others_cosigned(self, tx):
+        three, proofs = self.shown("a", "b", "c")
+        witness = member.advance(member.load_witness(tx, NOWADAYS), three, {})
+
+        def approval(checkpoint):
+            return open_approval(verdict(ASKED, NOWADAYS, 1, checkpoint=checkpoint), NOWADAYS)
+
+        fine = [approval(text) for text in ("", self.shown("a")[0], three)]
+        member.compare_cosigned(witness, fine, proofs)
+        assert member.cosigned_sizes(fine) == (1, 3)
+        for text in (self.shown("x")[0], self.shown("a", "b", "x")[0], self.shown(*"abcd")[0]):
+            with pytest.raises(PeerFault):
+                member.compare_cosigned(witness, [approval(text)], proofs)
+
+    def test_what_a_holder_made_up_convicts_nobody(self, tx):
+        three, proofs = self.shown("a", "b", "c")
+        witness = member.advance(member.load_witness(tx, NOWADAYS), three, {})
+        other = AuditLog(self.log.origin, who("h1").key)
+        with MemoryStore().transaction() as made:
+            other.append(made, time=1, kind="test.entry", actor="h1", summary="lie")
+            forged = other.checkpoint(made).to_text()
+        for text in ("nonsense", forged):
+            approval = open_approval(verdict(ASKED, NOWADAYS, 1, checkpoint=text), NOWADAYS)
+            member.compare_cosigned(witness, [approval], proofs)
+
+    def test_two_syncs_of_one_device(self, tx):
+        fresh = member.load_witness(tx, NOWADAYS)
+        one = member.advance(fresh, self.shown("a")[0], {})
+        two = member.advance(fresh, self.shown("a", "b")[0], {})
+        other = member.advance(fresh, self.shown("x")[0], {})
+        assert member.newest_witness(fresh, fresh, one) == one
+        assert member.newest_witness(two, fresh, one) == two
+        assert member.newest_witness(one, fresh, two) == one
+        assert member.newest_witness(one, fresh, one) == one
+        with pytest.raises(PeerFault) as forked:
+            member.newest_witness(one, fresh, other)
+        assert forked.value.sure
+        assert SignedCheckpoint.from_text(self.shown("a")[0]) == one.newest
+
+
+def test_proofs_by_size():
+    proof = CheckpointProof(size=3, proof=())
+    assert member.proofs_by_size((proof,)) == {3: ()}
