@@ -21,7 +21,13 @@
 #else
 #define CHANGES 1
 #endif
-#define HEAL (CHANGES + 1)              /* the change after the relay has repented */
+#if defined(CROOKED) && !defined(MAKING)
+#define HEALS true
+#define HEAL (CHANGES + 1)              /* one more, after the relay has repented */
+#else
+#define HEALS !lying
+#define HEAL CHANGES
+#endif
 
 /* An epoch has a number: 3 times the operation that makes it (0 makes the key, the others change the
  * holders) and 0 for attempt 1, 1 for the twin of attempt 1 (other dealings under the same name:
@@ -99,12 +105,16 @@ byte used = 0;                          /* the key that m devices have had ready
 #define answers(h, e) (honest(h) && live[h] == (e))
 #define answering(e) (answers(0, e) + answers(1, e) + answers(2, e) + answers(3, e))
 
-/* Is there an epoch that these holders can use? */
-inline look_for_usable(set) {
+/* Is there an epoch (is the newest one) that enough of these holders can use? */
+inline look_for_usable(set, newest) {
     e_ = 0; usable_ = 0;
     do
     :: e_ < EPOCHS ->
-        usable_ = usable_ || (is_certified(e_) && holding(set, e_) >= M && key[e_] == used);
+        if
+        :: is_certified(e_) && key[e_] == used && (newest || !usable_) ->
+            usable_ = (holding(set, e_) >= M)
+        :: else
+        fi;
         e_++
     :: else -> break
     od
@@ -124,7 +134,7 @@ inline judge() {
         e_++
     :: else -> break
     od;
-    look_for_usable(present);
+    look_for_usable(present, false);
     assert(used == 0 || usable_);                       /* (1) never zero usable epochs */
     e_ = 0; usable_ = 0
 }
@@ -246,9 +256,10 @@ inline again(e) {
 
 /* ---- a device --------------------------------------------------------------------------------- */
 
-/* A relay that lies shows what it has to whom it likes; an answer may also be late, or come twice.
- * Later only what is owed is delivered: service/syncing.py SyncService._openings. */
-#define delivered(h, e) (!repented || (has(owing[e], h) && has(present, h)))
+/* A relay that lies shows what it has to whom it likes; an answer to holder 1 may also be late, or come
+ * twice. Later only what is owed is delivered: service/syncing.py SyncService._openings. */
+#define delivered(h, e) (lying || has(present, h) && (has(owing[e], h) || !repented && (h) == LATE))
+#define LATE 1
 
 /* protocol/holding.py check_made_once, for keys that are made */
 #ifdef BREAK_RETAKE
@@ -282,9 +293,16 @@ inline take(h, e) {
     assert(!(answered[h] & (bit(e) | others(e))));      /* (5) one statement an attempt, once */
     answered[h] = answered[h] | bit(e);
     held[h] = held[h] | bit(e);
-#ifdef BREAK_ERASE_EARLY
-    held[h] = held[h] & ~lower(e); proven[h] = proven[h] & ~lower(e)
+#ifdef CROOKED
+    if
+    :: lying -> acks[e] = acks[e] | bit(h)              /* it reaches the relay, which may hide it */
+    :: else
+    fi;
 #endif
+#ifdef BREAK_ERASE_EARLY
+    held[h] = held[h] & ~lower(e); proven[h] = proven[h] & ~lower(e);
+#endif
+    skip
 }
 
 /* protocol/holding.py check_certifiable, protocol/epochs.py verify_certificate */
@@ -294,7 +312,7 @@ inline take(h, e) {
 #define proves(e) is_certified(e)
 #endif
 #define may_prove(h, e) (is_here(h, e) && !has(proven[h], e) && proves(e) \
-    && (!repented || (record[e] == certified && has(present, h))) \
+    && (lying || has(present, h) && record[e] == certified) \
     && (operation(e) != 0 || !(held[h] & 7 & ~lower(e) & ~bit(e))))
 
 /* client/rows.py certify: only here does a fragment die */
@@ -345,11 +363,11 @@ inline complete(e) {
     fi
 }
 
-/* A crash loses what is not stored, so the fragment stays and the acknowledgement is lost; so does
- * the network. Both are `forgotten`. */
+/* Storing and sending are two steps. A crash between them, or a network that loses, leaves a device
+ * that holds its fragment and acknowledges it only when it is shown the opening once more
+ * (protocol/holding.py acknowledge_again). What is done twice changes nothing. */
 #define STEPS(e) \
-    :: d_step { may_take(h, e) -> take(h, e); acknowledge(h, e); judge_device(h); judge() } \
-    :: d_step { may_take(h, e) && !repented -> take(h, e); judge_device(h); judge() } \
+    :: d_step { may_take(h, e) -> take(h, e); judge_device(h); judge() } \
     ACK_FIRST(e) \
     :: d_step { may_open(h, e) && is_here(h, e) && !has(acks[e], h) -> acknowledge(h, e); judge() } \
     :: d_step { may_prove(h, e) -> certify(h, e); judge_device(h); judge() } \
@@ -370,13 +388,13 @@ end:
     STEPS(3)
     STEPS(4)
     STEPS(5)
+#if HEAL > 1
     STEPS(6)
     STEPS(7)
     STEPS(8)
-#ifdef ACROSS
+#endif
+#if HEAL > 2
     STEPS(9)
-    STEPS(10)
-    STEPS(11)
 #endif
     od
 }
@@ -414,15 +432,17 @@ end:
     LIES(3)
     LIES(4)
     LIES(5)
+    LIES_IN_DEALING(3)
+    LIES_IN_DEALING(5)
+#if HEAL > 1
     LIES(6)
     LIES(7)
     LIES(8)
-    LIES_IN_DEALING(3)
-    LIES_IN_DEALING(5)
-#ifdef ACROSS
+#endif
+#if HEAL > 2
     LIES(9)
-    LIES(10)
-    LIES(11)
+#endif
+#ifdef ACROSS
     LIES_IN_DEALING(6)
     LIES_IN_DEALING(8)
 #endif
@@ -433,7 +453,7 @@ end:
 
 /* People do not remove a holder that the key still needs (the warnings of policy.py and key show). */
 inline remove(x) {
-    look_for_usable(present & ~bit(x));
+    look_for_usable(present & ~bit(x), true);
     if
     :: used == 0 || usable_ -> roster_changed(present & ~bit(x))
     :: else
@@ -463,10 +483,10 @@ inline settle() {
     od;
     e_ = 0;
     repented = true;
-    roster[HEAL] = present;
-    need[HEAL] = size(present);
-    now_at = HEAL;
-    record[3 * HEAL] = 0;
+    roster[now_at + 1] = present;
+    now_at++;
+    need[now_at] = size(present);
+    record[3 * now_at] = 0;
     share_stale_keys()
 #else
     repented = true
@@ -478,6 +498,9 @@ inline settle() {
 #define at_rest(h) (!honest(h) || !has(present, h) || (held[h] == bit(alive) && live[h] == alive))
 #define one_epoch (alive != NONE && coming == NONE && operation(alive) == now_at \
     && at_rest(0) && at_rest(1) && at_rest(2) && at_rest(3))
+
+/* A key that m devices never had ready may be given up when holders change before it is made. */
+#define may_be_lost (used == 0 && alive == NONE)
 
 active proctype World() {
     d_step {
@@ -508,17 +531,16 @@ active proctype World() {
 end:
     do
     :: d_step { may_change && !has(present, 3) && roster[0] == present -> roster_changed(present | 8); judge() }
+#if defined(MAKING) || defined(TRAITOR)        /* otherwise holder 0 is as holder 2 */
     :: d_step { may_remove(0) -> remove(0); judge() }
+#endif
     :: d_step { may_remove(2) -> remove(2); judge() }
     :: d_step { may_remove(3) -> remove(3); judge() }
     GONE(0)
     GONE(3)
-#ifdef ACROSS
-    GONE(6)
-#endif
-    :: d_step { !repented -> settle() }
+    :: d_step { !repented && HEALS -> settle() }
     :: timeout ->
-        assert(used == 0 && alive == NONE || one_epoch);        /* (4) all quiet: one epoch */
+        assert(may_be_lost || one_epoch);        /* (4) all quiet: one epoch */
         break
     od
 }
