@@ -81,6 +81,7 @@ byte live[N] = NONE;                    /* live_name: the newest with a certific
 bool repented = false;                  /* the relay lies no more; nothing crashes or is lost */
 hidden byte e_ = 0;
 hidden byte usable_ = 0;
+hidden byte never_zero_usable, erased_only_below_certified, one_key, ends_in_one_epoch, taken_once;
 byte used = 0;                          /* the key that m devices have had ready, 0 if none */
 
 #ifdef TRAITOR
@@ -102,7 +103,7 @@ byte used = 0;                          /* the key that m devices have had ready
 #define present roster[now_at]
 #define holds(set, h, e) (honest(h) && has(set, h) && has(held[h], e))
 #define holding(set, e) (holds(set, 0, e) + holds(set, 1, e) + holds(set, 2, e) + holds(set, 3, e))
-#define answers(h, e) (honest(h) && live[h] == (e))
+#define answers(h, e) (honest(h) && has(present, h) && live[h] == (e))
 #define answering(e) (answers(0, e) + answers(1, e) + answers(2, e) + answers(3, e))
 
 /* Is there an epoch (is the newest one) that enough of these holders can use? */
@@ -127,7 +128,8 @@ inline judge() {
     :: e_ < EPOCHS ->
         if
         :: has(shown, e_) && answering(e_) >= M ->
-            assert(used == 0 || used == key[e_]);       /* (3) whoever answers: one key */
+            one_key = (used == 0 || used == key[e_]);       /* (3) */
+            assert(one_key);
             used = key[e_]
         :: else
         fi;
@@ -135,7 +137,8 @@ inline judge() {
     :: else -> break
     od;
     look_for_usable(present, false);
-    assert(used == 0 || usable_);                       /* (1) never zero usable epochs */
+    never_zero_usable = (used == 0 || usable_);         /* (1) */
+    assert(never_zero_usable);
     e_ = 0; usable_ = 0
 }
 
@@ -143,9 +146,9 @@ inline judge() {
 inline judge_device(h) {
     if
     :: answered[h] & ~held[h] ->
-        assert(live[h] != NONE);                        /* (2) erased, nothing certified held */
-        assert(is_certified(live[h]));                  /* (2) erased, nothing certified held */
-        assert(!((answered[h] & ~held[h]) & ~lower(live[h])))   /* (2) erased, not lower */
+        erased_only_below_certified = (live[h] != NONE && is_certified(live[h]) &&
+            !((answered[h] & ~held[h]) & ~lower(live[h])));
+        assert(erased_only_below_certified)
     :: else
     fi
 }
@@ -263,7 +266,7 @@ inline again(e) {
 
 /* protocol/holding.py check_made_once, for keys that are made */
 #ifdef BREAK_RETAKE
-#define made_once(h, e) true
+#define made_once(h, e) (!(held[h] & ~lower(e)))         /* it forgets the certificate */
 #else
 #define made_once(h, e) (!(held[h] & ~lower(e)) && !(proven[h] & 7))
 #endif
@@ -290,7 +293,8 @@ inline again(e) {
 
 /* client/holder.py HolderClient._answer: one transaction */
 inline take(h, e) {
-    assert(!(answered[h] & (bit(e) | others(e))));      /* (5) one statement an attempt, once */
+    taken_once = !(answered[h] & (bit(e) | others(e)));      /* (5) one statement an attempt */
+    assert(taken_once);
     answered[h] = answered[h] | bit(e);
     held[h] = held[h] | bit(e);
 #ifdef CROOKED
@@ -451,11 +455,17 @@ end:
 
 /* ---- what happens ----------------------------------------------------------------------------- */
 
+#ifdef BREAK_REMOVAL
+#define CARELESS true
+#else
+#define CARELESS false
+#endif
+
 /* People do not remove a holder that the key still needs (the warnings of policy.py and key show). */
 inline remove(x) {
     look_for_usable(present & ~bit(x), true);
     if
-    :: used == 0 || usable_ -> roster_changed(present & ~bit(x))
+    :: used == 0 || usable_ || CARELESS -> roster_changed(present & ~bit(x))
     :: else
     fi;
     e_ = 0; usable_ = 0
@@ -540,7 +550,8 @@ end:
     GONE(3)
     :: d_step { !repented && HEALS -> settle() }
     :: timeout ->
-        assert(may_be_lost || one_epoch);        /* (4) all quiet: one epoch */
+        ends_in_one_epoch = (lying || may_be_lost || one_epoch);    /* (4) */
+        assert(ends_in_one_epoch);
         break
     od
 }
