@@ -81,7 +81,8 @@ byte live[N] = NONE;                    /* live_name: the newest with a certific
 bool repented = false;                  /* the relay lies no more; nothing crashes or is lost */
 hidden byte e_ = 0;
 hidden byte usable_ = 0;
-hidden byte never_zero_usable, erased_only_below_certified, one_key, ends_in_one_epoch, taken_once;
+hidden byte never_zero_usable, erased_only_below_certified, one_key, ends_in_one_epoch, taken_once, never_shared;
+bool ended = false;                     /* the end is reached */
 byte used = 0;                          /* the key that m devices have had ready, 0 if none */
 
 #ifdef TRAITOR
@@ -550,8 +551,18 @@ end:
     GONE(3)
     :: d_step { !repented && HEALS -> settle() }
     :: timeout ->
+#ifdef GOAL
+        never_shared = (now_at < HEAL || !one_epoch || used == 0);  /* it must come to this */
+        assert(never_shared);
+#endif
         ends_in_one_epoch = (lying || may_be_lost || one_epoch);    /* (4) */
         assert(ends_in_one_epoch);
+        ended = true;
         break
     od
 }
+
+/* (4), the other half: the quiet ends, whatever the order of the steps. */
+#ifdef ENDS
+ltl ends { [] (repented -> <> ended) }
+#endif

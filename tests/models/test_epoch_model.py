@@ -38,6 +38,10 @@ BROKEN = {
     ("BREAK_REPLACED", "CROOKED"): "taken_once",
     ("BREAK_LATE", "ACROSS", "FEW_ACKS"): "ends_in_one_epoch",
     ("BREAK_DONATION", "TRAITOR"): "ends_in_one_epoch",
+    # No check is out here: it must be possible that a key is shared anew, after every change.
+    ("GOAL", "ACROSS"): "never_shared",
+    ("GOAL", "MAKING"): "never_shared",
+    ("GOAL", "CROOKED"): "never_shared",
     ("BREAK_REMOVAL", "FEW_ACKS", "ACROSS"): "never_zero_usable",
 }
 
@@ -56,8 +60,10 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path)
 
 
-def search(folder: Path, switches: tuple[str, ...], *, optimise: str) -> str:
-    """Search all states of one variant; what the verifier says."""
+def search(
+    folder: Path, switches: tuple[str, ...], *, optimise: str, claim: str | None = None
+) -> str:
+    """Search all states of one variant (or all its endless runs for a claim); what is found."""
     shutil.copy(MODEL, folder)
 
     def run(*words: str) -> str:
@@ -68,32 +74,29 @@ def search(folder: Path, switches: tuple[str, ...], *, optimise: str) -> str:
         return result.stdout
 
     run("spin", "-a", *(f"-D{switch}" for switch in switches), MODEL.name)
-    run("gcc", optimise, "-w", "-DSAFETY", "-DCOLLAPSE", "-DMEMLIM=1400", "-o", "pan", "pan.c")
-    return run("./pan", "-m100000", "-w22")
-
-
-def unreached(report: str) -> list[tuple[str, int]]:
-    """Steps that no search came to: (process, line)."""
-    found, process = [], ""
-    for line in report.splitlines():
-        if named := re.match(r"unreached in proctype (\w+)", line):
-            process = named[1]
-        elif (step := re.match(r"\t\S+:(\d+), state \d+, \"(.*)\"", line)) and step[2] != "-end-":
-            found.append((process, int(step[1])))
-    return found
+    kind = "-DSAFETY" if claim is None else "-DNOFAIR"
+    run("gcc", optimise, "-w", kind, "-DCOLLAPSE", "-DMEMLIM=1400", "-o", "pan", "pan.c")
+    return run("./pan", "-m100000", "-w22", *([] if claim is None else ["-a", "-N", claim]))
 
 
 @pytest.mark.parametrize("switches", VARIANTS, ids="-".join)
 def test_the_model_holds(folder: Path, switches: tuple[str, ...]) -> None:
-    report = search(folder, switches, optimise="-O1")
+    small = VARIANTS[switches] < 500_000  # then compiling takes longer than searching
+    report = search(folder, switches, optimise="-O0" if small else "-O1")
     assert "errors: 0" in report, report
     assert "Search not completed" not in report, "the bounds are too wide for this machine"
     assert "max search depth too small" not in report
     stored = re.search(r"(\d+) states, stored", report)
     assert stored is not None
     assert int(stored[1]) >= VARIANTS[switches], "a step of the model can no longer be taken"
-    dead = [line for process, line in unreached(report) if process == "World"]
-    assert dead == [], "the world never does this"
+
+
+@pytest.mark.parametrize("switches", [("TRAITOR",), ("CROOKED",)], ids="-".join)
+def test_the_quiet_ends(folder: Path, switches: tuple[str, ...]) -> None:
+    report = search(folder, ("ENDS", *switches), optimise="-O1", claim="ends")
+    assert "acceptance   cycles \t+" in report, report
+    assert "errors: 0" in report, report
+    assert "Search not completed" not in report
 
 
 @pytest.mark.parametrize("switches", BROKEN, ids="-".join)
