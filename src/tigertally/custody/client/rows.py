@@ -9,7 +9,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import Destroy, KeyRef
+from tigertally.custody.messages.bodies import Destroy, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     ReceiveKeys,
@@ -214,6 +214,13 @@ def terms_before(reader: Reader, ref: KeyRef) -> Terms | None:
     start = ref.name.encode() + b"\x00"
     known = [row for place, row in reader.scan(TERMS, prefix=start) if place < ref.to_bytes()]
     return decode(Terms, known[-1]) if known else None
+
+
+def suite_before(reader: Reader, ref: KeyRef) -> Suite | None:
+    """The suite of the newest earlier version of this key that the device holds."""
+    earlier = sorted(one for one in _refs_held(reader, ref.name) if one < ref)
+    held = held_of(reader, earlier[-1]) if earlier else []
+    return held[-1].parsed().suite if held else None
 
 
 def held_key(ref: KeyRef, order: tuple[int, int]) -> bytes:

@@ -63,7 +63,7 @@ class VotingClient(SendingClient):
     async def create_key(
         self, body: Making, synced: Synced, *, proposal: Envelope | None = None
     ) -> ProposalState:
-        """Propose a key or version (as `proposal`, if made); our approval and dealing go with it."""
+        """Propose a key (as `proposal`, if it is made); our approval and dealing go with it."""
         if proposal is None:
             kind = ROTATE if isinstance(body, Rotate) else CREATE
             proposal = self.new_proposal(kind, body.to_body(), synced.roster)
@@ -121,8 +121,9 @@ class VotingClient(SendingClient):
         with self.party.store.reading() as reader:
             rows.check_not_destroyed(reader, body.ref)
             before = rows.terms_before(reader, body.ref)
+            suite = rows.suite_before(reader, body.ref)
         said = Terms(requesters=body.requesters, unattended=body.unattended)
-        if before not in (None, said):
+        if before not in (None, said) or suite not in (None, body.suite):
             raise Refused(f"{body.ref} would be on other terms than the versions before")
 
     def _first_verdict(self, proposal: Envelope, synced: Synced, attachment: bytes) -> Envelope:

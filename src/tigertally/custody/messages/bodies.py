@@ -187,9 +187,8 @@ def parse_destroy(options: dict[str, Wire]) -> Destroy:
     name = Name(option(options, "key", str))
     if "version" not in options:
         return Destroy(key=name, version=None)
-    return Destroy(
-        key=name, version=KeyRef(name=name, version=option(options, "version", int)).version
-    )
+    one = KeyRef(name=name, version=option(options, "version", int))
+    return Destroy(key=name, version=one.version)
 
 
 def parse_release(options: dict[str, Wire]) -> Release:
