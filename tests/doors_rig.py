@@ -13,9 +13,12 @@ from evil import dump, restore
 from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
+from tigertally.base.secret import Secret
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.messages import lock, sync
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.importing import ImportingClient
+from tigertally.custody.messages import destroying, importing, lock, sync
+from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.proposal import proposal_id
@@ -149,6 +152,10 @@ class Doors:
         await rig.requester("app")
         await rig.create("payroll")
         await self._release()
+        await self._import()
+        await rig.create("doomed")
+        await self._destroy()
+        await self._held("h2", messages.PROPOSE, self._rotate)
         second = proposal_id((await rig.propose_key("second")).proposal).hex()
         await rig.approve("h2", second)
         await self._held("h3", sync.ACKNOWLEDGE, lambda: rig.sync("h3"))
@@ -158,6 +165,46 @@ class Doors:
         await self._held("h2", sync.CUSTODY_SYNC, lambda: rig.sync("h2"))
         await self._held("h1", lock.UNLOCK_CHALLENGE, lambda: rig.unlock_by("h1"))
         await self._held("h1", lock.UNLOCK_ANSWER, lambda: rig.unlock_by("h1"))
+
+    async def _import(self) -> None:
+        """Everything but the last step: the sealed secret was not handed in."""
+        rig = self.rig
+        for by in (("h1", "h2"), ("h1", "h3")):
+            for name in by:
+                await rig.approve(name, (await self._bring()).proposal.hex())
+            for _ in range(2):
+                for name in rig.holders():
+                    await rig.sync(name)
+        await self._held("app", importing.IMPORT, self._bring)
+
+    async def _bring(self):
+        device = self.rig.devices["app"]
+        client = ImportingClient(device.party)
+        synced = await client.sync()
+        body = Create(
+            key=Name("wallet"),
+            suite=Suite.PEDERSEN_ED25519,
+            acks=3,
+            requesters=(),
+            unattended=False,
+            imported=True,
+        )
+        with Secret(b"a seed") as secret:
+            known = client.begin(body, secret, synced)
+            return await client.advance(known, secret, synced, device.device_secret)
+
+    async def _destroy(self) -> None:
+        """h2 has erased, h3's erasure was not handed in; another destruction waits for a vote."""
+        await self.rig.destroy("doomed", by=["h1", "h2"])
+        await self._held("h3", destroying.ERASURE, lambda: self.rig.sync("h3"))
+        client = CreatingClient(self.rig.devices["h1"].party)
+        synced, _ = await client.sync_all()
+        await client.propose_or_resume(Destroy(key=KEY.name, version=None), synced)
+
+    async def _rotate(self) -> None:
+        client = CreatingClient(self.rig.devices["h2"].party)
+        synced, _ = await client.sync_all()
+        await client.rotate_or_resume(KEY.name, None, synced)
 
     async def _release(self) -> None:
         """One complete, one that waits for a vote, one that was never handed in."""

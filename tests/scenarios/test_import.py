@@ -20,6 +20,7 @@ from tigertally.custody.client.importing import IMPORTS, ImportingClient, Progre
 from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.importing import CONTENT, IMPORT, ContentReply, Imported
 from tigertally.custody.messages.sync import COLLECT
+from tigertally.quorum.card import Role
 from tigertally.quorum.messages import PROPOSE
 
 pytestmark = pytest.mark.requirement("C2")
@@ -133,6 +134,13 @@ def test_an_imported_key_moves_with_its_holders_is_not_rotated_and_can_be_destro
         synced, _ = await holder.sync_all()
         with pytest.raises(Refused, match="was imported"):
             await holder.rotate_or_resume(Name("wallet"), None, synced)
+        joiner = rig.device("h4", Role.HOLDER)
+        await rig.admit(rig.joining(joiner), by=["h1", "h2"])
+        for _ in range(3):
+            for name in rig.holders():
+                await rig.sync(name)
+        got = await rig.release("other", "wallet", by=["h4", "h3"], reason="after a join")
+        assert got.secret.matches(Secret(SEED))
         await rig.destroy("wallet", by=["h1", "h2"])
         assert not rig.authority_rows().get("custody-content"), "the sealed secret goes at once"
         with pytest.raises(Refused, match="destroyed"):
