@@ -151,14 +151,13 @@ class Doors:
         await rig.form(3)
         await rig.requester("app")
         await rig.create("payroll")
-        await self._release()
-        await self._import()
         await rig.create("doomed")
-        await self._destroy()
-        await self._held("h2", messages.PROPOSE, self._rotate)
+        await self._import()
+        await self._release()
         second = proposal_id((await rig.propose_key("second")).proposal).hex()
         await rig.approve("h2", second)
         await self._held("h3", sync.ACKNOWLEDGE, lambda: rig.sync("h3"))
+        await self._destroy()
         joiner = rig.device("joiner", Role.HOLDER)
         await self._held("joiner", messages.PROPOSE, lambda: rig.joining(joiner).ask())
         await self._held("h1", messages.PROPOSE, lambda: self._create("third"))
@@ -201,14 +200,13 @@ class Doors:
         synced, _ = await client.sync_all()
         await client.propose_or_resume(Destroy(key=KEY.name, version=None), synced)
 
-    async def _rotate(self) -> None:
-        client = CreatingClient(self.rig.devices["h2"].party)
-        synced, _ = await client.sync_all()
-        await client.rotate_or_resume(KEY.name, None, synced)
-
     async def _release(self) -> None:
-        """One complete, one that waits for a vote, one that was never handed in."""
+        """One done, one complete, one that waits for a vote, one that was never handed in."""
         rig = self.rig
+        _, state = await self._ask("done")
+        for name in ("h1", "h2"):
+            await rig.approve(name, proposal_id(state.proposal).hex())
+        await rig.sync("h1")
         _, state = await self._ask("complete")
         id_ = proposal_id(state.proposal).hex()
         await rig.approve("h2", id_)

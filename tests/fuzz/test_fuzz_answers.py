@@ -64,7 +64,7 @@ def step(path: str):
     if path == messages.PROPOSAL:
         return look_up()
     if path in (sync.COLLECT, importing.CONTENT):
-        return collect()
+        return collect("complete" if path == sync.COLLECT else "done")
     if path in (messages.AUDIT, messages.TALLIES):
         return rig.holder(name).audit()
     if path == sync.RECEIVE_KEYS:
@@ -79,11 +79,11 @@ async def look_up():
     return await client.find(str(decode(Approval, body).proposal), await client.sync())
 
 
-async def collect():
+async def collect(reason):
     rig = doors().rig
     client = rig.asker("app")
     synced = await client.sync()
-    request, _ = await client.ask(KEY, "complete", Form.PRIVATE, synced)
+    request, _ = await client.ask(KEY, reason, Form.PRIVATE, synced)
     secret = rig.devices["app"].device_secret
     return await client.collect(request, KEY, Form.PRIVATE, synced, secret)
 

@@ -29,6 +29,7 @@ CHOSEN: dict[tuple[str, str], Any] = {
     ("SenderKey", "sender"): 3,
     ("ReceiveKeys", "keys"): None,  # made below
     ("Dealing", "dealer"): 2,
+    ("Imported", "sealed"): bytes(range(40)),
     ("Dealing", "attempt"): 1,
     ("Dealing", "threshold"): 2,
     ("Statement", "attempt"): 1,
