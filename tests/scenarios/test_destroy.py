@@ -9,7 +9,7 @@ import pytest
 from domain_rig import DomainRig
 from evil import tell
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Refused
+from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.custody.client import rows
 from tigertally.custody.client.creating import CreatingClient
@@ -436,6 +436,34 @@ def test_an_erasure_is_believed_of_its_own_holder_alone() -> None:
             await rig.devices["h1"].party.channel.call(ERASURE, encode(right))
         assert rig.authority_rows() == before
         assert (await info(rig)).erased == (2,), "whose yes completed it"
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("lost", ["request", "answer"])
+def test_a_device_cut_off_between_erasing_and_saying_so_says_so_again(lost: str) -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await formed(rig)
+        await rig.destroy("payroll", by=["h1", "h2"])
+        before = rig.snapshot()[""]
+
+        def cut(_: str, raw: bytes) -> bytes:
+            raise Unavailable("lost on the way")
+
+        tell(rig, ERASURE, cut)
+        with pytest.raises(Unavailable):
+            await rig.sync("h3")
+        assert held(rig, "h3") == 0
+        if lost == "request":
+            rig.restore({**rig.snapshot(), "": before})
+        tell(rig, ERASURE, lambda _, raw: raw)
+        await rig.sync("h3")
+        await rig.sync("h1")
+        shown = await info(rig)
+        assert (shown.erased, shown.missing) == ((1, 2, 3), ())
+        assert audited(rig, "custody.erased") == 3
 
     rig.run(day())
 
