@@ -15,7 +15,7 @@ def main() -> None:
     """Ask for the process, and wait for its end."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     connection.connect(sys.argv[1])
-    wanted = {"args": sys.argv[2:], "environment": dict(os.environ), "folder": os.getcwd()}
+    wanted = {"args": sys.argv[2:], "environment": dict(os.environ), "folder": os.getcwd()}  # noqa: PTH109  pathlib costs time
     signals = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     socket.send_fds(connection, [json.dumps(wanted).encode()], [0, 1, 2])
