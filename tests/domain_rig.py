@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tigertally.base.errors import Corrupt, Unavailable
 from tigertally.base.ids import Name
@@ -25,6 +25,7 @@ from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.client.creating import Asked, CreatingClient
 from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.importing import ImportingClient, Progress
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import Released, RequesterClient
 from tigertally.custody.client.unlocking import UnlockingClient
@@ -303,6 +304,33 @@ class DomainRig:
         await self.carry(asked, by=by[1:])
         client.forget(asked)
         return asked
+
+    async def bring(self, requester: str, key: str, secret: bytes, **bends: Any) -> Progress:
+        """The command that imports a secret, once; the same call again goes on."""
+        device = self.devices[requester]
+        client = ImportingClient(device.party)
+        synced = await client.sync()
+        terms = {
+            "key": Name(key),
+            "suite": Suite.PEDERSEN_ED25519,
+            "acks": len(synced.roster.holders),
+            "requesters": (),
+            "unattended": False,
+            "imported": True,
+        }
+        with Secret(secret) as raw:
+            known = client.begin(Create(**{**terms, **bends}), raw, synced)
+            return await client.advance(known, raw, synced, device.device_secret)
+
+    async def import_secret(self, requester: str, key: str, secret: bytes) -> None:
+        """A whole import: m holders approve, twice."""
+        for by in (("h1", "h2"), ("h1", "h3")):
+            asked = await self.bring(requester, key, secret)
+            for name in by:
+                await self.approve(name, asked.proposal.hex())
+            for name in (*self.holders(), *self.holders()):
+                await self.sync(name)
+        assert (await self.bring(requester, key, secret)).state == "active"
 
     async def release(
         self,

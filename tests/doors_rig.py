@@ -13,10 +13,8 @@ from evil import dump, restore
 from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
-from tigertally.base.secret import Secret
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.client.creating import CreatingClient
-from tigertally.custody.client.importing import ImportingClient
 from tigertally.custody.messages import destroying, importing, lock, sync
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
 from tigertally.quorum import messages
@@ -177,20 +175,7 @@ class Doors:
         await self._held("app", importing.IMPORT, self._bring)
 
     async def _bring(self):
-        device = self.rig.devices["app"]
-        client = ImportingClient(device.party)
-        synced = await client.sync()
-        body = Create(
-            key=Name("wallet"),
-            suite=Suite.PEDERSEN_ED25519,
-            acks=3,
-            requesters=(),
-            unattended=False,
-            imported=True,
-        )
-        with Secret(b"a seed") as secret:
-            known = client.begin(body, secret, synced)
-            return await client.advance(known, secret, synced, device.device_secret)
+        return await self.rig.bring("app", "wallet", b"a seed")
 
     async def _destroy(self) -> None:
         """h2 has erased, h3's erasure was not handed in; another destruction waits for a vote."""

@@ -17,7 +17,7 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.importing import IMPORTS, ImportingClient, Progress, UnderWay
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages.bodies import Form, KeyRef, Suite
 from tigertally.custody.messages.importing import CONTENT, IMPORT, ContentReply, Imported
 from tigertally.custody.messages.sync import COLLECT
 from tigertally.quorum.card import Role
@@ -29,39 +29,13 @@ WALLET = KeyRef(name=Name("wallet"), version=1)
 SEED = b"abandon ability able about above absent absorb abstract \x00\xff" * 3
 
 
-def body(**bends: object) -> Create:
-    terms = {
-        "key": Name("wallet"),
-        "suite": Suite.PEDERSEN_ED25519,
-        "acks": 3,
-        "requesters": (),
-        "unattended": False,
-        "imported": True,
-    }
-    return Create(**{**terms, **bends})
-
-
-async def advance(rig: DomainRig, secret: bytes = SEED, who: str = "app") -> Progress:
+async def advance(rig: DomainRig, secret: bytes = SEED) -> Progress:
     """The same command again."""
-    client = ImportingClient(rig.devices[who].party)
-    synced = await client.sync()
-    with Secret(secret) as raw:
-        known = client.begin(body(), raw, synced)
-        return await client.advance(known, raw, synced, rig.devices[who].device_secret)
+    return await rig.bring("app", "wallet", secret)
 
 
 async def imported(rig: DomainRig, secret: bytes = SEED) -> None:
-    made = await advance(rig, secret)
-    for name in ("h1", "h2"):
-        await rig.approve(name, made.proposal.hex())
-    for _ in range(2):
-        for name in rig.holders():
-            await rig.sync(name)
-    released = await advance(rig, secret)
-    for name in ("h1", "h3"):
-        await rig.approve(name, released.proposal.hex())
-    await rig.sync("h1")
-    assert (await advance(rig, secret)).state == "active"
+    await rig.import_secret("app", "wallet", secret)
 
 
 async def day_begins(rig: DomainRig) -> None:
@@ -254,12 +228,8 @@ def test_what_a_requester_may_not_propose(bends: dict[str, object]) -> None:
 
     async def day() -> None:
         await day_begins(rig)
-        client = ImportingClient(rig.devices["app"].party)
-        synced = await client.sync()
-        with Secret(SEED) as raw:
-            known = client.begin(body(**bends), raw, synced)
-            with pytest.raises(Refused):
-                await client.advance(known, raw, synced, rig.devices["app"].device_secret)
+        with pytest.raises(Refused):
+            await rig.bring("app", "wallet", SEED, **bends)
         assert not under_way(rig)
         assert await rig.asker("app").keys() == ()
 

@@ -20,14 +20,12 @@ from domain_rig import DomainRig
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Corrupt, Locked, PeerFault, Refused
-from tigertally.base.ids import HolderIndex, Name
+from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import UNLOCK_LIFETIME
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
-from tigertally.custody.client.importing import ImportingClient
 from tigertally.custody.client.unlocking import UnlockingClient
 from tigertally.custody.messages import sync as paths
-from tigertally.custody.messages.bodies import Create, Suite
 from tigertally.custody.messages.dealing import Erased
 from tigertally.custody.messages.lock import (
     UNLOCK_ANSWER,
@@ -122,30 +120,6 @@ def others_than_audit(rig: DomainRig) -> dict[str, object]:
     return {t: rows for t, rows in rig.disk._tables.items() if not t.startswith("audit")}
 
 
-async def bring(rig: DomainRig) -> None:
-    """Import a secret."""
-    device = rig.devices["app"]
-    client = ImportingClient(device.party)
-    body = Create(
-        key=Name("wallet"),
-        suite=Suite.PEDERSEN_ED25519,
-        acks=3,
-        requesters=(),
-        unattended=False,
-        imported=True,
-    )
-    with Secret(b"a seed") as secret:
-        for by in (("h1", "h2"), ("h1", "h3"), ()):
-            synced = await client.sync()
-            known = client.begin(body, secret, synced)
-            made = await client.advance(known, secret, synced, device.device_secret)
-            for name in by:
-                await rig.approve(name, made.proposal.hex())
-            for name in (*rig.holders(), *rig.holders()):
-                await rig.sync(name)
-    assert made.state == "active"
-
-
 # --- every door -----------------------------------------------------------------------------
 
 
@@ -166,7 +140,7 @@ def test_every_key_operation_of_a_whole_day_is_refused_while_locked() -> None:
                 await rig.sync(name)
         await rig.asker("app").keys()
         await rig.release("app", "payroll", by=["h1", "h3"])
-        await bring(rig)
+        await rig.import_secret("app", "wallet", b"a seed")
         await rig.create("doomed")
         await rig.destroy("doomed", by=["h1", "h2"])
         recorded = {(path, who, body) for who, path, body in tap.sent if who in rig.devices}
