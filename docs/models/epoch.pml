@@ -161,7 +161,7 @@ inline end_attempt(e) {
     record[e] = aborted; donors[e] = 0; owing[e] = 0
 }
 
-/* service/creating.py announce, after protocol/epochs.py opened: the dealings are complete. */
+/* service/creating.py announce; before it protocol/epochs.py opened: the dealings are complete. */
 inline opened(e) {
     shown = shown | bit(e);
     kin[key[e]] = kin[key[e]] | bit(e);
@@ -247,7 +247,7 @@ inline acknowledge(h, e) {
 }
 
 /* service/epochs.py EpochService._again: a receive key is gone, or a piece was wrong. A reshare
- * goes on with resharing.py retry, a key that is made with protocol/epochs.py next_attempt. */
+ * goes on with service/resharing.py retry, a key that is made with protocol/epochs.py next_attempt. */
 inline again(e) {
     end_attempt(e);
     coming = e + 2;
@@ -339,7 +339,7 @@ inline certify(h, e) {
         && live[h] != NONE && operation(live[h]) < now_at \
         && (lying && dealt[e] == 0 || base[e] == live[h])))
 
-/* protocol/resharing.py share_again; at the authority EpochService.deal, with_dealing */
+/* protocol/resharing.py share_again; at the authority service/epochs.py EpochService.deal */
 inline deal(h, e) {
     if
     :: operation(e) != 0 -> base[e] = live[h]
@@ -416,7 +416,7 @@ end:
                 && has(present, h) && has(roster[now_at - 1], h) && dealt[e] != 0 && !repented -> \
         deal_wrongly(h, e) }
 
-/* EpochService.deal: check_donation, before the dealing counts */
+/* service/epochs.py EpochService._check_donation, before the dealing counts */
 inline deal_wrongly(h, e) {
 #ifndef BREAK_DONATION
     if
