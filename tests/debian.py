@@ -17,7 +17,7 @@ _WAIT = ["-o", "DPkg::Lock::Timeout=60"]  # another apt may be at work
 
 
 def need(**packages: str) -> None:
-    """Make sure of programs: `need(spin="spin")` is the program and the package that has it."""
+    """Make sure of programs, each with the packages it takes: `need(gcc="gcc libc6-dev")`."""
     if not _missing(packages):
         return
     if os.geteuid() != 0 or not Path("/etc/debian_version").exists():
@@ -25,7 +25,7 @@ def need(**packages: str) -> None:
         pytest.skip(f"needs the Debian packages {names}, and may not install them here")
     with _LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two workers of one run
-        missing = sorted(_missing(packages).values())
+        missing = sorted(" ".join(_missing(packages).values()).split())
         if missing and not _install(missing):
             _apt("update")
             if not _install(missing):

@@ -81,7 +81,8 @@ byte live[N] = NONE;                    /* live_name: the newest with a certific
 bool repented = false;                  /* the relay lies no more; nothing crashes or is lost */
 hidden byte e_ = 0;
 hidden byte usable_ = 0;
-hidden byte never_zero_usable, erased_only_below_certified, one_key, ends_in_one_epoch, taken_once, never_shared;
+hidden byte never_zero_usable, erased_only_below_certified, one_key;
+hidden byte ends_in_one_epoch, taken_once, never_shared;
 bool ended = false;                     /* the end is reached */
 byte used = 0;                          /* the key that m devices have had ready, 0 if none */
 
@@ -215,7 +216,7 @@ inline roster_changed(after) {
     fi
 }
 
-/* service/epochs.py EpochService._activate, _retire */
+/* service/epochs.py EpochService._activate; service/creating.py retire */
 inline activate(e) {
     record[e] = certified;
     if
@@ -226,7 +227,7 @@ inline activate(e) {
     share_stale_keys()
 }
 
-/* service/epochs.py EpochService.acknowledge, protocol/epochs.py with_acknowledgement */
+/* service/epochs.py EpochService.acknowledge; protocol/epochs.py with_acknowledgement */
 inline acknowledge(h, e) {
     if
     :: lying -> acks[e] = acks[e] | bit(h)
@@ -310,7 +311,7 @@ inline take(h, e) {
     skip
 }
 
-/* protocol/holding.py check_certifiable, protocol/epochs.py verify_certificate */
+/* protocol/holding.py check_certifiable; protocol/epochs.py verify_certificate */
 #ifdef BREAK_UNCERTIFIED
 #define proves(e) has(shown, e)
 #else
@@ -473,6 +474,7 @@ inline remove(x) {
 }
 
 #define may_change (!repented && now_at < CHANGES)
+#define may_join (may_change && !has(present, 3))
 #define may_remove(x) (may_change && has(present, x) && size(present) > M)
 
 #define GONE(e) :: d_step { !lying && !repented && record[e] == open && coming == e -> again(e) }
@@ -541,7 +543,7 @@ active proctype World() {
     }
 end:
     do
-    :: d_step { may_change && !has(present, 3) && roster[0] == present -> roster_changed(present | 8); judge() }
+    :: d_step { may_join -> roster_changed(present | 8); judge() }
 #if defined(MAKING) || defined(TRAITOR)        /* otherwise holder 0 is as holder 2 */
     :: d_step { may_remove(0) -> remove(0); judge() }
 #endif

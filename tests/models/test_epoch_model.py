@@ -55,7 +55,7 @@ pytestmark = [
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Where a verifier is made; it is large, so it goes at once."""
-    debian.need(spin="spin", gcc="gcc", cpp="cpp")
+    debian.need(spin="spin", gcc="gcc libc6-dev", cpp="cpp")
     yield tmp_path
     shutil.rmtree(tmp_path)
 
