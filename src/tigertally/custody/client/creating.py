@@ -9,6 +9,7 @@ from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
+from tigertally.custody.client import rows
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.messages.bodies import CREATE, Create
 from tigertally.custody.messages.sync import KEYS, KeysReply, KeysRequest
@@ -72,7 +73,9 @@ class CreatingClient(HolderClient):
 
     def forget(self, asked: Asked) -> None:
         """The key is there: the same command again asks for another."""
-        self._drop(ASKED, asked.what)
+        with self.party.store.transaction() as tx:
+            tx.delete(ASKED, asked.what)
+            rows.drop_dealt(tx, asked.id)
 
     async def state_of(self, asked: Asked) -> str:
         """`waiting` for approvals, then the key's own state.
