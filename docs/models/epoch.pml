@@ -248,7 +248,7 @@ inline acknowledge(h, e) {
 }
 
 /* service/epochs.py EpochService._again: a receive key is gone, or a piece was wrong. A reshare
- * goes on with service/resharing.py retry, a key that is made with protocol/epochs.py next_attempt. */
+ * goes on with service/resharing.py retry; a key that is made with protocol/epochs.py next_attempt. */
 inline again(e) {
     end_attempt(e);
     coming = e + 2;
