@@ -285,10 +285,14 @@ class HolderClient(VotingClient):
         return occasion
 
     def _check_terms(self, terms: Mapping[KeyRef, Terms]) -> None:
-        """Is what the authority says of these keys what their holders approved?"""
+        """Is what the authority says of these keys what their holders approved?
+
+        An attempt to make a key that was never certified binds nobody: its name may be free again.
+        """
         with self.party.store.reading() as reader:
             for ref, said in terms.items():
-                if rows.terms_of(reader, ref) not in (None, said):
+                known = rows.terms_of(reader, ref)
+                if known not in (None, said) and rows.live_name(reader, ref) is not None:
                     raise PeerFault(
                         f"the authority changed who may ask for {ref}", culprits=("authority",)
                     )

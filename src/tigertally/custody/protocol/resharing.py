@@ -141,7 +141,7 @@ def check_reshare_request(
         statement = None if held is None else held.parsed()
         if statement is None or statement.hash != one.epoch:
             raise Refused(f"this device does not hold the live epoch of {one.ref}")
-        if chain.at(statement.roster).electorate == change.new.electorate:
+        if statement.roster_version >= change.new.version:
             raise Refused(f"{one.ref} is shared among these holders already")
         if statement.commitments_of(one.ref) != one.commitments:
             raise PeerFault(
@@ -209,7 +209,8 @@ def check_reshare_opening(
     """(6) A receiver: everything about the new epoch that does not need our own pieces.
 
     A joiner takes the old commitments because each of m donors has signed them (in the hash
-    `base`); whoever holds any epoch of a key also checks that it is still the same key.
+    `base`); whoever holds an epoch of a key also checks that it is still the same key. But an
+    attempt to make the key that was never certified binds nobody: a later one may have come of it.
 
     Args:
         known: every epoch of a key on this device.
@@ -233,12 +234,20 @@ def check_reshare_opening(
         roster_version=change.new.version,
         acks=change.acks,
     )
-    for ref, commitments in zip(statement.keys, statement.commitments, strict=True):
+    for ref in statement.keys:
         for held in known(ref):
-            mine = held.parsed()
-            if SUITES[suite].key_of(mine.commitments_of(ref)) != SUITES[suite].key_of(commitments):
+            made = held.certificate is None and held.parsed().base is None
+            if not made and not same_key(held.parsed(), statement, ref):
                 raise PeerFault(f"the reshare would change {ref}", culprits=("authority",))
     return statement, occasion, dealings
+
+
+def same_key(one: Statement, other: Statement, ref: KeyRef) -> bool:
+    """Are two epochs of one name epochs of one key?"""
+    rules = SUITES[one.suite]
+    return one.suite is other.suite and (
+        rules.key_of(one.commitments_of(ref)) == rules.key_of(other.commitments_of(ref))
+    )
 
 
 def _suite_of(dealings: Sequence[Envelope]) -> Suite:
