@@ -38,6 +38,7 @@ from tigertally.custody.service.creating import (
     take_package,
     trouble,
 )
+from tigertally.custody.service.crossing import send_again
 from tigertally.custody.service.resharing import (
     bar_donor,
     end_attempt,
@@ -180,6 +181,7 @@ class EpochService:
                 summary=f"{ref} is active in epoch {live.number}",
                 detail=statement.hash,
             )
+        send_again(desk, record.keys)
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
 
