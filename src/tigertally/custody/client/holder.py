@@ -69,7 +69,11 @@ from tigertally.custody.protocol.receive_keys import (
     possible_senders,
 )
 from tigertally.custody.protocol.release import open_authority_key, wrap_held
-from tigertally.custody.protocol.resharing import check_reshare_request, share_again
+from tigertally.custody.protocol.resharing import (
+    check_not_behind,
+    check_reshare_request,
+    share_again,
+)
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.client import Synced
 from tigertally.quorum.proposal import open_proposal, proposal_id
@@ -182,14 +186,12 @@ class HolderClient(VotingClient):
             ack = acknowledge_again(known, me, key=self.party.key, now=self.party.clock.now())
             await self._call(ACKNOWLEDGE, encode(ack))
             return
-        if not opening.base:
-            check_made_once(
-                tuple(terms),
-                id_,
-                opening.attempt,
-                self._held(tuple(terms)),
-                roster_version=synced.chain.at(opening.roster).version,
-            )
+        version = synced.chain.at(opening.roster).version
+        if opening.base:
+            check_not_behind(terms, (version, opening.attempt), self._live)
+        else:
+            held = self._held(tuple(terms))
+            check_made_once(tuple(terms), id_, opening.attempt, held, roster_version=version)
         with self.party.store.reading() as reader:
             outcome = receive_opening(
                 opening,

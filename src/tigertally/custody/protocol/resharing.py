@@ -7,7 +7,7 @@ whichever come first. Steps numbered as in `docs/protocols/custody-reshare.md`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tigertally.base.codec import decode
@@ -240,6 +240,20 @@ def check_reshare_opening(
             if not made and not same_key(held.parsed(), statement, ref):
                 raise PeerFault(f"the reshare would change {ref}", culprits=("authority",))
     return statement, occasion, dealings
+
+
+def check_not_behind(keys: Iterable[KeyRef], order: tuple[int, int], held: LiveEpoch) -> None:
+    """A device that holds a certified epoch takes no fragment of an earlier one any more.
+
+    It erased those; a relay that shows their openings once more brings none of them back.
+
+    Raises:
+        Refused: this epoch is not newer than the certified one on this device.
+    """
+    for ref in keys:
+        live = held(ref)
+        if live is not None and live.parsed().order >= order:
+            raise Refused(f"this device holds a newer epoch of {ref} already")
 
 
 def same_key(one: Statement, other: Statement, ref: KeyRef) -> bool:
