@@ -15,6 +15,7 @@ from tigertally.custody.messages.bodies import (
     parse_create,
     parse_release,
 )
+from tigertally.quorum.changes import split_warning
 from tigertally.quorum.kinds import Kind
 from tigertally.quorum.proposal import Proposal
 from tigertally.quorum.roster import Roster
@@ -29,6 +30,11 @@ def words_of_create(create: Create) -> str:
         f"make the key {create.key} ({create.suite.value}), active once {create.acks} holders "
         f"have it; {who} may ask for it{sees}{alone}"
     )
+
+
+def warning_of_create(roster: Roster, create: Create) -> str:
+    """What approvers read besides: could two keys of this name be certified?"""
+    return split_warning(create.acks, roster.threshold, len(roster.holders))
 
 
 def words_of_release(release: Release) -> str:
@@ -94,6 +100,7 @@ KINDS = (
         name=CREATE,
         parse=parse_create,
         words=words_of_create,
+        warning=warning_of_create,
         may_propose=holder_may_propose,
     ),
     Kind(

@@ -164,7 +164,7 @@ class HolderClient(VotingClient):
             now = self.party.clock.now()
             too_old = now - MAX_PROPOSAL_LIFETIME
             erased = rows.forget_old_seeds(tx, in_use=in_use, made_before=too_old)
-            erased += rows.forget_expired_wraps(tx, now)
+            erased += rows.forget_expired(tx, now)
         if erased:
             self.party.store.scrub()
 

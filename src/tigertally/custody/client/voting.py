@@ -98,7 +98,8 @@ class VotingClient(SendingClient):
             key=self.party.key,
             randomness=self.party.randomness,
         )
-        self._keep(rows.DEALT, key, encode(package))
+        with self.party.store.transaction() as tx:
+            rows.put_dealt(tx, key, encode(package), open_proposal(proposal).expires)
         return encode(package)
 
     def _first_verdict(self, proposal: Envelope, synced: Synced, attachment: bytes) -> Envelope:
