@@ -411,7 +411,9 @@ def test_a_requesters_name_passes_to_nobody_else() -> None:
         with pytest.raises(Refused, match="another requester was called app"):
             await other.ask()
         assert dump(rig.disk) == before
-        rig.services.executors[REQUESTER_JOIN].check = lambda *_: None  # a careless authority
+        rig.services.quorum._executors[REQUESTER_JOIN].check = lambda *_: (
+            None
+        )  # a careless authority
         asked = await rig.joining(rig.device("app", Role.REQUESTER)).ask()
         with pytest.raises(Refused, match="another requester was called app"):
             await rig.approve("h1", asked.proposal.hex())

@@ -19,6 +19,11 @@ from tigertally.quorum.proposal import Proposal, parsed_body
 from tigertally.quorum.roster import Roster
 
 
+def no_warning(_roster: Roster, _body: object) -> str:
+    """Nothing to warn of."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One operation.
@@ -36,7 +41,7 @@ class Kind:
     parse: Callable[[dict[str, Wire]], Any]
     words: Callable[[Any], str]
     may_propose: Callable[[Roster, Proposal, Any], None]
-    warning: Callable[[Roster, Any], str] = lambda roster, body: ""
+    warning: Callable[[Roster, Any], str] = no_warning
     takes_late_approvals: bool = False
     while_forming: bool = False
 
