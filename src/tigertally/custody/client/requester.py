@@ -25,8 +25,8 @@ from tigertally.custody.messages.release import CollectReply, CollectRequest
 from tigertally.custody.messages.sync import COLLECT, KeyInfo
 from tigertally.custody.protocol.epochs import verify_certificate
 from tigertally.custody.protocol.importing import unseal_import
+from tigertally.custody.protocol.relayed import check_approvers
 from tigertally.custody.protocol.release import (
-    check_approvers,
     check_enough,
     collect,
     final_key,

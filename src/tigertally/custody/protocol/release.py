@@ -6,7 +6,7 @@ verified the complete tally of exactly this proposal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tigertally.algebra import tags
@@ -101,14 +101,6 @@ def check_release_tally(tally: Tally, chain: Chain, *, now: int) -> tuple[Verifi
         raise Refused(f"{verified.proposal.kind} releases no fragment")
     requester_name(roster, verified.proposal)
     return verified, parsed_body(parse_release, verified.proposal)
-
-
-def check_approvers(put_to: Roster, approved_by: Iterable[HolderIndex], roster: Roster) -> None:
-    """Are enough of those who approved still holders? `Refused` if not."""
-    here = {(holder.index, holder.signing_key) for holder in roster.holders}
-    still = [i for i in approved_by if (i, put_to.holder(i).signing_key) in here]
-    if put_to.electorate != roster.electorate and len(still) < roster.threshold:
-        raise Refused("too few of the holders who approved this are still holders: ask again")
 
 
 def requester_name(roster: Roster, proposal: Proposal) -> str:

@@ -15,7 +15,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import KeyRef, parse_release
 from tigertally.custody.messages.release import Rebuilt, WrappedFragment
-from tigertally.custody.protocol.release import check_approvers
+from tigertally.custody.protocol.relayed import check_approvers
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochRecord, KeyRecord
 from tigertally.quorum.approval import Approval
