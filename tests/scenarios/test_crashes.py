@@ -93,7 +93,7 @@ class Walk:
     operation: Operation
     holders: tuple[str, ...]
     threshold: int = 2
-    steps: int = 100  # at least so many are found
+    steps: int = 90  # at least so many are found
 
 
 WALKS = {
