@@ -35,7 +35,7 @@ from tigertally.custody.protocol.dealing import (
     open_piece,
     wrap_pieces,
 )
-from tigertally.custody.protocol.holding import occasion_of_create
+from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.protocol.receive_keys import newest_by_holder, private_key
 from tigertally.custody.protocol.release import _fragment_info
 from tigertally.custody.service import rows as authority_rows
@@ -279,7 +279,7 @@ class CrookedHolder(HolderClient):
         if kept is not None:
             return kept
         published, _ = await self.receive_keys(synced)
-        occasion = occasion_of_create(proposal_id(proposal), body, synced.roster, 1)
+        occasion = occasion_of_making(proposal_id(proposal), body, synced.roster, 1)
         package = encode(self._deal(occasion, (), self.me(synced.roster).index, published))
         self._keep(device_rows.DEALT, key, package)
         return package
