@@ -56,6 +56,8 @@ KEY_CHECK = _tag("key-check")  # MAC: key check value
 PRIVATE_KEY = _tag("private-key")  # key derivation: shared scalar to private key
 FINAL_KEY = _tag("final-key")  # key derivation: private key to final key
 PEDERSEN_GENERATOR = _tag("pedersen-generator")  # hash: the second generator
+HELD = _tag("held")  # signature: which epochs a holder has fragments of
+RULE = _tag("rule")  # hash: names a rule of an unattended holder
 DEVICE_SECRET = _tag("device-secret")  # AAD: a requester's recovery file
 
 # lock

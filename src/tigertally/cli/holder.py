@@ -222,19 +222,35 @@ def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
         note(f"{unanswered} proposals wait for your answer: see `tally holder inbox`")
 
 
-@app.command(epilog="Example: tally holder run --profile alice &")
-def run(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
-    """Run this device as a daemon that syncs at every piece of news. It approves nothing.
+@app.command(epilog="Example: tally holder run --profile alice --rules night.toml &")
+def run(
+    profile: Profile,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            "--rules",
+            help="Approve what this file allows, of keys made with --unattended. Read again at "
+            "SIGHUP.",
+            metavar="FILE",
+        ),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Run this device as a daemon that syncs at every piece of news.
 
-    While it runs, the device is unlocked: its keys are in memory.
+    It approves nothing but what its rules allow. While it runs, the device is unlocked: its keys
+    are in memory.
     """
     from tigertally.node.daemon import prepare, run_holder
     from tigertally.node.daemon import run as run_daemon
+    from tigertally.node.rulebook import read_rules
     from tigertally.quorum.card import Role
 
+    if rules is not None:
+        read_rules(rules)  # before anything starts, or anybody types a passphrase
     with opened(profile, passphrase_file, role=Role.HOLDER) as open_profile:
         prepare()
-        run_daemon(run_holder(open_profile))
+        run_daemon(run_holder(open_profile, rules=rules))
 
 
 @app.command(epilog="Example: tally holder unlock --profile alice")
