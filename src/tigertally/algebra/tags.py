@@ -57,6 +57,7 @@ PRIVATE_KEY = _tag("private-key")  # key derivation: shared scalar to private ke
 FINAL_KEY = _tag("final-key")  # key derivation: private key to final key
 PEDERSEN_GENERATOR = _tag("pedersen-generator")  # hash: the second generator
 HELD = _tag("held")  # signature: which epochs a holder has fragments of
+HELD_HASH = _tag("held-hash")  # hash: names such a report
 RULE = _tag("rule")  # hash: names a rule of an unattended holder
 DEVICE_SECRET = _tag("device-secret")  # AAD: a requester's recovery file
 

@@ -126,7 +126,7 @@ def test_a_count_belongs_to_what_a_rule_says() -> None:
         ("timezon = 'UTC'", "unknown key 'timezon'"),
         ("[rule]\nkey = 'a'", r"\[\[rule\]\]"),
         ("rule = [1]", r"\[\[rule\]\]"),
-        ("[[rule]]\nkey = ", "line 2"),
+        ("[[rule]]\nkey = \n", "line 2"),
         (FILE + "day = 3", "rule 1: unknown key 'day'"),
         (FILE.replace("per_day = 2", ""), "'per_day' is missing"),
         (FILE.replace("per_day = 2", "per_day = 0"), "'per_day' is a number"),

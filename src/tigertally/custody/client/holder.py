@@ -22,7 +22,8 @@ from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.voting import DEAL_TRIES, VotingClient, check_in_vain
+from tigertally.custody.client.reporting import ReportingClient
+from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
     Suite,
@@ -78,7 +79,7 @@ _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
 
 
-class HolderClient(VotingClient):
+class HolderClient(ReportingClient):
     """Everything a holder does once it has enrolled."""
 
     async def sync_all(self, *, renew: bool = True) -> tuple[Synced, Report]:
@@ -93,6 +94,7 @@ class HolderClient(VotingClient):
             if not await self._round(synced, report, renew=renew):
                 break
             renew = False
+        await self._guarded(report, self.report_held(synced))
         return synced, report
 
     async def _round(self, synced: Synced, report: Report, *, renew: bool) -> bool:

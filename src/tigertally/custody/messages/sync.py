@@ -15,6 +15,7 @@ from tigertally.custody.messages.dealing import (
     check_attempt,
 )
 from tigertally.custody.messages.release import WrappedFragment
+from tigertally.custody.messages.watching import RemovedFragment, RemovedHolder
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.tally import Tally
 
@@ -110,7 +111,11 @@ class KeysRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyInfo:
-    """A key as members see it. `acknowledged` and `missing` are holder indices."""
+    """A key as members see it. `acknowledged` and `missing` are holder indices.
+
+    `usable` is how many of the present holders have a fragment of the live epoch; below
+    `threshold` the key is gone.
+    """
 
     ref: KeyRef
     suite: Suite
@@ -124,6 +129,8 @@ class KeyInfo:
     unattended: bool
     created: int
     trouble: tuple[str, ...]
+    usable: int
+    removed: tuple[RemovedFragment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,15 +149,28 @@ class EpochRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderInfo:
-    """When a holder last synced (0: never), and how many live fragments it has acknowledged."""
+    """When a holder last synced (0: never), and how many live fragments it has acknowledged.
+
+    `missing` counts the keys whose newest epoch it has not acknowledged, `needed` the keys that
+    would be gone if this holder were lost now.
+    """
 
     index: HolderIndex
     last_seen: int
     fragments: int
+    missing: int
+    needed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldersReply:
-    """What the authority knows of the holders; nothing secret rests on it."""
+    """What the authority knows of the holders; nothing secret rests on it.
+
+    `least_margin` is the number of holders that can still be lost before the first key is gone
+    (None: there is no key), `lost` how many keys are gone already.
+    """
 
     holders: tuple[HolderInfo, ...]
+    least_margin: int | None
+    lost: int
+    removed: tuple[RemovedHolder, ...]

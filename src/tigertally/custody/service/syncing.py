@@ -16,11 +16,6 @@ from tigertally.custody.messages.sync import (
     CustodySyncRequest,
     DealRequest,
     EpochRequest,
-    HolderInfo,
-    HoldersReply,
-    KeyInfo,
-    KeysReply,
-    KeysRequest,
     ReceiveKeysReply,
     ReceiveKeysRequest,
     ReleaseDue,
@@ -29,9 +24,9 @@ from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
 from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.releasing import ReleaseService
-from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyRecord
+from tigertally.custody.service.watching import waiting_for
+from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
 from tigertally.quorum.desk import Desk
-from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.rows import get_pending
@@ -68,7 +63,7 @@ class SyncService:
                 if record is not None and record.status is EpochStatus.CERTIFIED
             ),
             open_bundles=self._open_bundles(desk, me),
-            waiting_for=self._epochs.waiting_for(desk, me),
+            waiting_for=waiting_for(desk, me),
         )
         return encode(reply)
 
@@ -189,34 +184,6 @@ class SyncService:
         )
         return encode(ReceiveKeysReply(keys=keys, fresh=fresh))
 
-    def keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """The keys of the domain, for members."""
-        request = decode(KeysRequest, raw)
-        desk.member(peer)
-        records = rows.all_keys(desk.sealed, request.name)
-        return encode(KeysReply(keys=tuple(key_info(desk, record) for record in records)))
-
-    def holders(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """When each holder was last seen and how many live fragments it has, for members."""
-        decode(Nothing, raw)
-        desk.member(peer)
-        count: dict[HolderIndex, int] = {}
-        for record in rows.all_keys(desk.sealed):
-            if record.live is not None:
-                for index in rows.get_epoch(desk.sealed, record.live).acknowledged:
-                    count[index] = count.get(index, 0) + 1
-        infos = []
-        for holder in desk.roster.holders:
-            seen = desk.sealed.get(rows.SEEN, bytes([holder.index]))
-            infos.append(
-                HolderInfo(
-                    index=holder.index,
-                    last_seen=int.from_bytes(seen or b"", "big"),
-                    fragments=count.get(holder.index, 0),
-                )
-            )
-        return encode(HoldersReply(holders=tuple(infos)))
-
     def epoch(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """The live epoch of a key, with its certificate, for members."""
         request = decode(EpochRequest, raw)
@@ -226,32 +193,6 @@ class SyncService:
             raise Refused(f"{key.ref} is {key.state.value}")
         certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
         return encode(certificate)
-
-
-def key_info(desk: Desk, record: KeyRecord) -> KeyInfo:
-    """A key as members see it: its live epoch, or the one that is coming."""
-    at = record.live or record.coming
-    if at is None:
-        raise Refused(f"{record.ref} has no epoch")
-    epoch = rows.get_epoch(desk.sealed, at)
-    shown = rows.get_epoch(desk.sealed, record.coming) if record.coming else epoch
-    open_ = shown.status is not EpochStatus.DEALING
-    return KeyInfo(
-        ref=record.ref,
-        suite=record.suite,
-        state=record.state.value,
-        epoch=record.number,
-        threshold=epoch.threshold,
-        acks=epoch.acks,
-        acknowledged=epoch.acknowledged,
-        missing=shown.missing
-        if open_
-        else tuple(HolderIndex(dealer) for dealer in shown.missing_dealers if dealer),
-        requesters=record.requesters,
-        unattended=record.unattended,
-        created=record.created,
-        trouble=tuple(str(line) for line in record.trouble),
-    )
 
 
 def _epoch_id(raw: bytes) -> EpochId:
