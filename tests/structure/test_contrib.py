@@ -41,7 +41,7 @@ def accepted(words: list[str]) -> tuple[str, dict[str, Any]]:
     group, name, *rest = words
     command: Any = typer.main.get_command(app)
     for word in (group, name):
-        command = command.commands[word]
+        command = command.get_command(command.context_class(command), word)
     return f"{group} {name}", command.make_context(name, rest).params
 
 
