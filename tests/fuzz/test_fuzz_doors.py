@@ -16,7 +16,7 @@ from tigertally.base.codec import decode, dumps, encode, loads
 from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, Refused, UsageError
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages import lock, release, sync
+from tigertally.custody.messages import lock, release, sync, watching
 from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
@@ -55,6 +55,7 @@ TAKES: dict[str, type] = {
     sync.ACKNOWLEDGE: Envelope,
     sync.COMPLAIN: Envelope,
     sync.ERASED: Envelope,
+    watching.HELD: Envelope,
     sync.DELIVER: sync.DeliverRequest,
     sync.CONTRIBUTE: release.Contribution,
     sync.HOLDERS: messages.Nothing,
@@ -276,6 +277,7 @@ SIGNED: dict[tuple[str, str], tuple[bytes, type]] = {
     (lock.UNLOCK_ANSWER, "answer"): (tags.UNLOCK_ANSWER, lock.Answer),
     (sync.CUSTODY_SYNC, "receive_keys"): (tags.RECEIVE_KEYS, ReceiveKeys),
     (sync.ACKNOWLEDGE, ""): (tags.ACKNOWLEDGEMENT, Acknowledgement),
+    (watching.HELD, ""): (tags.HELD, watching.HeldReport),
     (sync.DELIVER, "delivery"): (tags.FRAGMENT_DELIVERY, release.FragmentDelivery),
 }
 
