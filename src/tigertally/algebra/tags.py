@@ -59,6 +59,10 @@ PEDERSEN_GENERATOR = _tag("pedersen-generator")  # hash: the second generator
 HELD = _tag("held")  # signature: which epochs a holder has fragments of
 HELD_HASH = _tag("held-hash")  # hash: names such a report
 RULE = _tag("rule")  # hash: names a rule of an unattended holder
+ERASURE = _tag("erasure")  # signature: a holder has erased a destroyed key
+IMPORT_KEY = _tag("import-key")  # key derivation: private key to what an imported secret is under
+IMPORT = _tag("import")  # signature and AAD: an imported secret, sealed
+IMPORT_SOURCE = _tag("import-source")  # MAC: recognises the file of an import under way
 DEVICE_SECRET = _tag("device-secret")  # AAD: a requester's recovery file
 
 # lock

@@ -27,7 +27,7 @@ from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
     Suite,
-    parse_create,
+    parse_making,
 )
 from tigertally.custody.messages.dealing import (
     BaseKey,
@@ -118,6 +118,8 @@ class HolderClient(ReportingClient):
         self, synced: Synced, reply: CustodySyncReply, me: HolderIndex, report: Report
     ) -> bool:
         done = False
+        for destroyed in reply.erasures:
+            done |= await self._guarded(report, self._erase(synced, destroyed, me, report))
         for opening in reply.openings:
             done |= await self._guarded(report, self._open(synced, opening, me, report))
         for asked in reply.deals:
@@ -185,6 +187,7 @@ class HolderClient(ReportingClient):
             await self._call(ACKNOWLEDGE, encode(ack))
             return
         if not opening.base:
+            self._check_not_destroyed(tuple(terms))
             check_made_once(
                 tuple(terms),
                 id_,
@@ -215,6 +218,11 @@ class HolderClient(ReportingClient):
         """Every epoch of these keys on this device."""
         with self.party.store.reading() as reader:
             return [held for ref in keys for held in rows.held_of(reader, ref)]
+
+    def _check_not_destroyed(self, keys: Sequence[KeyRef]) -> None:
+        with self.party.store.reading() as reader:
+            for ref in keys:
+                rows.check_not_destroyed(reader, ref)
 
     def _already_held(self, key: bytes) -> HeldEpoch | None:
         with self.party.store.reading() as reader:
@@ -277,6 +285,7 @@ class HolderClient(ReportingClient):
             self._check_terms(_terms_of_base(asked.base))
             return check_reshare_request(asked, synced.chain, me, self._live)
         occasion = check_deal_request(asked, synced.chain, me)
+        self._check_not_destroyed(occasion.keys)
         check_made_once(
             occasion.keys,
             occasion.proposal,
@@ -367,8 +376,8 @@ def _terms(opening: Opening) -> dict[KeyRef, Terms]:
     """The keys of an epoch, with what was approved when they were made."""
     if opening.base:
         return _terms_of_base(opening.base)
-    create = parse_create(open_proposal(opening.tally.proposal).options())
-    return {create.ref: Terms(requesters=create.requesters, unattended=create.unattended)}
+    body = parse_making(open_proposal(opening.tally.proposal))
+    return {body.ref: Terms(requesters=body.requesters, unattended=body.unattended)}
 
 
 def _terms_of_base(base: tuple[BaseKey, ...]) -> dict[KeyRef, Terms]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tigertally.base.codec import encode
 from tigertally.custody.client import rows
-from tigertally.custody.client.voting import VotingClient
+from tigertally.custody.client.erasing import ErasingClient
 from tigertally.custody.messages.watching import HELD
 from tigertally.custody.protocol.reports import claims_of, sign_report
 from tigertally.quorum.client import Synced
 
 
-class ReportingClient(VotingClient):
+class ReportingClient(ErasingClient):
     """Signed reports, by which all see when a removed holder's fragments are dead."""
 
     async def report_held(self, synced: Synced) -> None:

@@ -34,6 +34,8 @@ from tigertally.custody.service.creating import (
     announce,
     check_bundles,
     forget_pieces,
+    proposer_of,
+    retire,
     set_coming,
     take_package,
     trouble,
@@ -134,9 +136,11 @@ class EpochService:
         watch = Watch(desk)
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
+            if key.state is KeyState.DESTROYED:
+                continue
             if key.live is not None:
                 before = rows.get_epoch(desk.sealed, key.live)
-                self._retire(desk, before)
+                retire(desk, before)
                 if key.live_hash is not None:
                     key = with_past(watch, key, key.live_hash, before)
             live = replace(
@@ -154,16 +158,10 @@ class EpochService:
                 summary=f"{ref} is active in epoch {live.number}",
                 detail=statement.hash,
             )
+            if key.imported:
+                desk.wake([proposer_of(desk, key)])
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
-
-    def _retire(self, desk: Desk, record: EpochRecord) -> None:
-        """A higher epoch is certified: nobody need fetch or acknowledge this one any more."""
-        id_ = rows.epoch_id(record).to_bytes()
-        for index in record.holders:
-            if rows.has_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_):
-                rows.drop_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
-                forget_pieces(desk, record, index)
 
     def complain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """A receiver shows what it was sent: judge it, and go on without the liar."""

@@ -19,7 +19,7 @@ from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.watching import HeldReport, RemovedFragment
 from tigertally.custody.protocol.reports import report_hash
 from tigertally.custody.service import rows
-from tigertally.custody.state.authority import EpochRecord, KeyRecord, PastEpoch
+from tigertally.custody.state.authority import EpochRecord, KeyRecord, KeyState, PastEpoch
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 
@@ -91,6 +91,8 @@ class Watch:
 
     def gone(self, key: KeyRecord, past: PastEpoch, holder: HolderIndex) -> bool:
         """Has this holder said that its fragment of the key in this epoch is erased?"""
+        if key.state is KeyState.DESTROYED:
+            return holder in key.erased  # it has signed that
         has = self._held.get(holder, {})
 
         def holds(epoch: Hash) -> bool:
@@ -119,12 +121,19 @@ class Watch:
         )
 
     def _dead(self, key: KeyRecord, index: HolderIndex) -> bool:
+        left = list(key.past)
         for id_ in (key.live, key.coming):
-            if id_ is not None and index in rows.epoch_view(self._desk.sealed, id_).holders:
+            view = None if id_ is None else rows.epoch_view(self._desk.sealed, id_)
+            if view is None or index not in view.holders:
+                continue
+            if key.state is not KeyState.DESTROYED or key.live_hash is None:
                 return False  # not shared anew yet
+            left.append(
+                PastEpoch(epoch=key.live_hash, threshold=view.threshold, holders=view.holders)
+            )
         return all(
             len(self._remaining(key, past) | {index}) < past.threshold
-            for past in key.past
+            for past in left
             if index in past.holders
         )
 

@@ -22,10 +22,11 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
+from tigertally.custody.service.destroying import ErasureService
 from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.releasing import ReleaseService
 from tigertally.custody.service.watching import waiting_for
-from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
+from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal
@@ -39,9 +40,12 @@ _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expi
 class SyncService:
     """Answers holders' syncs and members' questions about keys."""
 
-    def __init__(self, epochs: EpochService, releases: ReleaseService) -> None:
+    def __init__(
+        self, epochs: EpochService, releases: ReleaseService, erasures: ErasureService
+    ) -> None:
         self._epochs = epochs
         self._releases = releases
+        self._erasures = erasures
 
     def sync(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
@@ -57,6 +61,7 @@ class SyncService:
             openings=tuple(self._openings(desk, me)),
             deals=tuple(self._deals(desk, me)),
             releases=tuple(self._releases_due(desk, me)),
+            erasures=self._erasures.due(desk, me),
             certificates=tuple(
                 record.certificate()
                 for record in certified
@@ -189,7 +194,7 @@ class SyncService:
         request = decode(EpochRequest, raw)
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
-        if key.live is None:
+        if key.live is None or key.state is KeyState.DESTROYED:
             raise Refused(f"{key.ref} is {key.state.value}")
         certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
         return encode(certificate)

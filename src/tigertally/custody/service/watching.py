@@ -10,7 +10,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Refused
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.dealing import AUTHORITY
@@ -25,6 +24,7 @@ from tigertally.custody.messages.sync import (
 from tigertally.custody.messages.watching import RemovedHolder
 from tigertally.custody.policy import some_of
 from tigertally.custody.service import rows
+from tigertally.custody.service.destroying import missing_erasures
 from tigertally.custody.service.past import Watch
 from tigertally.custody.state.authority import (
     EpochId,
@@ -93,16 +93,18 @@ def keys(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
     desk.member(peer)
     margins, watch = _Margins(desk), Watch(desk)
     records = rows.all_keys(desk.sealed, request.name)
-    return encode(KeysReply(keys=tuple(_key_info(key, margins, watch) for key in records)))
+    return encode(KeysReply(keys=tuple(_key_info(desk, key, margins, watch) for key in records)))
 
 
-def _key_info(record: KeyRecord, margins: _Margins, watch: Watch) -> KeyInfo:
-    """A key as members see it: its live epoch, or the one that is coming."""
-    at = record.live or record.coming
-    if at is None:
-        raise Refused(f"{record.ref} has no epoch")
+def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) -> KeyInfo:
+    """A key as members see it: its live epoch, or the one that is coming, or that ever came."""
+    at = record.live or record.coming or EpochId(proposal=record.made_by, attempt=1)
     epoch = margins.view(at)
     shown = margins.view(record.coming) if record.coming else epoch
+    sealed = desk.sealed.get(rows.CONTENTS, record.ref.to_bytes()) if record.imported else None
+    waiting = tuple(HolderIndex(index) for index in shown.missing if index != AUTHORITY)
+    if record.state is KeyState.DESTROYED:
+        waiting = missing_erasures(desk, record)
     return KeyInfo(
         ref=record.ref,
         suite=record.suite,
@@ -111,9 +113,12 @@ def _key_info(record: KeyRecord, margins: _Margins, watch: Watch) -> KeyInfo:
         threshold=epoch.threshold,
         acks=epoch.acks,
         acknowledged=epoch.acknowledged,
-        missing=tuple(HolderIndex(index) for index in shown.missing if index != AUTHORITY),
+        missing=waiting,
+        erased=record.erased,
         requesters=record.requesters,
         unattended=record.unattended,
+        imported=record.imported,
+        stored=len(sealed or b""),
         created=record.created,
         trouble=tuple(str(line) for line in record.trouble),
         usable=len(margins.usable(record)),
