@@ -45,6 +45,7 @@ from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.rows import load_chain
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedStore
+from tigertally.transport.channel import Channel
 from tigertally.transport.memory import MemoryNetwork
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class DomainRig:
         self.randomness = SeededRandomness(f"rig/{self.seed}")
         self.key = SigningKey.generate(self.randomness)
         self.wrapping_key = PrivateKey.generate(self.randomness)
-        self.disk = MemoryStore()
+        self.disk = self.disk_for("authority")
         self.pin = make_pin(self.randomness)
         card = sign_card(
             self.key, self.wrapping_key.public, name=Name("authority"), role=Role.AUTHORITY
@@ -110,6 +111,14 @@ class DomainRig:
         with self.disk.transaction() as tx:
             put_settings(tx, settings, new_pin_state(self.pin))
         self.start_authority()
+
+    def disk_for(self, name: str) -> MemoryStore:
+        """The disk of a new party."""
+        return MemoryStore()
+
+    def channel_for(self, name: str) -> Channel:
+        """A device's way to the authority."""
+        return self.network.channel(name, "authority")
 
     def start_authority(self) -> None:
         """(Re)start the authority on its disk: it comes up locked."""
@@ -161,14 +170,14 @@ class DomainRig:
         """A new device, not yet a member."""
         key = SigningKey.generate(self.randomness)
         wrapping_key = PrivateKey.generate(self.randomness)
-        disk = MemoryStore()
+        disk = self.disk_for(name)
         store = SealedStore(disk, Secret.random(self.randomness, 32))
         self.network.connect(name, key=key.public)
         party = Party(
             key=key,
             wrapping_key=wrapping_key,
             store=store,
-            channel=self.network.channel(name, "authority"),
+            channel=self.channel_for(name),
             clock=self.clock,
             randomness=self.randomness,
             kinds=all_kinds(),

@@ -9,6 +9,7 @@ from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
+from tigertally.custody.client import rows
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.client.known import fetch_keys, newest_usable
 from tigertally.custody.messages.bodies import (
@@ -124,7 +125,9 @@ class CreatingClient(HolderClient):
 
     def forget(self, asked: Asked) -> None:
         """It is done: the same command again asks for another."""
-        self._drop(ASKED, asked.what)
+        with self.party.store.transaction() as tx:
+            tx.delete(ASKED, asked.what)
+            rows.drop_dealt(tx, asked.id)
 
     async def state_of(self, asked: Asked) -> str:
         """`waiting` for approvals, then the state of the key.

@@ -241,6 +241,10 @@ class HolderClient(ReportingClient):
                 for ref, said in terms.items():
                     rows.put_terms(tx, ref, said)
                 tx.put(rows.ANSWERED, key, statement.hash)
+                if statement.base is None:  # the epoch is open: nobody asks for our dealing again
+                    rows.drop_dealt(tx, statement.proposal)
+                else:  # other keys of the same change may still wait for theirs
+                    tx.delete(rows.DEALT, key)
             report.received += len(statement.keys)
             await self._call(ACKNOWLEDGE, encode(outcome.acknowledgement))
             report.acknowledged += 1

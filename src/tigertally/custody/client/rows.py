@@ -301,6 +301,17 @@ def attempt_key(proposal: ProposalId, attempt: int) -> bytes:
     return proposal + attempt.to_bytes(2, "big")
 
 
+def has_dealt(reader: Reader, proposal: ProposalId) -> bool:
+    """Do we keep a dealing for a proposal, to send it again?"""
+    return any(True for _ in reader.scan(DEALT, prefix=proposal, limit=1))
+
+
+def drop_dealt(tx: Transaction, proposal: ProposalId) -> None:
+    """Forget what we dealt for a proposal: it has arrived, or is not wanted any more."""
+    for key, _ in list(tx.scan(DEALT, prefix=proposal)):
+        tx.delete(DEALT, key)
+
+
 def put_wrap(tx: Transaction, wrap: KeptWrap) -> None:
     """Keep a fragment wrapped for one request."""
     place = wrap.proposal + wrap.epoch

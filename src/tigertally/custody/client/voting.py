@@ -78,6 +78,11 @@ class VotingClient(SendingClient):
 
     async def _approve_making(self, seen: SeenProposal, synced: Synced) -> ProposalState:
         proposal = seen.state.proposal
+        with self.party.store.reading() as reader:
+            row = reader.get(rows.APPROVED, seen.id)
+            sent = row is not None and not rows.has_dealt(reader, seen.id)
+        if row is not None and sent:  # our dealing is in the epoch that opened: nothing to deal
+            return await self.vote(seen.state, decode(Envelope, row))
         body = parse_making(seen.proposal)
         for _ in range(DEAL_TRIES):
             attachment = await self._first_dealing(proposal, body, synced)
