@@ -16,7 +16,7 @@ from tigertally.base.codec import decode, dumps, encode, loads
 from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, Refused, UsageError
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages import destroying, importing, lock, release, sync
+from tigertally.custody.messages import destroying, importing, lock, release, sync, watching
 from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
@@ -55,6 +55,7 @@ TAKES: dict[str, type] = {
     sync.ACKNOWLEDGE: Envelope,
     sync.COMPLAIN: Envelope,
     sync.ERASED: Envelope,
+    watching.HELD: Envelope,
     sync.DELIVER: sync.DeliverRequest,
     sync.CONTRIBUTE: release.Contribution,
     sync.HOLDERS: messages.Nothing,
@@ -145,7 +146,7 @@ def test_the_good_messages_are_taken(number):
 
 
 def test_that_is_all_of_them():
-    assert len(doors().kept) == 11
+    assert len(doors().kept) == 12
 
 
 @pytest.mark.parametrize("path", sorted(TAKES))
@@ -280,6 +281,7 @@ SIGNED: dict[tuple[str, str], tuple[bytes, type]] = {
     (lock.UNLOCK_ANSWER, "answer"): (tags.UNLOCK_ANSWER, lock.Answer),
     (sync.CUSTODY_SYNC, "receive_keys"): (tags.RECEIVE_KEYS, ReceiveKeys),
     (sync.ACKNOWLEDGE, ""): (tags.ACKNOWLEDGEMENT, Acknowledgement),
+    (watching.HELD, ""): (tags.HELD, watching.HeldReport),
     (destroying.ERASURE, ""): (tags.ERASURE, destroying.Erasure),
     (importing.IMPORT, ""): (tags.IMPORT, importing.Imported),
     (sync.DELIVER, "delivery"): (tags.FRAGMENT_DELIVERY, release.FragmentDelivery),

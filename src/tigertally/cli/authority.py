@@ -10,7 +10,7 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.options import Address, Listen, Profile
+from tigertally.cli.options import Address, Listen, Out, Profile
 from tigertally.cli.output import emit, facts
 
 if TYPE_CHECKING:
@@ -164,3 +164,22 @@ def _status(info: DomainInfo) -> dict[str, object]:
 def _progress(document: dict[str, object]) -> str:
     unlock = document["unlock"]
     return "{have} of {need} holders".format(**unlock) if isinstance(unlock, dict) else "-"
+
+
+@app.command(epilog="Example: tally authority scraper --out prometheus.pem")
+def scraper(out: Out) -> None:
+    """Write a key and certificate with which a metrics collector opens `/metrics`.
+
+    An authority answers nobody without a certificate. This one is of a fresh key that no roster
+    lists. Needs no profile.
+    """
+    from tigertally.base.randomness import SystemRandomness
+    from tigertally.crypto.certificates import identity_pem
+    from tigertally.crypto.files import check_output, write_file
+    from tigertally.crypto.signatures import SigningKey
+
+    check_output(out)
+    key = SigningKey.generate(SystemRandomness())
+    write_file(out, identity_pem(key), 0o600)
+    document = {"out": str(out), "fingerprint": str(key.public.fingerprint)}
+    emit(document, facts(document))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tigertally.custody.client.report import Report
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.card import Role
+    from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
     from tigertally.quorum.member import SeenProposal
 
@@ -54,6 +55,11 @@ def as_member(
 
     with opened(profile, passphrase_file, role=role) as open_profile:
         return asyncio.run(whole(open_profile))
+
+
+def names_of(chain: Chain) -> dict[int, str]:
+    """Every holder's name by its index, removed ones' too."""
+    return {int(h.index): str(h.name) for roster in chain.rosters for h in roster.holders}
 
 
 def unanswered(wait: float) -> Unavailable:

@@ -127,6 +127,11 @@ class Authority:
         """Is there a domain, and no barrier key in memory?"""
         return self._chain is not None and self._barrier is None
 
+    @property
+    def unlock_failures(self) -> int:
+        """Failed attempts to unlock since the start, wrong passphrases of holders among them."""
+        return self._services.lock.failures
+
     def handlers(self) -> Mapping[str, Handler]:
         """Every path with its handler, for a server or for a memory network."""
         routes: dict[str, Handler] = {

@@ -10,7 +10,8 @@ from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages import bodies, destroying, importing, lock, sync
-from tigertally.custody.service import child, resharing, rows
+from tigertally.custody.messages.watching import HELD
+from tigertally.custody.service import child, past, resharing, rows, watching
 from tigertally.custody.service.authority_jobs import (
     deal_job,
     finish_reshare,
@@ -82,8 +83,9 @@ class AuthorityServices:
             lock.UNLOCK_ANSWER: self.lock.answer,
             sync.CUSTODY_SYNC: self.syncing.sync,
             sync.RECEIVE_KEYS: self.syncing.receive_keys,
-            sync.KEYS: self.syncing.keys,
-            sync.HOLDERS: self.syncing.holders,
+            sync.KEYS: watching.keys,
+            sync.HOLDERS: watching.holders,
+            HELD: past.held,
             sync.KEY_EPOCH: self.syncing.epoch,
             sync.DEAL: self.epochs.deal,
             sync.CONTRIBUTE: resharing.contribute,

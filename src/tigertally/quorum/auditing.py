@@ -24,6 +24,7 @@ from tigertally.quorum.member import (
     store_witness,
 )
 from tigertally.quorum.messages import AuditReply, AuditRequest
+from tigertally.quorum.proof import make_proof
 
 _AUDIT_PAGE = 500  # entries
 _PROVEN_AT_ONCE = 500  # checkpoints; the authority proves up to 1,000 in one answer
@@ -68,6 +69,23 @@ class AuditingClient(MemberClient):
             entries=tuple(entries[: signed.checkpoint.size]),
             checkpoint=signed,
             cosigned_by=await self._cosigners(),
+        )
+
+    async def prove(self, first: int, count: int) -> bytes:
+        """Audit the whole log, then write some of its entries as a file for third parties.
+
+        Raises:
+            PeerFault: as `audit`.
+            Refused: there are no such entries, or they do not fit into a file.
+        """
+        report = await self.audit()
+        try:
+            seen = await self.tallies(0)
+        except Unavailable:
+            seen = ()  # locked: then without the holders' verdicts
+        verdicts = [e for one in seen for e in (*one.state.approvals, *one.state.rejections)]
+        return make_proof(
+            self.chain(), report.entries, report.checkpoint, verdicts, first=first, count=count
         )
 
     async def _audit_page(

@@ -21,8 +21,8 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
-from tigertally.custody.client.erasing import ErasingClient
 from tigertally.custody.client.report import Report
+from tigertally.custody.client.reporting import ReportingClient
 from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
@@ -83,7 +83,7 @@ _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
 
 
-class HolderClient(ErasingClient):
+class HolderClient(ReportingClient):
     """Everything a holder does once it has enrolled."""
 
     async def sync_all(self, *, renew: bool = True) -> tuple[Synced, Report]:
@@ -98,6 +98,7 @@ class HolderClient(ErasingClient):
             if not await self._round(synced, report, renew=renew):
                 break
             renew = False
+        await self._guarded(report, self.report_held(synced))
         return synced, report
 
     async def _round(self, synced: Synced, report: Report, *, renew: bool) -> bool:

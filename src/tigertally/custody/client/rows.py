@@ -32,8 +32,10 @@ TERMS = "holder-terms"  # key -> Terms
 DEALT_ENDS = "holder-dealt-ends"  # expiry (8 bytes), proposal id, attempt -> nothing
 DESTROYED = "holder-destroyed"  # key name, version (0: all) -> proposal id of the tally
 APPROVED = "holder-approved"  # proposal id -> the signed approval, re-sent byte for byte
+REPORTED = "holder-reported"  # number: of our last report; told: it still says what we hold
 REQUESTS = "requester-request"  # what was asked -> Request
 _NEWEST = b"newest"
+_NUMBER, _TOLD = b"number", b"told"
 _FORGOTTEN_AT_ONCE = 100  # the next sync forgets more
 
 
@@ -127,6 +129,7 @@ def certify(tx: Transaction, certificate: Certificate) -> bool:
             if place < held_key(ref, statement.order):
                 tx.delete(HELD, place)
                 _erase_payload(tx, Hash(lower), ref)
+                tx.delete(REPORTED, _TOLD)
                 erased = True
     for place, row in list(tx.scan(WRAPS)):
         wrap = decode(KeptWrap, row)
@@ -154,6 +157,7 @@ def _erase_payload(tx: Transaction, name: Hash, ref: KeyRef) -> None:
 
 def erase_key(tx: Transaction, ref: KeyRef) -> int:
     """Erase every fragment and wrap of a key (it is destroyed); returns how many fragments."""
+    tx.delete(REPORTED, _TOLD)
     places = [place for place, _ in tx.scan(HELD, prefix=ref.to_bytes())]
     for place in places:
         name = tx.get(HELD, place)
@@ -234,6 +238,7 @@ def put_held(tx: Transaction, held: HeldEpoch) -> None:
     statement = held.parsed()
     name = statement.hash
     tx.put(EPOCHS, name, encode(held))
+    tx.delete(REPORTED, _TOLD)
     if held.certificate is None:
         tx.put(UNCERTIFIED, name, b"")
     for ref in statement.keys:
@@ -259,6 +264,20 @@ def all_held(reader: Reader) -> Iterator[HeldEpoch]:
     """Every epoch on this device, once."""
     for _, row in reader.scan(EPOCHS):
         yield decode(HeldEpoch, row)
+
+
+def report_number(reader: Reader) -> int | None:
+    """The number of our next report; None if the last one still says what we hold."""
+    if reader.get(REPORTED, _TOLD) is not None:
+        return None
+    return int.from_bytes(reader.get(REPORTED, _NUMBER) or b"", "big") + 1
+
+
+def put_report_number(tx: Transaction, number: int, *, told: bool) -> None:
+    """Remember a report before it is sent, and again once the authority has it."""
+    tx.put(REPORTED, _NUMBER, number.to_bytes(8, "big"))
+    if told:
+        tx.put(REPORTED, _TOLD, b"")
 
 
 def uncertified(reader: Reader) -> tuple[Hash, ...]:

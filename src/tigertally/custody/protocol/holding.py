@@ -26,7 +26,7 @@ from tigertally.custody.messages.dealing import (
     Statement,
 )
 from tigertally.custody.messages.sync import DealRequest
-from tigertally.custody.policy import check_acks
+from tigertally.custody.policy import check_acks, some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, sign_complaint
 from tigertally.custody.protocol.dealing import (
     Occasion,
@@ -157,7 +157,7 @@ def check_made_once(
     """
     for one in held:
         has = one.parsed()
-        names = ", ".join(str(key) for key in keys if key in has.keys)
+        names = some_of([key for key in keys if key in has.keys])
         same = has.proposal == proposal
         if not names:
             continue

@@ -20,6 +20,7 @@ from tigertally.custody.messages.dealing import (
     DealingPackage,
     Erased,
 )
+from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, open_erased
 from tigertally.custody.protocol.dealing import check_package, dealer_name
 from tigertally.custody.protocol.epochs import (
@@ -41,6 +42,7 @@ from tigertally.custody.service.creating import (
     trouble,
 )
 from tigertally.custody.service.crossing import send_again
+from tigertally.custody.service.past import Watch, with_past
 from tigertally.custody.service.resharing import (
     bar_donor,
     end_attempt,
@@ -123,7 +125,7 @@ class EpochService:
                 summary=f"{name} contributed a wrong fragment",
                 detail=id_,
             )
-        trouble(desk, record, f"wrong fragments from {', '.join(names) or 'nobody named'}")
+        trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
         if record.status is EpochStatus.DEALING:
             end_attempt(desk, record, "wrong fragments")
             retry(desk, replace(record, barred=(*record.barred, *faulty)))
@@ -147,11 +149,10 @@ class EpochService:
         if rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
             rows.drop_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder.index)
-            names = ", ".join(str(ref) for ref in record.keys)
             desk.record(
                 "custody.acknowledged",
                 actor=holder.name,
-                summary=f"{holder.name} holds its fragment of {names}",
+                summary=f"{holder.name} holds its fragment of {some_of(record.keys)}",
                 detail=ack.epoch,
             )
         if before is EpochStatus.OPEN and record.status is EpochStatus.CERTIFIED:
@@ -164,12 +165,16 @@ class EpochService:
     def _activate(self, desk: Desk, record: EpochRecord) -> None:
         """The epoch is certified: its keys live in it from now on."""
         statement = record.parsed_statement()
+        watch = Watch(desk)
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
             if key.state is KeyState.DESTROYED:
                 continue
             if key.live is not None:
-                retire(desk, rows.get_epoch(desk.sealed, key.live))
+                before = rows.get_epoch(desk.sealed, key.live)
+                retire(desk, before)
+                if key.live_hash is not None:
+                    key = with_past(watch, key, key.live_hash, before)
             live = replace(
                 key,
                 state=KeyState.ACTIVE,
@@ -313,19 +318,3 @@ class EpochService:
     def _roster(self, desk: Desk, record: EpochRecord) -> Roster:
         """The roster under which this epoch was opened."""
         return desk.known_chain.at(record.roster)
-
-    def waiting_for(self, desk: Desk, me: HolderIndex) -> tuple[str, ...]:
-        """Who else must act before the coming epochs are there, in words."""
-        lines = []
-        names = {holder.index: holder.name for holder in desk.roster.holders}
-        for key in rows.all_keys(desk.sealed):
-            if key.coming is None:
-                continue
-            record = rows.get_epoch(desk.sealed, key.coming)
-            open_ = record.status is EpochStatus.OPEN
-            missing = record.missing if open_ else record.missing_dealers
-            who = [str(names.get(HolderIndex(i), i)) for i in missing if i not in (me, AUTHORITY)]
-            if who:
-                verb = "acknowledge" if open_ else "deal"
-                lines.append(f"{key.ref}: {', '.join(who)} to {verb}")
-        return tuple(lines)

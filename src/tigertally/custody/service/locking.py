@@ -77,6 +77,7 @@ class LockService:
     _asked: dict[Hash, _Asked] = field(default_factory=dict)
     _parts: dict[HolderIndex, Secret] = field(default_factory=dict)
     _parts_until: int = 0
+    failures: int = 0  # since the start, for `/metrics`; the audit log has them all
 
     def found(self, desk: Desk) -> None:
         """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
@@ -139,6 +140,7 @@ class LockService:
         request = decode(ChallengeRequest, raw)
         holder = self._holder(desk, peer, "asked to unlock")
         if request.wrong_passphrases:
+            self.failures += request.wrong_passphrases
             desk.record(
                 "unlock.failed",
                 actor=holder.name,
@@ -272,11 +274,13 @@ class LockService:
         holder = desk.roster.holder_of(peer)
         if holder is not None:
             return holder
+        self.failures += 1
         who = desk.roster.name_of(peer)
         desk.record("unlock.failed", actor=who, summary=f"{who} {did} and is no holder")
         raise KeepChanges(Refused("only a holder of the domain can unlock it"))
 
     def _failed(self, desk: Desk, who: str, error: TigertallyError) -> KeepChanges:
+        self.failures += 1
         desk.record("unlock.failed", actor=who, summary=f"{who}: {error}"[:400])
         if isinstance(error, PeerFault) and not error.culprits:
             error = PeerFault(str(error), culprits=(who,), sure=False)

@@ -21,6 +21,7 @@ from tigertally.custody.protocol.resharing import Change, change_at, latest_chan
 from tigertally.custody.service import rows
 from tigertally.custody.service.authority_jobs import finish_reshare
 from tigertally.custody.service.creating import announce, forget_pieces, trouble
+from tigertally.custody.service.past import Watch, with_past
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -75,6 +76,7 @@ def _end_coming(desk: Desk, key: KeyRecord, left: set[HolderIndex]) -> None:
             return
     if record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
         end_attempt(desk, record, "the roster changed")
+        key = rows.get_key(desk.sealed, key.ref)
     if key.live is None:
         desk.sealed.delete(rows.KEYS, key.ref.to_bytes())
         desk.record(
@@ -87,7 +89,15 @@ def _end_coming(desk: Desk, key: KeyRecord, left: set[HolderIndex]) -> None:
 
 
 def end_attempt(desk: Desk, record: EpochRecord, why: str) -> None:
-    """Abort an attempt: nobody owes anything for it, and its pieces are forgotten."""
+    """Abort an attempt: nobody owes anything for it, and its pieces are forgotten.
+
+    Some may have stored fragments of it: the keys that are shared anew remember it.
+    """
+    if record.status is EpochStatus.OPEN and record.base:
+        watch, epoch = Watch(desk), record.parsed_statement().hash
+        for ref in record.keys:
+            key = rows.get_key(desk.sealed, ref)
+            rows.put_key(desk.sealed, with_past(watch, key, epoch, record))
     rows.put_epoch(desk.sealed, record.moved_to(EpochStatus.ABORTED, why))
     id_ = rows.epoch_id(record).to_bytes()
     for index in {*record.holders, *(d for d in record.dealers if d != AUTHORITY)}:

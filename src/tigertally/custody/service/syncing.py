@@ -16,11 +16,6 @@ from tigertally.custody.messages.sync import (
     CustodySyncRequest,
     DealRequest,
     EpochRequest,
-    HolderInfo,
-    HoldersReply,
-    KeyInfo,
-    KeysReply,
-    KeysRequest,
     ReceiveKeysReply,
     ReceiveKeysRequest,
     ReleaseDue,
@@ -28,18 +23,12 @@ from tigertally.custody.messages.sync import (
 from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
 from tigertally.custody.service.crossing import may_send
-from tigertally.custody.service.destroying import ErasureService, missing_erasures
+from tigertally.custody.service.destroying import ErasureService
 from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.releasing import ReleaseService
-from tigertally.custody.state.authority import (
-    EpochId,
-    EpochRecord,
-    EpochStatus,
-    KeyRecord,
-    KeyState,
-)
+from tigertally.custody.service.watching import waiting_for
+from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk
-from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Status
 from tigertally.quorum.rows import get_pending
 from tigertally.quorum.service import state_of
@@ -79,7 +68,7 @@ class SyncService:
                 if record is not None and record.status is EpochStatus.CERTIFIED
             ),
             open_bundles=self._open_bundles(desk, me),
-            waiting_for=self._epochs.waiting_for(desk, me),
+            waiting_for=waiting_for(desk, me),
         )
         return encode(reply)
 
@@ -200,34 +189,6 @@ class SyncService:
         )
         return encode(ReceiveKeysReply(keys=keys, fresh=fresh))
 
-    def keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """The keys of the domain, for members."""
-        request = decode(KeysRequest, raw)
-        desk.member(peer)
-        records = rows.all_keys(desk.sealed, request.name)
-        return encode(KeysReply(keys=tuple(key_info(desk, record) for record in records)))
-
-    def holders(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """When each holder was last seen and how many live fragments it has, for members."""
-        decode(Nothing, raw)
-        desk.member(peer)
-        count: dict[HolderIndex, int] = {}
-        for record in rows.all_keys(desk.sealed):
-            if record.live is not None and record.state is not KeyState.DESTROYED:
-                for index in rows.get_epoch(desk.sealed, record.live).acknowledged:
-                    count[index] = count.get(index, 0) + 1
-        infos = []
-        for holder in desk.roster.holders:
-            seen = desk.sealed.get(rows.SEEN, bytes([holder.index]))
-            infos.append(
-                HolderInfo(
-                    index=holder.index,
-                    last_seen=int.from_bytes(seen or b"", "big"),
-                    fragments=count.get(holder.index, 0),
-                )
-            )
-        return encode(HoldersReply(holders=tuple(infos)))
-
     def epoch(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """The live epoch of a key, with its certificate, for members."""
         request = decode(EpochRequest, raw)
@@ -237,40 +198,6 @@ class SyncService:
             raise Refused(f"{key.ref} is {key.state.value}")
         certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
         return encode(certificate)
-
-
-def key_info(desk: Desk, record: KeyRecord) -> KeyInfo:
-    """A key as members see it: its live epoch, or the one that is coming, or that ever came."""
-    at = record.live or record.coming or EpochId(proposal=record.made_by, attempt=1)
-    epoch = rows.get_epoch(desk.sealed, at)
-    shown = rows.get_epoch(desk.sealed, record.coming) if record.coming else epoch
-    sealed = desk.sealed.get(rows.CONTENTS, record.ref.to_bytes()) if record.imported else None
-    return KeyInfo(
-        ref=record.ref,
-        suite=record.suite,
-        state=record.state.value,
-        epoch=record.number,
-        threshold=epoch.threshold,
-        acks=epoch.acks,
-        acknowledged=epoch.acknowledged,
-        missing=_missing(desk, record, shown),
-        erased=record.erased,
-        requesters=record.requesters,
-        unattended=record.unattended,
-        imported=record.imported,
-        stored=len(sealed or b""),
-        created=record.created,
-        trouble=tuple(str(line) for line in record.trouble),
-    )
-
-
-def _missing(desk: Desk, record: KeyRecord, shown: EpochRecord) -> tuple[HolderIndex, ...]:
-    """Who has yet to erase, or to deal, or to acknowledge."""
-    if record.state is KeyState.DESTROYED:
-        return missing_erasures(desk, record)
-    if shown.status is EpochStatus.DEALING:
-        return tuple(HolderIndex(dealer) for dealer in shown.missing_dealers if dealer)
-    return shown.missing
 
 
 def _epoch_id(raw: bytes) -> EpochId:

@@ -101,6 +101,51 @@ class EpochRecord:
         return Certificate(statement=self.statement, acknowledgements=self.acknowledgements)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochView:
+    """What is asked of an epoch all the time, without its dealings. `first` are three of its keys.
+
+    `missing` are the holders that have not acknowledged, or before it is open the dealers that
+    have not dealt (0 is the authority).
+    """
+
+    status: EpochStatus
+    threshold: int
+    acks: int
+    holders: tuple[HolderIndex, ...]
+    acknowledged: tuple[HolderIndex, ...]
+    missing: tuple[int, ...]
+    first: tuple[KeyRef, ...]
+    count: int
+
+
+def view_of_epoch(record: EpochRecord) -> EpochView:
+    """The short view of an attempt."""
+    dealing = record.status is EpochStatus.DEALING
+    return EpochView(
+        status=record.status,
+        threshold=record.threshold,
+        acks=record.acks,
+        holders=record.holders,
+        acknowledged=record.acknowledged,
+        missing=record.missing_dealers if dealing else record.missing,
+        first=record.keys[:3],
+        count=len(record.keys),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastEpoch:
+    """An epoch that a key has left, of which fragments may still be somewhere.
+
+    `holders` are all to whom fragments were sent, `threshold` how many of them make the key.
+    """
+
+    epoch: Hash
+    threshold: int
+    holders: tuple[HolderIndex, ...]
+
+
 class KeyState(Enum):
     """What `tally key show` says of a key."""
 
@@ -123,6 +168,12 @@ class EpochId:
     def to_bytes(self) -> bytes:
         """A row key."""
         return self.proposal + self.attempt.to_bytes(2, "big")
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> EpochId:
+        """From a row key."""
+        attempt = int.from_bytes(raw[ProposalId.SIZE :], "big")
+        return cls(proposal=ProposalId(raw[: ProposalId.SIZE]), attempt=attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +200,7 @@ class KeyRecord:
     erasing: tuple[HolderIndex, ...] = ()
     erased: tuple[HolderIndex, ...] = ()
     trouble: tuple[Text, ...] = ()
+    past: tuple[PastEpoch, ...] = ()
 
     def may_be_asked_by(self, name: str) -> bool:
         """With no requester named at creation, any enrolled one may ask."""
