@@ -27,7 +27,7 @@ from tigertally.quorum.chain import RosterFile
 from tigertally.quorum.conviction import Conviction
 from tigertally.quorum.founding import found_request, new_pin_state, pin_key, reply_proof
 from tigertally.quorum.joining import Invitation, sign_invitation
-from tigertally.quorum.member import Vote, log_origin
+from tigertally.quorum.member import Vote
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.service import state_of
@@ -95,6 +95,8 @@ def samples() -> dict[str, object]:
             threshold=2,
             unlock=1,
             unlock_have=1,
+            unlock_need=1,
+            restored=False,
             checkpoint=checkpoint,
         ),
         messages.JoinTerms(domain=ROSTER.domain, electorate=ROSTER.electorate, roster=ROSTER.hash),

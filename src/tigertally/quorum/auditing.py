@@ -18,12 +18,11 @@ from tigertally.quorum.member import (
     blaming_the_authority,
     compare_cosigned,
     cosigned_sizes,
-    load_witness,
     newest_witness,
     proofs_by_size,
-    store_witness,
 )
 from tigertally.quorum.messages import AuditReply, AuditRequest
+from tigertally.quorum.watching import load_lines, load_witness, store_witness
 
 _AUDIT_PAGE = 500  # entries
 _PROVEN_AT_ONCE = 500  # checkpoints; the authority proves up to 1,000 in one answer
@@ -47,6 +46,7 @@ class AuditingClient(MemberClient):
         Raises:
             PeerFault: it was rewritten, truncated or forked.
         """
+        await self.follow((await self._audit_page(0, (), limit=0)).checkpoint)
         with self.party.store.reading() as reader:
             chain = self._load(reader)
             witness = load_witness(reader, chain.current)
@@ -106,5 +106,5 @@ class AuditingClient(MemberClient):
         with self.taking(reply.checkpoint.encode()) as tx:
             proofs = proofs_by_size(reply.proofs)
             witness = advance(load_witness(tx, chain.current), reply.checkpoint, proofs)
-            compare_cosigned(witness, verdicts, proofs)
+            compare_cosigned(witness, verdicts, proofs, load_lines(tx), chain.current.domain)
             store_witness(tx, witness)

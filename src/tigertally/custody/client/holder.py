@@ -22,6 +22,7 @@ from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
+from tigertally.custody.client.reporting import report_held
 from tigertally.custody.client.voting import DEAL_TRIES, VotingClient, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
@@ -73,6 +74,7 @@ from tigertally.custody.protocol.resharing import check_reshare_request, share_a
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.client import Synced
 from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.watching import owes_report, reported
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
@@ -90,10 +92,20 @@ class HolderClient(VotingClient):
         report = Report()
         for _ in range(_ROUNDS):
             synced = await self.sync()
+            await self._report(synced)
             if not await self._round(synced, report, renew=renew):
                 break
             renew = False
         return synced, report
+
+    async def _report(self, synced: Synced) -> None:
+        """Tell an authority that was restored, and that we follow since, what we hold."""
+        with self.party.store.reading() as reader:
+            if not owes_report(reader):
+                return
+        await report_held(self.party, self.me(synced.roster).index)
+        with self.party.store.transaction() as tx:
+            reported(tx)
 
     async def _round(self, synced: Synced, report: Report, *, renew: bool) -> bool:
         """One exchange; True if something was done, so that more may follow."""

@@ -160,6 +160,15 @@ def forget_pieces(desk: Desk, record: EpochRecord, receiver: HolderIndex | None 
             desk.sealed.delete(rows.PIECES, key)
 
 
+def retire(desk: Desk, record: EpochRecord) -> None:
+    """A higher epoch is certified: nobody need fetch or acknowledge this one any more."""
+    id_ = rows.epoch_id(record).to_bytes()
+    for index in record.holders:
+        if rows.has_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_):
+            rows.drop_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
+            forget_pieces(desk, record, index)
+
+
 def trouble(desk: Desk, record: EpochRecord, text: str) -> None:
     """Let `key show` say what went wrong."""
     for ref in record.keys:

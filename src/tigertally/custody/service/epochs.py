@@ -33,6 +33,7 @@ from tigertally.custody.service.creating import (
     announce,
     check_bundles,
     forget_pieces,
+    retire,
     set_coming,
     take_package,
     trouble,
@@ -133,7 +134,7 @@ class EpochService:
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
             if key.live is not None:
-                self._retire(desk, rows.get_epoch(desk.sealed, key.live))
+                retire(desk, rows.get_epoch(desk.sealed, key.live))
             live = replace(
                 key,
                 state=KeyState.ACTIVE,
@@ -151,14 +152,6 @@ class EpochService:
             )
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
-
-    def _retire(self, desk: Desk, record: EpochRecord) -> None:
-        """A higher epoch is certified: nobody need fetch or acknowledge this one any more."""
-        id_ = rows.epoch_id(record).to_bytes()
-        for index in record.holders:
-            if rows.has_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_):
-                rows.drop_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
-                forget_pieces(desk, record, index)
 
     def complain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """A receiver shows what it was sent: judge it, and go on without the liar."""

@@ -36,6 +36,8 @@ FAULTY = "custody-faulty"  # proposal id, holder -> nothing
 SEEN = "custody-seen"  # holder -> time of its last sync (8 bytes)
 ENDS = "custody-ends"  # expiry of a release (8 bytes), proposal id -> nothing
 JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
+CLAIMS = "custody-claim"  # epoch hash, holder -> Claim: after a restore, until it is certified
+TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
 
 SEALED = (
     KEYS,
@@ -55,6 +57,8 @@ SEALED = (
     SEEN,
     ENDS,
     JOBS,
+    CLAIMS,
+    TERMS,
 )
 """Every table above: sealed anew under a new barrier key."""
 

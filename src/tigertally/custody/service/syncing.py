@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.errors import Corrupt, PeerFault, Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
@@ -36,6 +36,7 @@ from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.rows import get_pending
 from tigertally.quorum.service import state_of
+from tigertally.quorum.tally import Tally
 
 _OPENING_BYTES = MAX_MESSAGE_BYTES // 2  # the other half: tallies, certificates, requests to deal
 _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expired
@@ -145,7 +146,7 @@ class SyncService:
             for dealer in record.dealers
         ]
         return Opening(
-            tally=record.tally,
+            tally=_tally(record),
             attempt=record.attempt,
             roster=record.roster,
             base=record.base,
@@ -158,7 +159,7 @@ class SyncService:
         for id_ in rows.dues(desk.sealed, me, rows.Due.DEAL):
             record = rows.get_epoch(desk.sealed, _epoch_id(id_))
             yield DealRequest(
-                tally=record.tally,
+                tally=_tally(record),
                 attempt=record.attempt,
                 roster=record.roster,
                 base=record.base,
@@ -252,6 +253,12 @@ def key_info(desk: Desk, record: KeyRecord) -> KeyInfo:
         created=record.created,
         trouble=tuple(str(line) for line in record.trouble),
     )
+
+
+def _tally(record: EpochRecord) -> Tally:
+    if record.tally is None:  # nobody is ever owed anything of an epoch learned from holders
+        raise Corrupt("an epoch that holders reported is to be delivered")
+    return record.tally
 
 
 def _epoch_id(raw: bytes) -> EpochId:

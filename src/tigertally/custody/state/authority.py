@@ -46,10 +46,11 @@ class EpochRecord:
 
     `dealings` are in the order of `dealers`, one entry empty until it is there; with `needed` of
     them the epoch opens and `dealers` are those who dealt. `statement` is set once it is open.
-    `base` is what a reshare starts from, empty where keys are made.
+    `base` is what a reshare starts from, empty where keys are made. `tally` is None where a
+    restored authority has learned a certified epoch from its holders: nothing of it is delivered.
     """
 
-    tally: Tally
+    tally: Tally | None
     proposal: ProposalId
     attempt: int
     roster: RosterHash
