@@ -34,7 +34,7 @@ from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal
-from tigertally.quorum.rows import get_pending
+from tigertally.quorum.rows import PROPOSALS, get_pending
 from tigertally.quorum.service import state_of
 from tigertally.quorum.tally import Tally
 
@@ -77,13 +77,18 @@ class SyncService:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
         open_: set[Hash] = set()
         for bundle, proposal in rows.bundles_in_use(desk.sealed, me):
-            pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
             coming = rows.owes_acknowledgement(desk.sealed, me, proposal)
-            if pending.status is Status.PENDING or coming or self._dealing(desk, proposal):
+            if coming or self._dealing(desk, proposal) or self._is_pending(desk, proposal):
                 open_.add(bundle)
             else:
                 desk.sealed.delete(rows.IN_USE, bytes([me]) + bundle + proposal)
         return tuple(sorted(open_))
+
+    def _is_pending(self, desk: Desk, proposal: ProposalId) -> bool:
+        if desk.sealed.get(PROPOSALS, proposal) is None:
+            return False  # of a change that was made between a back-up and its restore
+        pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
+        return pending.status is Status.PENDING
 
     def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
