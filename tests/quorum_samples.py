@@ -30,6 +30,7 @@ from tigertally.quorum.joining import Invitation, sign_invitation
 from tigertally.quorum.member import Vote
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.restoration import log_origin
 from tigertally.quorum.service import state_of
 from tigertally.storage.memory import MemoryStore
 

@@ -18,6 +18,7 @@ from tigertally.custody.client.report import Report
 from tigertally.node.clock import SystemClock
 from tigertally.node.members import connected
 from tigertally.node.profile import OpenProfile
+from tigertally.quorum.watching import notices
 
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
 _FIRST_PAUSE = 0.5  # seconds; doubled up to _LONGEST_PAUSE while the authority is away
@@ -138,6 +139,7 @@ async def _follow(
     clock = asyncio.get_running_loop().time
     renewed = -float(_RENEW_SECONDS)
     pause = _FIRST_PAUSE
+    told = 0
     while True:
         renew = clock() - renewed >= _RENEW_SECONDS
         try:
@@ -145,6 +147,7 @@ async def _follow(
                 _, report = await client.sync_all(renew=renew)
             renewed = clock() if renew else renewed
             _tell(report, log)
+            told = _tell_notices(profile, log, told)
             pause = _FIRST_PAUSE
             await client.news(_RENEW_SECONDS)
         except (Refused, Corrupt) as error:
@@ -170,6 +173,15 @@ def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
         )
     for problem in report.problems:
         log.warning("fault", error=problem, culprits=report.culprits)
+
+
+def _tell_notices(profile: OpenProfile, log: structlog.stdlib.BoundLogger, told: int) -> int:
+    """Log what a person will be told by the next command too; how many there are."""
+    with profile.store.reading() as reader:
+        lines = notices(reader)
+    for line in lines[told:]:
+        log.warning("notice", text=line)
+    return len(lines)
 
 
 def run(work: Awaitable[None]) -> None:
