@@ -21,13 +21,14 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
+from tigertally.custody.client.erasing import ErasingClient
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.reporting import report_held
-from tigertally.custody.client.voting import DEAL_TRIES, VotingClient, check_in_vain
+from tigertally.custody.client.terms import terms_of_base, terms_of_opening
+from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
     Suite,
-    parse_create,
 )
 from tigertally.custody.messages.dealing import (
     BaseKey,
@@ -73,14 +74,14 @@ from tigertally.custody.protocol.release import open_authority_key, wrap_held
 from tigertally.custody.protocol.resharing import check_reshare_request, share_again
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.client import Synced
-from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.watching import owes_report, reported
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
 
 
-class HolderClient(VotingClient):
+class HolderClient(ErasingClient):
     """Everything a holder does once it has enrolled."""
 
     async def sync_all(self, *, renew: bool = True) -> tuple[Synced, Report]:
@@ -128,6 +129,8 @@ class HolderClient(VotingClient):
         self, synced: Synced, reply: CustodySyncReply, me: HolderIndex, report: Report
     ) -> bool:
         done = False
+        for destroyed in reply.erasures:
+            done |= await self._guarded(report, self._erase(synced, destroyed, me, report))
         for opening in reply.openings:
             done |= await self._guarded(report, self._open(synced, opening, me, report))
         for asked in reply.deals:
@@ -181,7 +184,7 @@ class HolderClient(VotingClient):
     ) -> None:
         """Take our fragments of an epoch, store them, then acknowledge; or complain."""
         id_ = proposal_id(opening.tally.proposal)
-        terms = _terms(opening)
+        terms = terms_of_opening(opening)
         self._check_terms(terms)
         key = rows.attempt_key(id_, opening.attempt)
         known = self._already_held(key)
@@ -195,6 +198,7 @@ class HolderClient(VotingClient):
             await self._call(ACKNOWLEDGE, encode(ack))
             return
         if not opening.base:
+            self._check_not_destroyed(tuple(terms))
             check_made_once(
                 tuple(terms),
                 id_,
@@ -212,7 +216,7 @@ class HolderClient(VotingClient):
                 key=self.party.key,
                 now=self.party.clock.now(),
             )
-        await self._answer(outcome, key, terms, report)
+        await self._answer(outcome, key, terms, opening, report)
 
     def _epochs_of(self, ref: KeyRef) -> list[HeldEpoch]:
         return self._held((ref,))
@@ -226,6 +230,11 @@ class HolderClient(VotingClient):
         with self.party.store.reading() as reader:
             return [held for ref in keys for held in rows.held_of(reader, ref)]
 
+    def _check_not_destroyed(self, keys: Sequence[KeyRef]) -> None:
+        with self.party.store.reading() as reader:
+            for ref in keys:
+                rows.check_not_destroyed(reader, ref)
+
     def _already_held(self, key: bytes) -> HeldEpoch | None:
         with self.party.store.reading() as reader:
             row = reader.get(rows.ANSWERED, key)
@@ -234,7 +243,12 @@ class HolderClient(VotingClient):
             return rows.find_held(reader, row)
 
     async def _answer(
-        self, outcome: Outcome, key: bytes, terms: Mapping[KeyRef, Terms], report: Report
+        self,
+        outcome: Outcome,
+        key: bytes,
+        terms: Mapping[KeyRef, Terms],
+        opening: Opening,
+        report: Report,
     ) -> None:
         if isinstance(outcome, Stored):
             statement = outcome.held.parsed()
@@ -243,6 +257,11 @@ class HolderClient(VotingClient):
                 for ref, said in terms.items():
                     rows.put_terms(tx, ref, said)
                 tx.put(rows.ANSWERED, key, statement.hash)
+                if statement.base is None:  # the epoch is open: nobody asks for our dealing again
+                    rows.drop_dealt(tx, statement.proposal)
+                    rows.put_making(tx, statement.keys[0], opening.tally)
+                else:  # other keys of the same change may still wait for theirs
+                    tx.delete(rows.DEALT, key)
             report.received += len(statement.keys)
             await self._call(ACKNOWLEDGE, encode(outcome.acknowledgement))
             report.acknowledged += 1
@@ -284,9 +303,10 @@ class HolderClient(VotingClient):
     def _occasion(self, synced: Synced, asked: DealRequest, me: HolderIndex) -> Occasion:
         """What we are asked to deal for: keys that are made, or shared anew."""
         if asked.base:
-            self._check_terms(_terms_of_base(asked.base))
+            self._check_terms(terms_of_base(asked.base))
             return check_reshare_request(asked, synced.chain, me, self._live)
         occasion = check_deal_request(asked, synced.chain, me)
+        self._check_not_destroyed(occasion.keys)
         check_made_once(
             occasion.keys,
             occasion.proposal,
@@ -371,15 +391,3 @@ class HolderClient(VotingClient):
         check_certifiable(
             statement, None if answered is None else Hash(answered), self._held(statement.keys)
         )
-
-
-def _terms(opening: Opening) -> dict[KeyRef, Terms]:
-    """The keys of an epoch, with what was approved when they were made."""
-    if opening.base:
-        return _terms_of_base(opening.base)
-    create = parse_create(open_proposal(opening.tally.proposal).options())
-    return {create.ref: Terms(requesters=create.requesters, unattended=create.unattended)}
-
-
-def _terms_of_base(base: tuple[BaseKey, ...]) -> dict[KeyRef, Terms]:
-    return {one.ref: Terms(requesters=one.requesters, unattended=one.unattended) for one in base}

@@ -8,6 +8,7 @@ from tigertally.base.codec import encode
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.custody.client import rows
+from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.lock import UNLOCK_REPORT, Claim, KeyTerms, ReportRequest
 from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.state.holder import HeldEpoch
@@ -26,17 +27,20 @@ async def report_held(party: Party, me: HolderIndex) -> None:
 
 
 def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> Claim:
-    terms = (rows.terms_of(reader, ref) for ref in held.parsed().keys)
     return Claim(
         statement=held.statement,
         certificate=held.certificate,
         acknowledgement=acknowledge_again(held, me, key=party.key, now=party.clock.now()),
-        terms=tuple(
-            KeyTerms(requesters=said.requesters, unattended=said.unattended)
-            if said is not None
-            else KeyTerms(requesters=(), unattended=False)
-            for said in terms
-        ),
+        terms=tuple(_terms(reader, ref) for ref in held.parsed().keys),
+    )
+
+
+def _terms(reader: Reader, ref: KeyRef) -> KeyTerms:
+    said = rows.terms_of(reader, ref)
+    return KeyTerms(
+        requesters=() if said is None else said.requesters,
+        unattended=said is not None and said.unattended,
+        making=rows.making_of(reader, ref),
     )
 
 

@@ -10,6 +10,7 @@ from tigertally.crypto.hpke import PublicKey
 from tigertally.custody.messages.dealing import Certificate
 from tigertally.quorum.messages import CheckpointProof
 from tigertally.quorum.roster import SignedRoster
+from tigertally.quorum.tally import Tally
 
 UNLOCK_CHALLENGE = "/v1/unlock/challenge"
 UNLOCK_ANSWER = "/v1/unlock/answer"
@@ -123,10 +124,14 @@ class AnswerReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyTerms:
-    """What was approved when a key was made, as a holder remembers it."""
+    """What was approved when a key was made, as a holder remembers it.
+
+    `making` is the tally that made the key; None from a holder that joined later.
+    """
 
     requesters: tuple[Name, ...]
     unattended: bool
+    making: Tally | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from tigertally.custody.service.creating import (
     announce,
     check_bundles,
     forget_pieces,
+    proposer_of,
     retire,
     set_coming,
     take_package,
@@ -133,6 +134,8 @@ class EpochService:
         statement = record.parsed_statement()
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
+            if key.state is KeyState.DESTROYED:
+                continue
             if key.live is not None:
                 retire(desk, rows.get_epoch(desk.sealed, key.live))
             live = replace(
@@ -150,6 +153,8 @@ class EpochService:
                 summary=f"{ref} is active in epoch {live.number}",
                 detail=statement.hash,
             )
+            if key.imported:
+                desk.wake([proposer_of(desk, key)])
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
 

@@ -2,8 +2,9 @@
 
 Holders report every epoch they have fragments of, with their acknowledgement and the certificate
 if they have it. The authority believes only what verifies: a certificate, or as many
-acknowledgements as one needs. A key made after the back-up comes back with the terms that most
-holders report. Steps as in `docs/protocols/lock-and-unlock.md`.
+acknowledgements as one needs. A key made after the back-up comes back with the terms of the tally
+that made it; only where nobody has that any more, with the terms that most holders report.
+Steps as in `docs/protocols/lock-and-unlock.md`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import replace
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, TigertallyError
-from tigertally.base.ids import HolderIndex
+from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.bodies import Create, KeyRef, parse_making
 from tigertally.custody.messages.dealing import Certificate, Statement
 from tigertally.custody.messages.lock import Claim, KeyTerms, ReportRequest
 from tigertally.custody.protocol.epochs import (
@@ -34,7 +35,11 @@ from tigertally.custody.state.authority import (
     KeyState,
 )
 from tigertally.quorum.desk import Desk
+from tigertally.quorum.pending import Pending, Status
+from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Holder
+from tigertally.quorum.rows import get_pending, put_pending
+from tigertally.quorum.tally import Tally, verify_tally
 
 
 def relearn(desk: Desk, report: ReportRequest, holder: Holder) -> None:
@@ -62,6 +67,8 @@ def _take(desk: Desk, claim: Claim, holder: Holder) -> None:
         raise MalformedMessage("the claim does not fit its epoch")
     for ref, terms in zip(statement.keys, claim.terms, strict=True):
         _note_terms(desk, ref, terms, holder.index)
+        if terms.making is not None:
+            _note_making(desk, ref, terms.making)
     known = rows.find_epoch(desk.sealed, statement.hash)
     if known is not None and known.status is EpochStatus.ABORTED:
         return
@@ -189,23 +196,58 @@ def _end(desk: Desk, coming: EpochId, certified: EpochId) -> None:
 
 def _lost_key(desk: Desk, statement: Statement, ref: KeyRef) -> KeyRecord:
     terms = _terms(desk, ref)
-    return KeyRecord(
+    record = KeyRecord(
         ref=ref,
+        made_by=statement.proposal,
         suite=statement.suite,
         requesters=terms.requesters,
         unattended=terms.unattended,
         created=desk.now,
     )
+    made_by = desk.sealed.get(rows.MAKINGS, ref.to_bytes())
+    return record if made_by is None else _made(desk, record, ProposalId(made_by))
+
+
+def _made(desk: Desk, record: KeyRecord, by: ProposalId) -> KeyRecord:
+    """A lost key with what the tally that made it says: proven, whoever reported it."""
+    proposal = open_proposal(get_pending(desk.sealed, by).proposal)
+    body = parse_making(proposal)
+    return replace(
+        record,
+        made_by=by,
+        requesters=body.requesters,
+        unattended=body.unattended,
+        created=proposal.created,
+        imported=isinstance(body, Create) and body.imported,
+    )
+
+
+def _note_making(desk: Desk, ref: KeyRef, tally: Tally) -> None:
+    """Keep the tally that made a lost key: it is spent, whatever the back-up says of it."""
+    proposal = open_proposal(tally.proposal)
+    verified = verify_tally(tally, desk.known_chain.for_proposal(proposal))
+    if parse_making(proposal).ref != ref:
+        raise MalformedMessage("the tally made another key")
+    key = rows.find_key(desk.sealed, ref)
+    if key is not None and not _said(desk, ref):
+        return  # the back-up knows how it was made
+    put_pending(
+        desk.sealed,
+        Pending(proposal=tally.proposal, approvals=tally.approvals, status=Status.COMPLETE),
+    )
+    desk.sealed.put(rows.MAKINGS, ref.to_bytes(), verified.id)
+    if key is not None:
+        rows.put_key(desk.sealed, _made(desk, key, verified.id))
 
 
 def _note_terms(desk: Desk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -> None:
-    """Remember what this holder says of a key; a relearned key has what most of them say."""
-    relearned = _said(desk, ref)
+    """Remember what this holder says of a key; without its tally a lost key has what most say."""
     key = rows.find_key(desk.sealed, ref)
-    if key is not None and not relearned:
+    if key is not None and not _said(desk, ref):
         return  # the back-up knows its terms
-    desk.sealed.put(rows.TERMS, ref.to_bytes() + bytes([holder]), encode(terms))
-    if key is not None:
+    said = replace(terms, making=None)
+    desk.sealed.put(rows.TERMS, ref.to_bytes() + bytes([holder]), encode(said))
+    if key is not None and desk.sealed.get(rows.MAKINGS, ref.to_bytes()) is None:
         most = _terms(desk, ref)
         told = replace(key, requesters=most.requesters, unattended=most.unattended)
         rows.put_key(desk.sealed, told)

@@ -33,10 +33,13 @@ REBUILT = "custody-rebuilt"  # proposal id -> signed rebuilt key (shamir-gf256)
 JUDGED = "custody-judged"  # complaint -> nothing: each is judged once
 CONTRIBUTIONS = "custody-contribution"  # proposal id, attempt, holder -> Contribution
 FAULTY = "custody-faulty"  # proposal id, holder -> nothing
+ERASURES = "custody-erasure"  # proposal id, holder -> the signed Erasure
+CONTENTS = "custody-content"  # key reference -> the signed Imported
 SEEN = "custody-seen"  # holder -> time of its last sync (8 bytes)
 ENDS = "custody-ends"  # expiry of a release (8 bytes), proposal id -> nothing
 JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
 CLAIMS = "custody-claim"  # epoch hash, holder -> Claim: after a restore, until it is certified
+MAKINGS = "custody-claimed-making"  # key reference -> proposal id: after a restore
 TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
 
 SEALED = (
@@ -54,10 +57,13 @@ SEALED = (
     JUDGED,
     CONTRIBUTIONS,
     FAULTY,
+    ERASURES,
+    CONTENTS,
     SEEN,
     ENDS,
     JOBS,
     CLAIMS,
+    MAKINGS,
     TERMS,
 )
 """Every table above: sealed anew under a new barrier key."""
@@ -69,6 +75,7 @@ class Due(Enum):
     ACKNOWLEDGE = b"a"
     DEAL = b"d"
     FRAGMENT = b"f"
+    ERASE = b"e"
 
 
 class Job(Enum):
