@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crash_rig import CrashRig
 from custody_thief import audit_kinds
 from domain_rig import DomainRig
 from tigertally.base.codec import decode, encode
@@ -19,7 +20,6 @@ from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import RestorationRecord
 from tigertally.quorum.restoring import PENDING, mark_restored
 from tigertally.quorum.watching import notices
-from tigertally.storage.memory import MemoryStore
 
 pytestmark = pytest.mark.requirement("C6")
 
@@ -31,7 +31,7 @@ def backup(rig: DomainRig) -> object:
 
 def restore(rig: DomainRig, kept: object) -> None:
     rig.authority.close()
-    rig.disk = MemoryStore()
+    rig.disk = rig.disk_for("authority")
     rig.disk._tables = kept
     with rig.disk.transaction() as tx:
         mark_restored(
@@ -368,3 +368,54 @@ def test_a_release_that_was_lost_is_asked_again_and_spent_tallies_do_no_harm():
             await rig.release("app", "payroll", by=["h3"], reason="one is not enough")
 
     rig.run(day())
+
+
+class RestoredRig(CrashRig):
+    """The authority that dies comes up as it would: the holders answer again."""
+
+    async def revive(self) -> None:
+        if self.journal.dead == "authority":
+            self.journal.dead = ""
+            await self.network.close()
+            self.start_authority()
+
+
+def test_everybody_killed_at_every_step_of_unlocking_a_restored_authority():
+    rig = RestoredRig(threshold=2)
+
+    async def unlock() -> str:
+        for name in ("h1", "h2"):
+            try:
+                reply = await accept(rig, name)
+            except Refused:  # it has handed the newer roster over
+                reply = await accept(rig, name)
+        if reply.state != "ready":
+            raise Locked("the authority died and has forgotten the first")
+        return reply.state
+
+    async def day() -> int:
+        await rig.form(3)
+        await rig.create("old")
+        kept = backup(rig)
+        await rig.create("new")
+        await changed(rig, changes.QUORUM, encode_quorum(2, 2), ["h1", "h2"])
+        await rounds(rig, ["h1", "h2", "h3"], 1)
+        restore(rig, kept)
+        locked = rig.moment()
+        for step in range(1, 100):
+            rig.back_to(locked)
+            rig.journal.arm(step)
+            assert await rig.insist(unlock) == "ready"
+            died = rig.journal.taken >= step
+            rig.journal.left = None
+            await rig.settle(["h1", "h2", "h3"])
+            rig.check_quiet(["h1", "h2", "h3"])
+            assert len(rig.private_keys(["h1", "h2", "h3"], together=2)) == 2
+            kinds = [kind for kind, _ in audit_kinds(rig)]
+            assert kinds.count("authority.restored") == 1
+            assert kinds.count("restore.accepted") == 2
+            if not died:
+                return step
+        raise AssertionError("never done")
+
+    assert rig.run(day()) >= 9
