@@ -45,8 +45,10 @@ TAKES: dict[str, type] = {
     messages.ROSTERS: messages.RostersRequest,
     messages.TALLIES: messages.TalliesRequest,
     messages.AUDIT: messages.AuditRequest,
+    messages.RESTORATIONS: messages.Nothing,
     lock.UNLOCK_CHALLENGE: lock.ChallengeRequest,
     lock.UNLOCK_ANSWER: lock.AnswerRequest,
+    lock.UNLOCK_REPORT: lock.ReportRequest,
     sync.CUSTODY_SYNC: sync.CustodySyncRequest,
     sync.RECEIVE_KEYS: sync.ReceiveKeysRequest,
     sync.KEYS: sync.KeysRequest,
@@ -64,7 +66,7 @@ TAKES: dict[str, type] = {
     importing.IMPORT: Envelope,
     importing.CONTENT: importing.ContentRequest,
 }
-READ_WITHOUT_A_WORD = (messages.DOMAIN, messages.TERMS, sync.HOLDERS)
+READ_WITHOUT_A_WORD = (messages.DOMAIN, messages.TERMS, messages.RESTORATIONS, sync.HOLDERS)
 # For anybody who connects; every other door is for members, or for a proposal's own proposer.
 OPEN_TO_ALL = {messages.DOMAIN, messages.TERMS, messages.NEWS}
 # Doors whose good messages leave a trace even if a field was changed, and which.

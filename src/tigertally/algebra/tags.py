@@ -71,6 +71,9 @@ BARRIER_ENVELOPE = _tag("barrier-envelope")  # HPKE info: the barrier key for on
 ENVELOPES = _tag("envelopes")  # signature: the envelopes beside a roster
 UNLOCK_CHALLENGE = _tag("unlock-challenge")  # signature: the authority asks
 UNLOCK_ANSWER = _tag("unlock-answer")  # signature: a holder answers
+RESTORATION = _tag("restoration")  # signature: the authority says that it was restored
+RESTORATION_HASH = _tag("restoration-hash")  # hash: names a restoration, and its log
+ACCEPTANCE = _tag("acceptance")  # signature: a holder accepts a restored state
 UNLOCK_WRAP = _tag("unlock-wrap")  # HPKE info: the envelope on its way back
 
 # files
@@ -78,5 +81,5 @@ FILE_KEY = _tag("file-key")  # key derivation: stream key of one file
 FILE_COMMITMENT = _tag("file-commitment")  # key derivation: key commitment of one file
 FILE_CONTEXT = _tag("file-context")  # hash: what a file belongs to
 FILE_ENCRYPTION = _tag("file-encryption")  # key derivation: `tally encrypt`
-BACKUP = _tag("backup")  # key derivation: sealed back-ups
+BACKUP = _tag("backup")  # AAD and stream context: a back-up of an authority
 PASSPHRASE_SEAL = _tag("passphrase-seal")  # AAD: whatever is sealed under a passphrase

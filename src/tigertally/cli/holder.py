@@ -255,8 +255,22 @@ def run(
 
 
 @app.command(epilog="Example: tally holder unlock --profile alice")
-def unlock(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
-    """Unlock the authority after its restart, if it is in the state that this device knows."""
+def unlock(
+    profile: Profile,
+    accept_rollback: Annotated[
+        bool,
+        typer.Option(
+            "--accept-rollback",
+            help="Accept that a restored authority has lost what came after its back-up.",
+        ),
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Unlock the authority after its restart, if it is in the state that this device knows.
+
+    After a restore every holder who unlocks also accepts, signed, that the domain goes on from the
+    back-up. An older roster is never accepted: the authority takes the newest that holders know.
+    """
     from tigertally.custody.client.unlocking import UnlockingClient
     from tigertally.custody.messages.lock import AnswerReply
     from tigertally.quorum.card import Role
@@ -264,12 +278,21 @@ def unlock(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     async def work(open_profile: OpenProfile, party: Party) -> AnswerReply:
         wrong = open_profile.wrong_passphrases()
         with open_profile.exclusive(doing="unlocking"):
-            reply = await UnlockingClient(party).unlock(wrong_passphrases=wrong)
+            reply = await UnlockingClient(party).unlock(
+                wrong_passphrases=wrong, accept_rollback=accept_rollback
+            )
         open_profile.clear_wrong_passphrases(wrong)
         return reply
 
     reply = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    document = {"state": reply.state, "have": reply.have, "need": reply.need}
+    document = {
+        "state": reply.state,
+        "have": reply.have,
+        "need": reply.need,
+        "restored": reply.restored,
+    }
+    if reply.restored:
+        note("the authority was restored from a back-up: more holders must unlock it")
     emit(document, f"{reply.state}: {reply.have} of {reply.need} holders have unlocked")
 
 

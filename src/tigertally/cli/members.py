@@ -54,7 +54,23 @@ def as_member(
             return await work(open_profile, party)
 
     with opened(profile, passphrase_file, role=role) as open_profile:
-        return asyncio.run(whole(open_profile))
+        try:
+            return asyncio.run(whole(open_profile))
+        finally:
+            tell_notices(open_profile)
+
+
+def tell_notices(open_profile: OpenProfile) -> None:
+    """Tell the person, once, what this device has learned of a restored authority."""
+    from tigertally.quorum.following import forget_notices, notices
+
+    with open_profile.store.reading() as reader:
+        lines = notices(reader)
+    for line in lines:
+        note(f"tally: notice: {line}")
+    if lines:
+        with open_profile.store.transaction() as tx:
+            forget_notices(tx)
 
 
 def names_of(chain: Chain) -> dict[int, str]:

@@ -20,6 +20,7 @@ from tigertally.node.clock import SystemClock
 from tigertally.node.members import connected
 from tigertally.node.profile import OpenProfile
 from tigertally.node.rulebook import RuleBook
+from tigertally.quorum.following import notices
 
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
 _FIRST_PAUSE = 0.5  # seconds; doubled up to _LONGEST_PAUSE while the authority is away
@@ -153,6 +154,7 @@ async def _follow(
     clock = asyncio.get_running_loop().time
     renewed = -float(_RENEW_SECONDS)
     pause = _FIRST_PAUSE
+    told = 0
     while True:
         renew = clock() - renewed >= _RENEW_SECONDS
         try:
@@ -163,6 +165,7 @@ async def _follow(
                     book.tell(await client.answer_by_rules(synced, book.rules, report))
             renewed = clock() if renew else renewed
             _tell(report, log)
+            told = _tell_notices(profile, log, told)
             pause = _FIRST_PAUSE
             await _news(client, book)
         except (Refused, Corrupt) as error:
@@ -205,6 +208,15 @@ def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
         )
     for problem in report.problems:
         log.warning("fault", error=problem, culprits=report.culprits)
+
+
+def _tell_notices(profile: OpenProfile, log: structlog.stdlib.BoundLogger, told: int) -> int:
+    """Log what a person will be told by the next command too; how many there are."""
+    with profile.store.reading() as reader:
+        lines = notices(reader)
+    for line in lines[told:]:
+        log.warning("notice", text=line)
+    return len(lines)
 
 
 def run(work: Awaitable[None]) -> None:

@@ -13,15 +13,14 @@ from tigertally.base.errors import Unavailable
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.client import MemberClient
+from tigertally.quorum.following import load_lines, load_witness, store_witness
 from tigertally.quorum.member import (
     advance,
     blaming_the_authority,
     compare_cosigned,
     cosigned_sizes,
-    load_witness,
     newest_witness,
     proofs_by_size,
-    store_witness,
 )
 from tigertally.quorum.messages import AuditReply, AuditRequest
 from tigertally.quorum.proof import make_proof
@@ -48,6 +47,7 @@ class AuditingClient(MemberClient):
         Raises:
             PeerFault: it was rewritten, truncated or forked.
         """
+        await self.follow((await self._audit_page(0, (), limit=0)).checkpoint)
         with self.party.store.reading() as reader:
             chain = self._load(reader)
             witness = load_witness(reader, chain.current)
@@ -124,5 +124,5 @@ class AuditingClient(MemberClient):
         with self.taking(reply.checkpoint.encode()) as tx:
             proofs = proofs_by_size(reply.proofs)
             witness = advance(load_witness(tx, chain.current), reply.checkpoint, proofs)
-            compare_cosigned(witness, verdicts, proofs)
+            compare_cosigned(witness, verdicts, proofs, load_lines(tx), chain.current.domain)
             store_witness(tx, witness)

@@ -27,7 +27,7 @@ from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.approval import Approval, open_approval
 from tigertally.quorum.chain import Chain, verify_chain
-from tigertally.quorum.member import log_origin
+from tigertally.quorum.restoration import is_log_of
 from tigertally.quorum.roster import SignedRoster
 
 
@@ -142,7 +142,7 @@ def _opened(chain: Chain, envelope: Envelope) -> tuple[Approval, Checkpoint]:
 
 def _signed(chain: Chain, signed: SignedCheckpoint) -> Checkpoint:
     roster = chain.current
-    if signed.checkpoint.origin != log_origin(roster.domain):
+    if not is_log_of(signed.checkpoint.origin, roster.domain):
         raise PeerFault("a checkpoint of another log")
     return signed.verify(roster.authority.signing_key)
 

@@ -23,11 +23,12 @@ from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.reporting import ReportingClient
+from tigertally.custody.client.restored import tell_restored
+from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
     Suite,
-    parse_making,
 )
 from tigertally.custody.messages.dealing import (
     BaseKey,
@@ -77,7 +78,8 @@ from tigertally.custody.protocol.resharing import (
 )
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.client import Synced
-from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.following import owes_report, reported
+from tigertally.quorum.proposal import proposal_id
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
@@ -95,11 +97,21 @@ class HolderClient(ReportingClient):
         report = Report()
         for _ in range(_ROUNDS):
             synced = await self.sync()
+            await self._report(synced)
             if not await self._round(synced, report, renew=renew):
                 break
             renew = False
         await self._guarded(report, self.report_held(synced))
         return synced, report
+
+    async def _report(self, synced: Synced) -> None:
+        """Tell an authority that was restored, and that we follow since, what we hold."""
+        with self.party.store.reading() as reader:
+            if not owes_report(reader):
+                return
+        await tell_restored(self.party, self.me(synced.roster).index)
+        with self.party.store.transaction() as tx:
+            reported(tx)
 
     async def _round(self, synced: Synced, report: Report, *, renew: bool) -> bool:
         """One exchange; True if something was done, so that more may follow."""
@@ -177,7 +189,7 @@ class HolderClient(ReportingClient):
     ) -> None:
         """Take our fragments of an epoch, store them, then acknowledge; or complain."""
         id_ = proposal_id(opening.tally.proposal)
-        terms = _terms(opening)
+        terms = terms_of_opening(opening)
         self._check_terms(terms)
         key = rows.attempt_key(id_, opening.attempt)
         known = self._already_held(key)
@@ -207,7 +219,7 @@ class HolderClient(ReportingClient):
                 key=self.party.key,
                 now=self.party.clock.now(),
             )
-        await self._answer(outcome, key, terms, report)
+        await self._answer(outcome, key, terms, opening, report)
 
     def _epochs_of(self, ref: KeyRef) -> list[HeldEpoch]:
         return self._held((ref,))
@@ -234,7 +246,12 @@ class HolderClient(ReportingClient):
             return rows.find_held(reader, row)
 
     async def _answer(
-        self, outcome: Outcome, key: bytes, terms: Mapping[KeyRef, Terms], report: Report
+        self,
+        outcome: Outcome,
+        key: bytes,
+        terms: Mapping[KeyRef, Terms],
+        opening: Opening,
+        report: Report,
     ) -> None:
         if isinstance(outcome, Stored):
             statement = outcome.held.parsed()
@@ -245,6 +262,7 @@ class HolderClient(ReportingClient):
                 tx.put(rows.ANSWERED, key, statement.hash)
                 if statement.base is None:  # the epoch is open: nobody asks for our dealing again
                     rows.drop_dealt(tx, statement.proposal)
+                    rows.put_making(tx, statement.keys[0], opening.tally)
                 else:  # other keys of the same change may still wait for theirs
                     tx.delete(rows.DEALT, key)
             report.received += len(statement.keys)
@@ -288,7 +306,7 @@ class HolderClient(ReportingClient):
     def _occasion(self, synced: Synced, asked: DealRequest, me: HolderIndex) -> Occasion:
         """What we are asked to deal for: keys that are made, or shared anew."""
         if asked.base:
-            self._check_terms(_terms_of_base(asked.base))
+            self._check_terms(terms_of_base(asked.base))
             return check_reshare_request(asked, synced.chain, me, self._live)
         occasion = check_deal_request(asked, synced.chain, me)
         self._check_not_destroyed(occasion.keys)
@@ -380,15 +398,3 @@ class HolderClient(ReportingClient):
         check_certifiable(
             statement, None if answered is None else Hash(answered), self._held(statement.keys)
         )
-
-
-def _terms(opening: Opening) -> dict[KeyRef, Terms]:
-    """The keys of an epoch, with what was approved when they were made."""
-    if opening.base:
-        return _terms_of_base(opening.base)
-    body = parse_making(open_proposal(opening.tally.proposal))
-    return {body.ref: Terms(requesters=body.requesters, unattended=body.unattended)}
-
-
-def _terms_of_base(base: tuple[BaseKey, ...]) -> dict[KeyRef, Terms]:
-    return {one.ref: Terms(requesters=one.requesters, unattended=one.unattended) for one in base}

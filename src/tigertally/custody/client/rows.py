@@ -17,6 +17,7 @@ from tigertally.custody.messages.dealing import (
     bundle_hash,
 )
 from tigertally.custody.state.holder import HeldEpoch, KeptWrap, ReceiveSeeds, Terms
+from tigertally.quorum.tally import Tally
 from tigertally.storage.store import Reader, Transaction
 
 SEEDS = "holder-receive-seeds"  # bundle hash -> ReceiveSeeds
@@ -30,6 +31,7 @@ WRAP_ENDS = "holder-wrap-ends"  # expiry (8 bytes), proposal id, epoch -> nothin
 DEALT = "holder-dealt"  # proposal id, attempt -> DealingPackage, re-sent byte for byte
 TERMS = "holder-terms"  # key -> Terms
 DEALT_ENDS = "holder-dealt-ends"  # expiry (8 bytes), proposal id, attempt -> nothing
+MAKINGS = "holder-making"  # key -> the tally that made it, for an authority that was restored
 DESTROYED = "holder-destroyed"  # key name, version (0: all) -> proposal id of the tally
 APPROVED = "holder-approved"  # proposal id -> the signed approval, re-sent byte for byte
 REPORTED = "holder-reported"  # number: of our last report; told: it still says what we hold
@@ -206,6 +208,17 @@ def _refs_held(reader: Reader, name: Name) -> set[KeyRef]:
 def put_terms(tx: Transaction, ref: KeyRef, terms: Terms) -> None:
     """Remember what was approved when the key was made."""
     tx.put(TERMS, ref.to_bytes(), encode(terms))
+
+
+def put_making(tx: Transaction, ref: KeyRef, tally: Tally) -> None:
+    """Remember how the key was made; we have verified that tally."""
+    tx.put(MAKINGS, ref.to_bytes(), encode(tally))
+
+
+def making_of(reader: Reader, ref: KeyRef) -> Tally | None:
+    """How the key was made; None on a device that joined later."""
+    row = reader.get(MAKINGS, ref.to_bytes())
+    return None if row is None else decode(Tally, row)
 
 
 def terms_of(reader: Reader, ref: KeyRef) -> Terms | None:

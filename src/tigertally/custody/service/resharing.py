@@ -29,12 +29,15 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
+from tigertally.quorum import restoring
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
 
 Live = tuple[KeyRecord, EpochRecord]
+
+ATTEMPTS_LEFT_OUT = 1000  # at each restore: devices may know attempts that the back-up does not
 
 
 def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
@@ -49,6 +52,23 @@ def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
         if key.coming is not None:
             _end_coming(desk, key, left)
     share_stale_keys(desk)
+
+
+def catch_up(desk: Desk) -> None:
+    """The roster hook that is due after holders have brought a newer chain than was stored."""
+    left = {holder.index for holder in desk.roster.holders}
+    for index in range(1, desk.roster.next_index):
+        if index not in left:
+            _forget_holder(desk, HolderIndex(index))
+    for key in list(rows.all_keys(desk.sealed)):
+        if key.coming is not None and not _of_today(desk, key.coming):
+            _end_coming(desk, key, left)
+    share_stale_keys(desk)
+
+
+def _of_today(desk: Desk, id_: EpochId) -> bool:
+    roster = desk.known_chain.at(rows.get_epoch(desk.sealed, id_).roster)
+    return roster.electorate == desk.roster.electorate
 
 
 def _forget_holder(desk: Desk, index: HolderIndex) -> None:
@@ -218,7 +238,8 @@ def _next_attempt(desk: Desk, change: Change) -> int:
         int.from_bytes(key[32:], "big")
         for key, _ in desk.sealed.scan(rows.EPOCHS, prefix=change.id)
     ]
-    return max(attempts, default=0) + 1
+    lost = ATTEMPTS_LEFT_OUT * len(restoring.records(desk.plain))
+    return max([lost, *attempts]) + 1
 
 
 def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderIndex, ...]) -> None:

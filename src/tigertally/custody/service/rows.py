@@ -45,6 +45,9 @@ SEEN = "custody-seen"  # holder -> time of its last sync (8 bytes)
 ENDS = "custody-ends"  # expiry of a release (8 bytes), proposal id -> nothing
 HELD = "custody-held"  # holder -> its newest signed report; kept when it is removed
 JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
+CLAIMS = "custody-claim"  # epoch hash, holder -> Claim: after a restore, until it is certified
+MAKINGS = "custody-claimed-making"  # key reference -> proposal id: after a restore
+TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
 
 SEALED = (
     KEYS,
@@ -68,6 +71,9 @@ SEALED = (
     ENDS,
     HELD,
     JOBS,
+    CLAIMS,
+    MAKINGS,
+    TERMS,
 )
 """Every table above: sealed anew under a new barrier key."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.errors import Corrupt, PeerFault, Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
@@ -30,8 +30,9 @@ from tigertally.custody.service.watching import waiting_for
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Status
-from tigertally.quorum.rows import get_pending
+from tigertally.quorum.rows import PROPOSALS, get_pending
 from tigertally.quorum.service import state_of
+from tigertally.quorum.tally import Tally
 
 _OPENING_BYTES = MAX_MESSAGE_BYTES // 2  # the other half: tallies, certificates, requests to deal
 _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expired
@@ -76,13 +77,18 @@ class SyncService:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
         open_: set[Hash] = set()
         for bundle, proposal in rows.bundles_in_use(desk.sealed, me):
-            pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
             coming = rows.owes_acknowledgement(desk.sealed, me, proposal)
-            if pending.status is Status.PENDING or coming or self._dealing(desk, proposal):
+            if coming or self._dealing(desk, proposal) or self._is_pending(desk, proposal):
                 open_.add(bundle)
             else:
                 desk.sealed.delete(rows.IN_USE, bytes([me]) + bundle + proposal)
         return tuple(sorted(open_))
+
+    def _is_pending(self, desk: Desk, proposal: ProposalId) -> bool:
+        if desk.sealed.get(PROPOSALS, proposal) is None:
+            return False  # of a change that was made between a back-up and its restore
+        pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
+        return pending.status is Status.PENDING
 
     def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
@@ -145,7 +151,7 @@ class SyncService:
             for dealer in record.dealers
         ]
         return Opening(
-            tally=record.tally,
+            tally=_tally(record),
             attempt=record.attempt,
             roster=record.roster,
             base=record.base,
@@ -158,7 +164,7 @@ class SyncService:
         for id_ in rows.dues(desk.sealed, me, rows.Due.DEAL):
             record = rows.get_epoch(desk.sealed, _epoch_id(id_))
             yield DealRequest(
-                tally=record.tally,
+                tally=_tally(record),
                 attempt=record.attempt,
                 roster=record.roster,
                 base=record.base,
@@ -198,6 +204,12 @@ class SyncService:
             raise Refused(f"{key.ref} is {key.state.value}")
         certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
         return encode(certificate)
+
+
+def _tally(record: EpochRecord) -> Tally:
+    if record.tally is None:  # nobody is ever owed anything of an epoch learned from holders
+        raise Corrupt("an epoch that holders reported is to be delivered")
+    return record.tally
 
 
 def _epoch_id(raw: bytes) -> EpochId:

@@ -48,9 +48,11 @@ class EpochRecord:
     them the epoch opens and `dealers` are those who dealt. `statement` is set once it is open.
     `base` is what a reshare starts from, empty where keys are made. `barred` are donors that were
     proven to have lied, `renewed` holders whose erased receive keys ended an earlier attempt.
+    `tally` is None where a restored authority has learned a certified epoch from its holders:
+    nothing of it is delivered.
     """
 
-    tally: Tally
+    tally: Tally | None
     proposal: ProposalId
     attempt: int
     roster: RosterHash
