@@ -22,7 +22,7 @@ from tigertally.audit.log import AuditLog
 from tigertally.base.errors import Corrupt, InvalidSignature, PeerFault, Refused, Unavailable
 from tigertally.base.ids import Text
 from tigertally.node.wiring import all_kinds
-from tigertally.quorum import member, restoration, watching
+from tigertally.quorum import following, member, restoration
 from tigertally.quorum.approval import open_approval
 from tigertally.quorum.card import Role
 from tigertally.quorum.messages import CheckpointProof, ProposalState
@@ -180,13 +180,13 @@ class TestWitness:
             return self.log.checkpoint(tx).to_text(), proofs
 
     def test_it_moves_on_and_is_kept(self, tx):
-        fresh = watching.load_witness(tx, NOWADAYS)
+        fresh = following.load_witness(tx, NOWADAYS)
         assert fresh.size == 0
         one, _ = self.shown("a")
         three, proofs = self.shown("a", "b", "c")
         witness = member.advance(fresh, one, {})
-        watching.store_witness(tx, witness)
-        assert watching.load_witness(tx, NOWADAYS) == witness
+        following.store_witness(tx, witness)
+        assert following.load_witness(tx, NOWADAYS) == witness
         assert member.advance(witness, three, proofs).size == 3
         for bad, with_proofs in ((self.shown("x", "b", "c")[0], proofs), (three, {})):
             with pytest.raises(PeerFault):
@@ -194,7 +194,7 @@ class TestWitness:
 
     def test_what_others_cosigned(self, tx):
         three, proofs = self.shown("a", "b", "c")
-        witness = member.advance(watching.load_witness(tx, NOWADAYS), three, {})
+        witness = member.advance(following.load_witness(tx, NOWADAYS), three, {})
 
         def approval(checkpoint):
             return open_approval(verdict(ASKED, NOWADAYS, 1, checkpoint=checkpoint), NOWADAYS)
@@ -208,7 +208,7 @@ class TestWitness:
 
     def test_what_a_holder_made_up_convicts_nobody(self, tx):
         three, proofs = self.shown("a", "b", "c")
-        witness = member.advance(watching.load_witness(tx, NOWADAYS), three, {})
+        witness = member.advance(following.load_witness(tx, NOWADAYS), three, {})
         other = AuditLog(self.log.origin, who("h1").key)
         with MemoryStore().transaction() as made:
             other.append(made, time=1, kind="test.entry", actor="h1", summary="lie")
@@ -218,7 +218,7 @@ class TestWitness:
             member.compare_cosigned(witness, [approval], proofs, {}, NOWADAYS.domain)
 
     def test_two_syncs_of_one_device(self, tx):
-        fresh = watching.load_witness(tx, NOWADAYS)
+        fresh = following.load_witness(tx, NOWADAYS)
         one = member.advance(fresh, self.shown("a")[0], {})
         two = member.advance(fresh, self.shown("a", "b")[0], {})
         other = member.advance(fresh, self.shown("x")[0], {})

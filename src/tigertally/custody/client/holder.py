@@ -23,7 +23,7 @@ from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.reporting import ReportingClient
-from tigertally.custody.client.restored import tell_restored
+from tigertally.custody.client.restored import tell_if_restored
 from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
@@ -78,7 +78,6 @@ from tigertally.custody.protocol.resharing import (
 )
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.client import Synced
-from tigertally.quorum.following import owes_report, reported
 from tigertally.quorum.proposal import proposal_id
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
@@ -97,21 +96,12 @@ class HolderClient(ReportingClient):
         report = Report()
         for _ in range(_ROUNDS):
             synced = await self.sync()
-            await self._report(synced)
+            await tell_if_restored(self.party, self.me(synced.roster).index)
             if not await self._round(synced, report, renew=renew):
                 break
             renew = False
         await self._guarded(report, self.report_held(synced))
         return synced, report
-
-    async def _report(self, synced: Synced) -> None:
-        """Tell an authority that was restored, and that we follow since, what we hold."""
-        with self.party.store.reading() as reader:
-            if not owes_report(reader):
-                return
-        await tell_restored(self.party, self.me(synced.roster).index)
-        with self.party.store.transaction() as tx:
-            reported(tx)
 
     async def _round(self, synced: Synced, report: Report, *, renew: bool) -> bool:
         """One exchange; True if something was done, so that more may follow."""

@@ -13,9 +13,20 @@ from tigertally.custody.messages.lock import UNLOCK_REPORT, Claim, KeyTerms, Rep
 from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.client import Party
+from tigertally.quorum.following import owes_report, reported
 from tigertally.storage.store import Reader
 
 _PAGE_BYTES = MAX_MESSAGE_BYTES // 4
+
+
+async def tell_if_restored(party: Party, me: HolderIndex) -> None:
+    """Tell an authority that was restored, and that we follow since, what we hold; once."""
+    with party.store.reading() as reader:
+        if not owes_report(reader):
+            return
+    await tell_restored(party, me)
+    with party.store.transaction() as tx:
+        reported(tx)
 
 
 async def tell_restored(party: Party, me: HolderIndex) -> None:
