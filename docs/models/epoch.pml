@@ -417,7 +417,7 @@ end:
                 && has(present, h) && has(roster[now_at - 1], h) && dealt[e] != 0 && !repented -> \
         deal_wrongly(h, e) }
 
-/* service/epochs.py EpochService._check_donation, before the dealing counts */
+/* service/epochs.py EpochService._checked, before the dealing counts */
 inline deal_wrongly(h, e) {
 #ifndef BREAK_DONATION
     if

@@ -140,7 +140,9 @@ class AuthorityServices:
         if result.rebuilt is not None:
             rebuilt = result.rebuilt
             await authority.run(
-                lambda desk: self.releases.rebuilt(desk, proposal, rebuilt.wrapped, rebuilt.faulty),
+                lambda desk: self.releases.rebuilt(
+                    desk, proposal, wanted.epoch, rebuilt.wrapped, rebuilt.faulty
+                ),
                 background=True,
             )
 

@@ -24,6 +24,7 @@ from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict, attachment_hash, sign_approval
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.changes import KINDS as ROSTER_KINDS
+from tigertally.quorum.changes import apply_change
 from tigertally.quorum.conviction import check_not_convicted, keep_conviction
 from tigertally.quorum.kinds import Kinds
 from tigertally.quorum.member import (
@@ -245,6 +246,7 @@ class MemberClient:
         if verdict is Verdict.APPROVE:
             check_may_vote_on(opened, synced.roster, self.party.kinds)
             if opened.predecessor is not None:
+                synced.chain.check_names(apply_change(synced.roster, opened, created=now))
                 with self.party.store.transaction() as tx:
                     check_vote_free(tx, opened, id_, now=now)
                     remember_vote(tx, opened, id_)

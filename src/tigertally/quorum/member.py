@@ -253,7 +253,7 @@ def see(state: ProposalState, chain: Chain, kinds: Kinds) -> SeenProposal:
     return SeenProposal(
         id=id_,
         proposal=proposal,
-        words=words_of(kinds, proposal),
+        words=words_of(kinds, proposal, roster),
         proposer=_proposer(chain.current, proposal),
         state=state,
         approvals=approvals,

@@ -70,7 +70,11 @@ from tigertally.custody.protocol.receive_keys import (
     possible_senders,
 )
 from tigertally.custody.protocol.release import open_authority_key, wrap_held
-from tigertally.custody.protocol.resharing import check_reshare_request, share_again
+from tigertally.custody.protocol.resharing import (
+    check_not_behind,
+    check_reshare_request,
+    share_again,
+)
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.client import Synced
 from tigertally.quorum.proposal import open_proposal, proposal_id
@@ -164,7 +168,7 @@ class HolderClient(ReportingClient):
             now = self.party.clock.now()
             too_old = now - MAX_PROPOSAL_LIFETIME
             erased = rows.forget_old_seeds(tx, in_use=in_use, made_before=too_old)
-            erased += rows.forget_expired_wraps(tx, now)
+            erased += rows.forget_expired(tx, now)
         if erased:
             self.party.store.scrub()
 
@@ -186,15 +190,13 @@ class HolderClient(ReportingClient):
             ack = acknowledge_again(known, me, key=self.party.key, now=self.party.clock.now())
             await self._call(ACKNOWLEDGE, encode(ack))
             return
-        if not opening.base:
+        version = synced.chain.at(opening.roster).version
+        if opening.base:
+            check_not_behind(terms, (version, opening.attempt), self._live)
+        else:
             self._check_not_destroyed(tuple(terms))
-            check_made_once(
-                tuple(terms),
-                id_,
-                opening.attempt,
-                self._held(tuple(terms)),
-                roster_version=synced.chain.at(opening.roster).version,
-            )
+            held = self._held(tuple(terms))
+            check_made_once(tuple(terms), id_, opening.attempt, held, roster_version=version)
         with self.party.store.reading() as reader:
             outcome = receive_opening(
                 opening,
@@ -300,10 +302,14 @@ class HolderClient(ReportingClient):
         return occasion
 
     def _check_terms(self, terms: Mapping[KeyRef, Terms]) -> None:
-        """Is what the authority says of these keys what their holders approved?"""
+        """Is what the authority says of these keys what their holders approved?
+
+        An attempt to make a key that was never certified binds nobody: its name may be free again.
+        """
         with self.party.store.reading() as reader:
             for ref, said in terms.items():
-                if rows.terms_of(reader, ref) not in (None, said):
+                known = rows.terms_of(reader, ref)
+                if known not in (None, said) and rows.live_name(reader, ref) is not None:
                     raise PeerFault(
                         f"the authority changed who may ask for {ref}", culprits=("authority",)
                     )

@@ -29,6 +29,7 @@ WRAPS = "holder-wrap"  # proposal id, epoch -> KeptWrap
 WRAP_ENDS = "holder-wrap-ends"  # expiry (8 bytes), proposal id, epoch -> nothing
 DEALT = "holder-dealt"  # proposal id, attempt -> DealingPackage, re-sent byte for byte
 TERMS = "holder-terms"  # key -> Terms
+DEALT_ENDS = "holder-dealt-ends"  # expiry (8 bytes), proposal id, attempt -> nothing
 DESTROYED = "holder-destroyed"  # key name, version (0: all) -> proposal id of the tally
 APPROVED = "holder-approved"  # proposal id -> the signed approval, re-sent byte for byte
 REPORTED = "holder-reported"  # number: of our last report; told: it still says what we hold
@@ -301,6 +302,12 @@ def attempt_key(proposal: ProposalId, attempt: int) -> bytes:
     return proposal + attempt.to_bytes(2, "big")
 
 
+def put_dealt(tx: Transaction, key: bytes, package: bytes, expires: int) -> None:
+    """Keep a dealing that goes with an approval until it cannot count any more."""
+    tx.put(DEALT, key, package)
+    tx.put(DEALT_ENDS, expires.to_bytes(8, "big") + key, b"")
+
+
 def has_dealt(reader: Reader, proposal: ProposalId) -> bool:
     """Do we keep a dealing for a proposal, to send it again?"""
     return any(True for _ in reader.scan(DEALT, prefix=proposal, limit=1))
@@ -335,14 +342,19 @@ def wraps_of(reader: Reader, proposal: ProposalId) -> list[KeptWrap]:
     return [decode(KeptWrap, row) for _, row in reader.scan(WRAPS, prefix=proposal)]
 
 
-def forget_expired_wraps(tx: Transaction, now: int) -> int:
-    """Erase wraps whose proposal has expired; how many. They stand in order of their end."""
+def forget_expired(tx: Transaction, now: int) -> int:
+    """Erase wraps and first dealings whose proposal has expired; returns how many."""
+    return _forget_ended(tx, WRAP_ENDS, WRAPS, now) + _forget_ended(tx, DEALT_ENDS, DEALT, now)
+
+
+def _forget_ended(tx: Transaction, ends: str, table: str, now: int) -> int:
+    """Rows stand in order of their end."""
     dead = []
-    for end, _ in tx.scan(WRAP_ENDS, limit=_FORGOTTEN_AT_ONCE):
+    for end, _ in tx.scan(ends, limit=_FORGOTTEN_AT_ONCE):
         if int.from_bytes(end[:8], "big") > now:
             break
         dead.append(end)
     for end in dead:
-        tx.delete(WRAPS, end[8:])
-        tx.delete(WRAP_ENDS, end)
+        tx.delete(table, end[8:])
+        tx.delete(ends, end)
     return len(dead)

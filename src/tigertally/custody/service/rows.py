@@ -12,7 +12,6 @@ from tigertally.base.errors import Corrupt, MalformedMessage, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import KeyRef
-from tigertally.custody.messages.release import WrappedFragment
 from tigertally.custody.messages.sync import MOST_OWED
 from tigertally.custody.state.authority import (
     EpochId,
@@ -232,12 +231,6 @@ def ended(reader: Reader, now: int, limit: int) -> list[bytes]:
 def jobs(reader: Reader) -> list[tuple[Job, bytes]]:
     """All work for the child."""
     return [(Job(key[:1]), key[1:]) for key, _ in reader.scan(JOBS)]
-
-
-def fragments(reader: Reader, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
-    """The fragments of one epoch that have arrived for a proposal."""
-    rows = reader.scan(FRAGMENTS, prefix=proposal + epoch)
-    return [parsed(WrappedFragment, row) for _, row in rows]
 
 
 def receive_keys(reader: Reader) -> list[Envelope]:

@@ -22,6 +22,7 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
+from tigertally.custody.service.crossing import may_send
 from tigertally.custody.service.destroying import ErasureService
 from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.releasing import ReleaseService
@@ -29,7 +30,6 @@ from tigertally.custody.service.watching import waiting_for
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Status
-from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.rows import get_pending
 from tigertally.quorum.service import state_of
 
@@ -168,10 +168,10 @@ class SyncService:
     def _releases_due(self, desk: Desk, me: HolderIndex) -> Iterator[ReleaseDue]:
         for id_ in rows.dues(desk.sealed, me, rows.Due.FRAGMENT):
             pending = get_pending(desk.sealed, ProposalId(id_))
-            expired = desk.now >= open_proposal(pending.proposal).expires
-            if pending.status is Status.COMPLETE and not expired:
+            may = may_send(desk, pending, me)
+            if may:
                 yield ReleaseDue(state=state_of(pending))
-            else:
+            elif may is None:
                 rows.drop_due(desk.sealed, me, rows.Due.FRAGMENT, id_)
 
     def receive_keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:

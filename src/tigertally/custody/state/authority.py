@@ -46,7 +46,8 @@ class EpochRecord:
 
     `dealings` are in the order of `dealers`, one entry empty until it is there; with `needed` of
     them the epoch opens and `dealers` are those who dealt. `statement` is set once it is open.
-    `base` is what a reshare starts from, empty where keys are made.
+    `base` is what a reshare starts from, empty where keys are made. `barred` are donors that were
+    proven to have lied, `renewed` holders whose erased receive keys ended an earlier attempt.
     """
 
     tally: Tally
@@ -69,6 +70,8 @@ class EpochRecord:
     acknowledgements: tuple[Envelope, ...] = ()
     acknowledged: tuple[HolderIndex, ...] = ()
     why: Text = Text("")
+    barred: tuple[int, ...] = ()
+    renewed: tuple[HolderIndex, ...] = ()
 
     def moved_to(self, status: EpochStatus, why: str = "") -> EpochRecord:
         """The next state; `Refused` if it may not follow."""

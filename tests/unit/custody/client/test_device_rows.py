@@ -116,11 +116,11 @@ def test_wraps_die_with_their_epoch_and_with_their_proposal() -> None:
         assert len(rows.wraps_of(tx, P)) == 2
         rows.certify(tx, proof(high))
         assert [w.epoch for w in rows.wraps_of(tx, P)] == [high.parsed().hash]
-        assert rows.forget_expired_wraps(tx, 99) == 0
+        assert rows.forget_expired(tx, 99) == 0
         assert len(rows.wraps_of(tx, P)) == 1
-        assert rows.forget_expired_wraps(tx, 100) > 0
+        assert rows.forget_expired(tx, 100) > 0
         assert rows.wraps_of(tx, P) == []
-        assert rows.forget_expired_wraps(tx, 100) == 0
+        assert rows.forget_expired(tx, 100) == 0
 
 
 # --- receive keys ---------------------------------------------------------------------------
