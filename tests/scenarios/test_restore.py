@@ -171,6 +171,36 @@ def test_keys_made_and_shared_anew_after_the_backup_come_back(suite):
     rig.run(day())
 
 
+@pytest.mark.requirement("C12")
+def test_a_removed_fragment_that_was_dead_is_known_to_be_dead_again():
+    rig = DomainRig(threshold=2)
+
+    async def dead() -> list[bool]:
+        (found,) = await rig.asker("app").keys(Name("payroll"))
+        return [one.dead for one in found.removed]
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll")
+        kept = backup(rig)
+        await changed(rig, REMOVE, remove_body(Name("h4")), ["h1", "h2"])
+        rig.devices.pop("h4")
+        await rounds(rig, ["h1", "h2", "h3"])
+        assert await dead() == [True]
+        restore(rig, kept)
+        with pytest.raises(Refused, match="older roster"):
+            await accept(rig, "h1")
+        for name in ("h1", "h2"):
+            reply = await accept(rig, name)
+        assert reply.state == "ready"
+        assert await dead() == [False], "nobody has told the restored authority what was erased"
+        await rounds(rig, ["h1", "h2", "h3"])
+        assert await dead() == [True]
+
+    rig.run(day())
+
+
 def encode_quorum(threshold: int, unlock: int) -> bytes:
     return changes.quorum_body(threshold=threshold, unlock=unlock)
 

@@ -9,7 +9,7 @@ from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.custody.client import rows
 from tigertally.custody.messages.bodies import KeyRef
-from tigertally.custody.messages.lock import UNLOCK_REPORT, Claim, KeyTerms, ReportRequest
+from tigertally.custody.messages.lock import UNLOCK_REPORT, EpochClaim, KeyTerms, ReportRequest
 from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.client import Party
@@ -27,6 +27,7 @@ async def tell_if_restored(party: Party, me: HolderIndex) -> None:
     await tell_restored(party, me)
     with party.store.transaction() as tx:
         reported(tx)
+        rows.tell_again(tx)  # it may have lost our signed report too
 
 
 async def tell_restored(party: Party, me: HolderIndex) -> None:
@@ -37,8 +38,8 @@ async def tell_restored(party: Party, me: HolderIndex) -> None:
         await party.channel.call(UNLOCK_REPORT, encode(ReportRequest(claims=page)))
 
 
-def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> Claim:
-    return Claim(
+def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> EpochClaim:
+    return EpochClaim(
         statement=held.statement,
         certificate=held.certificate,
         acknowledgement=acknowledge_again(held, me, key=party.key, now=party.clock.now()),
@@ -55,8 +56,8 @@ def _terms(reader: Reader, ref: KeyRef) -> KeyTerms:
     )
 
 
-def _pages(claims: list[Claim]) -> Iterator[tuple[Claim, ...]]:
-    page: list[Claim] = []
+def _pages(claims: list[EpochClaim]) -> Iterator[tuple[EpochClaim, ...]]:
+    page: list[EpochClaim] = []
     size = 0
     for claim in claims:
         length = len(encode(claim))

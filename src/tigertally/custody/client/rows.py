@@ -279,6 +279,11 @@ def all_held(reader: Reader) -> Iterator[HeldEpoch]:
         yield decode(HeldEpoch, row)
 
 
+def tell_again(tx: Transaction) -> None:
+    """The authority may have lost our last report."""
+    tx.delete(REPORTED, _TOLD)
+
+
 def report_number(reader: Reader) -> int | None:
     """The number of our next report; None if the last one still says what we hold."""
     if reader.get(REPORTED, _TOLD) is not None:

@@ -135,7 +135,7 @@ class KeyTerms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class EpochClaim:
     """One epoch that a holder has fragments of: what a restored authority may not know.
 
     `terms` are in the order of the statement's keys.
@@ -151,4 +151,4 @@ class Claim:
 class ReportRequest:
     """What a holder holds, for a restored authority; a page of it."""
 
-    claims: tuple[Claim, ...]
+    claims: tuple[EpochClaim, ...]

@@ -18,7 +18,7 @@ from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import Create, KeyRef, parse_making
 from tigertally.custody.messages.dealing import Certificate, Statement
-from tigertally.custody.messages.lock import Claim, KeyTerms, ReportRequest
+from tigertally.custody.messages.lock import EpochClaim, KeyTerms, ReportRequest
 from tigertally.custody.protocol.epochs import (
     check_terms,
     open_acknowledgement,
@@ -26,6 +26,8 @@ from tigertally.custody.protocol.epochs import (
 )
 from tigertally.custody.service import rows
 from tigertally.custody.service.creating import retire
+from tigertally.custody.service.crossing import send_again
+from tigertally.custody.service.past import Watch, with_past
 from tigertally.custody.service.resharing import end_attempt
 from tigertally.custody.state.authority import (
     EpochId,
@@ -56,7 +58,7 @@ def relearn(desk: Desk, report: ReportRequest, holder: Holder) -> None:
             )
 
 
-def _take(desk: Desk, claim: Claim, holder: Holder) -> None:
+def _take(desk: Desk, claim: EpochClaim, holder: Holder) -> None:
     statement = decode(Statement, claim.statement)
     roster = desk.known_chain.at(statement.roster)
     check_terms(statement, roster)
@@ -84,14 +86,14 @@ def _take(desk: Desk, claim: Claim, holder: Holder) -> None:
 
 
 def _certificate(
-    desk: Desk, statement: Statement, claim: Claim, known: EpochRecord | None
+    desk: Desk, statement: Statement, claim: EpochClaim, known: EpochRecord | None
 ) -> Certificate:
     """All acknowledgements of an epoch that are known by now, one a holder."""
     roster = desk.known_chain.at(statement.roster)
     envelopes = list(known.acknowledgements if known is not None else ())
     envelopes += claim.certificate.acknowledgements if claim.certificate else ()
     for _, row in desk.sealed.scan(rows.CLAIMS, prefix=statement.hash):
-        envelopes.append(rows.parsed(Claim, row).acknowledgement)
+        envelopes.append(rows.parsed(EpochClaim, row).acknowledgement)
     found: dict[HolderIndex, Envelope] = {}
     for envelope in envelopes:
         ack = open_acknowledgement(envelope, roster)
@@ -125,6 +127,7 @@ def _certified(
             if live.parsed_statement().order >= statement.order:
                 continue
             retire(desk, live)
+            key = with_past(Watch(desk), key, live.parsed_statement().hash, live)
         if key.state is KeyState.DESTROYED:
             continue
         if key.coming is not None:
@@ -144,6 +147,7 @@ def _certified(
             summary=f"{ref} is active in an epoch that {by.name} reported after the restore",
             detail=statement.hash,
         )
+    send_again(desk, statement.keys)
 
 
 def _record(

@@ -45,7 +45,7 @@ SEEN = "custody-seen"  # holder -> time of its last sync (8 bytes)
 ENDS = "custody-ends"  # expiry of a release (8 bytes), proposal id -> nothing
 HELD = "custody-held"  # holder -> its newest signed report; kept when it is removed
 JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
-CLAIMS = "custody-claim"  # epoch hash, holder -> Claim: after a restore, until it is certified
+CLAIMS = "custody-claim"  # epoch hash, holder -> EpochClaim: after a restore, until it is certified
 MAKINGS = "custody-claimed-making"  # key reference -> proposal id: after a restore
 TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
 
