@@ -335,7 +335,7 @@ def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now:
     if vote.proposal != id_ and now < vote.expires:
         raise Refused(
             f"this device has approved another change of this roster ({str(vote.proposal)[:8]}…): "
-            "wait until that is done, rejected or expired"
+            "that one must be done, expire, or be rejected by others (`tally holder reject`) first"
         )
 
 

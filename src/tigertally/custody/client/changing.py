@@ -9,6 +9,7 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client.holder import HolderClient
+from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.client import Synced
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
@@ -54,7 +55,8 @@ class ChangingClient(HolderClient):
             return id_
         self._drop(CHANGES, what)
         if state is not None and state.status is Status.REJECTED:
-            raise Refused(f"the holders rejected this change: {state.why}")
+            why = reasons_of(state.rejections) or state.why
+            raise Refused(f"the holders rejected this change: {why}")
         return id_ if state is not None and state.status is Status.COMPLETE else None
 
     async def _handed_in(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, PeerFault, Refused
+from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, Name, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
@@ -34,7 +34,7 @@ from tigertally.custody.protocol.release import (
     open_rebuilt,
     rebuild,
 )
-from tigertally.quorum.approval import Approval
+from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.auditing import AuditingClient
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.client import Synced
@@ -95,7 +95,7 @@ class RequesterClient(AuditingClient):
                 return await self.repeat(request, synced)
             self.forget(request)
             if state is not None and state.status is Status.REJECTED:
-                raise Refused(f"the holders rejected this request: {_reasons(state)}")
+                raise Refused(f"the holders rejected this request: {reasons_of(state.rejections)}")
         return await self._new(key, reason, form, what, synced)
 
     async def _again(self, request: Request) -> ProposalState | None:
@@ -189,7 +189,7 @@ class RequesterClient(AuditingClient):
         if reply.state.status is not Status.COMPLETE:
             self._check_not_void(request, reply.state, synced)
             self.forget(request)
-            why = _reasons(reply.state) or reply.state.why
+            why = reasons_of(reply.state.rejections) or reply.state.why
             raise Refused(f"the request is {reply.state.status.value}: {why}")
         released = self._assembled(
             request, reply, key, form=form, synced=synced, device_secret=device_secret
@@ -297,11 +297,3 @@ class RequesterClient(AuditingClient):
         roster = chain.for_proposal(seen.proposal)
         verified = verify_tally(tally, roster)
         return names_of(roster, verified.approved_by)
-
-
-def _reasons(state: ProposalState) -> str:
-    try:
-        said = [decode(Approval, envelope.body).reason for envelope in state.rejections]
-    except MalformedMessage:
-        return ""
-    return "; ".join(reason for reason in said if reason)
