@@ -128,8 +128,9 @@ def warn(report: Report) -> None:
 
 
 def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
-    """A proposal for `--json`, with the options of its body."""
+    """A proposal for `--json`, with the options of its body, and why holders or rules said no."""
     from tigertally.cli.times import format_time
+    from tigertally.quorum.approval import reasons_of
 
     return {
         "id": str(seen.id),
@@ -141,6 +142,7 @@ def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
         "expires": format_time(seen.proposal.expires),
         "approvals": len(seen.approvals),
         "needed": seen.needed,
+        "why": reasons_of(seen.state.rejections) or str(seen.state.why),
     }
 
 

@@ -46,7 +46,7 @@ def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
                     one["summary"],
                     one["proposer"],
                     f"{one['approvals']} of {one['needed']}",
-                    one["state"],
+                    f"{one['state']}: {one['why']}" if one["why"] else one["state"],
                 )
                 for one in found
             ],
