@@ -16,7 +16,6 @@ from tigertally.base.ids import Fingerprint, HolderIndex, Name, RosterHash
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum import messages
-from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.card import Role, open_card, sign_card
 from tigertally.quorum.chain import Chain, found
 from tigertally.quorum.changes import JOIN, REQUESTER_JOIN, join_body
@@ -183,8 +182,7 @@ class JoiningClient:
             self._forget()
             return Joined(state="enrolled", proposal=id_, roster=chain.current)
         self._forget()
-        why = reasons_of(state.rejections) or state.why
-        raise Refused(f"the enrolment is {state.status.value}: {why}")
+        raise Refused(f"the enrolment is {state.status.value}: {state.why}")
 
     async def _known(self) -> ProposalState | None:
         """The state of the proposal that we made before, if it is still worth anything."""
