@@ -7,47 +7,19 @@ import pytest
 from crash_rig import CrashRig
 from custody_thief import audit_kinds
 from domain_rig import DomainRig
+from restore_rig import accept, backup, convicted, restore, rounds, told
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
-from tigertally.base.ids import Name, Nonce
-from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.base.ids import Name
 from tigertally.custody.messages.bodies import Suite
 from tigertally.quorum import changes, messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
-from tigertally.quorum.conviction import CONVICTION
-from tigertally.quorum.following import notices
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import RestorationRecord
-from tigertally.quorum.restoring import PENDING, mark_restored
+from tigertally.quorum.restoring import PENDING
 
 pytestmark = pytest.mark.requirement("C6")
-
-
-def backup(rig: DomainRig) -> object:
-    """Committed tables are never changed."""
-    return rig.disk._tables
-
-
-def restore(rig: DomainRig, kept: object) -> None:
-    rig.authority.close()
-    rig.disk = rig.disk_for("authority")
-    rig.disk._tables = kept
-    with rig.disk.transaction() as tx:
-        mark_restored(
-            tx,
-            rig.key,
-            domain=rig.authority.chain.current.domain,
-            made=rig.clock.now(),
-            now=rig.clock.now(),
-            nonce=Nonce(rig.randomness.bytes(32)),
-        )
-    rig.start_authority()
-
-
-async def accept(rig: DomainRig, name: str, *, back: bool = True):
-    client = UnlockingClient(rig.devices[name].party)
-    return await client.unlock(wrong_passphrases=0, accept_rollback=back)
 
 
 async def changed(rig: DomainRig, kind: Name, body: bytes, by: list[str]) -> None:
@@ -59,23 +31,6 @@ async def changed(rig: DomainRig, kind: Name, body: bytes, by: list[str]) -> Non
     for name in others:
         state = await rig.approve(name, proposal_id(state.proposal).hex())
     assert state.status.value == "complete"
-
-
-def told(rig: DomainRig, name: str) -> list[str]:
-    with rig.devices[name].store.reading() as reader:
-        return notices(reader)
-
-
-def convicted(rig: DomainRig, name: str) -> bool:
-    with rig.devices[name].store.reading() as reader:
-        return any(True for _ in reader.scan(CONVICTION))
-
-
-async def rounds(rig: DomainRig, names: list[str], count: int = 3) -> None:
-    for _ in range(count):
-        for name in names:
-            assert not (await rig.sync(name)).problems
-        await rig.child_work()
 
 
 async def same_key(rig: DomainRig, key: str, by: list[str], expected: bytes, why: str) -> None:

@@ -1,0 +1,53 @@
+"""An authority that goes on from a back-up of its disk, and holders that accept it."""
+
+from __future__ import annotations
+
+from domain_rig import DomainRig
+from tigertally.base.ids import Nonce
+from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.quorum.conviction import CONVICTION
+from tigertally.quorum.following import notices
+from tigertally.quorum.restoring import mark_restored
+
+
+def backup(rig: DomainRig) -> object:
+    """Committed tables are never changed."""
+    return rig.disk._tables
+
+
+def restore(rig: DomainRig, kept: object) -> None:
+    rig.authority.close()
+    rig.disk = rig.disk_for("authority")
+    rig.disk._tables = kept
+    with rig.disk.transaction() as tx:
+        mark_restored(
+            tx,
+            rig.key,
+            domain=rig.authority.chain.current.domain,
+            made=rig.clock.now(),
+            now=rig.clock.now(),
+            nonce=Nonce(rig.randomness.bytes(32)),
+        )
+    rig.start_authority()
+
+
+async def accept(rig: DomainRig, name: str, *, back: bool = True):
+    client = UnlockingClient(rig.devices[name].party)
+    return await client.unlock(wrong_passphrases=0, accept_rollback=back)
+
+
+def told(rig: DomainRig, name: str) -> list[str]:
+    with rig.devices[name].store.reading() as reader:
+        return notices(reader)
+
+
+def convicted(rig: DomainRig, name: str) -> bool:
+    with rig.devices[name].store.reading() as reader:
+        return any(True for _ in reader.scan(CONVICTION))
+
+
+async def rounds(rig: DomainRig, names: list[str], count: int = 3) -> None:
+    for _ in range(count):
+        for name in names:
+            assert not (await rig.sync(name)).problems
+        await rig.child_work()

@@ -1,0 +1,100 @@
+"""What an authority that pretends restores, or a holder that lies to a restored one, does not get."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from domain_rig import DomainRig
+from evil import lead, twin
+from restore_rig import accept, backup, restore
+from tigertally.base.errors import PeerFault
+from tigertally.base.ids import Nonce
+from tigertally.quorum import changes
+from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.restoring import PENDING, RESTORED, mark_restored
+from tigertally.quorum.rows import OPEN, PROPOSALS
+from tigertally.storage.memory import MemoryStore
+
+pytestmark = pytest.mark.requirement("C6")
+
+
+def carry_over(source: MemoryStore, to: MemoryStore) -> None:
+    """The authority shows on one log what was proposed and approved on the other."""
+    with to.transaction() as tx:
+        for table in (PROPOSALS, OPEN):
+            for key, row in source._tables.get(table, {}).items():
+                tx.put(table, key, row)
+
+
+@pytest.mark.parametrize("excuse", [True, False])
+def test_two_pretended_restores_do_not_hide_a_fork(excuse):
+    """With m = n one acceptance is enough: so each half of the holders gets a log of its own."""
+    rig = DomainRig(threshold=3)
+
+    async def day() -> None:
+        await rig.form(3)
+        for name in rig.holders():
+            await rig.sync(name)
+        kept = backup(rig)
+        other = rig.disk_for("other")
+        other._tables = kept
+        restore(rig, kept)
+        with other.transaction() as tx:
+            mark_restored(
+                tx,
+                rig.key,
+                domain=rig.authority.chain.current.domain,
+                made=rig.clock.now(),
+                now=rig.clock.now(),
+                nonce=Nonce(rig.randomness.bytes(32)),
+            )
+        if excuse:  # each log claims to know of the other restore
+            first, second = (store._tables[RESTORED][b"\0\0\0\1"] for store in (rig.disk, other))
+            for store, record in ((rig.disk, second), (other, first)):
+                with store.transaction() as tx:
+                    tx.put(RESTORED, b"\0\0\0\0", record)
+            before = rig.devices["h1"].disk._tables
+            with pytest.raises(PeerFault, match="does not come from") as caught:
+                await accept(rig, "h1", back=False)
+            assert caught.value.culprits == ("authority",)
+            assert rig.devices["h1"].disk._tables == before
+            return
+        assert (await accept(rig, "h1", back=False)).state == "ready"
+        twin(rig, disk=other)
+        lead(rig, "twin", "h2", "h3")
+        assert (await accept(rig, "h2", back=False)).state == "ready"
+        with other.transaction() as tx:
+            tx.delete(PENDING, b"pending")
+        client = rig.holder("h1")
+        synced, _ = await client.sync_all()
+        proposal = client.new_proposal(
+            changes.QUORUM, changes.quorum_body(threshold=2, unlock=1), synced.roster
+        )
+        await client.propose_with_yes(proposal, synced)
+        carry_over(rig.disk, other)
+        with pytest.raises(PeerFault, match="another log") as caught:
+            await rig.approve("h2", proposal_id(proposal).hex())
+        assert caught.value.culprits == ("authority",)
+
+    rig.run(day())
+
+
+def test_who_signs_a_checkpoint_that_nobody_made_vouches_for_nothing():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        client = rig.holder("h3")
+        synced, _ = await client.sync_all()
+        proposal = client.new_proposal(
+            changes.QUORUM, changes.quorum_body(threshold=3, unlock=1), synced.roster
+        )
+        before = (await rig.holder("h1").audit()).cosigned_by
+        made_up = replace(synced, checkpoint=synced.checkpoint.replace("\n", "0\n", 2))
+        await client.propose_with_yes(proposal, made_up)
+        assert "h3" not in before
+        assert (await rig.holder("h1").audit()).cosigned_by == before
+
+    rig.run(day())
