@@ -49,5 +49,6 @@ def convicted(rig: DomainRig, name: str) -> bool:
 async def rounds(rig: DomainRig, names: list[str], count: int = 3) -> None:
     for _ in range(count):
         for name in names:
-            assert not (await rig.sync(name)).problems
+            report = await rig.sync(name)
+            assert not report.problems, report.problems
         await rig.child_work()

@@ -1,4 +1,4 @@
-"""What an authority that pretends restores, or a holder that lies to a restored one, does not get."""
+"""Lies about restores: of an authority that pretends them, of a holder to one that had one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ import pytest
 
 from domain_rig import DomainRig
 from evil import lead, twin
-from restore_rig import accept, backup, restore
+from restore_rig import accept, backup, restore, rounds
+from tigertally.algebra import tags
+from tigertally.base.codec import encode
 from tigertally.base.errors import PeerFault
-from tigertally.base.ids import Nonce
+from tigertally.base.ids import Name, Nonce
+from tigertally.crypto.envelope import sign_message
+from tigertally.custody.client.rows import all_held
+from tigertally.custody.messages.bodies import Create, KeyRef, Suite
+from tigertally.custody.messages.dealing import Acknowledgement
+from tigertally.custody.messages.lock import UNLOCK_REPORT, EpochClaim, KeyTerms, ReportRequest
 from tigertally.quorum import changes
+from tigertally.quorum.card import Role
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoring import PENDING, RESTORED, mark_restored
 from tigertally.quorum.rows import OPEN, PROPOSALS
+from tigertally.quorum.tally import Tally
 from tigertally.storage.memory import MemoryStore
 
 pytestmark = pytest.mark.requirement("C6")
@@ -96,5 +105,76 @@ def test_who_signs_a_checkpoint_that_nobody_made_vouches_for_nothing():
         await client.propose_with_yes(proposal, made_up)
         assert "h3" not in before
         assert (await rig.holder("h1").audit()).cosigned_by == before
+
+    rig.run(day())
+
+
+def claim_of(rig: DomainRig, name: str, key: str, *, making: Tally | None = None) -> bytes:
+    """A report of an epoch that never was, with terms of the liar's own."""
+    roster, device = rig.authority.chain.current, rig.devices[name]
+    holder = roster.holder_of(device.key.public)
+    ref = KeyRef(name=Name(key), version=1)
+    with device.store.reading() as reader:
+        like = next(iter(all_held(reader))).parsed()
+    statement = replace(
+        like,
+        roster=roster.hash,
+        roster_version=roster.version,
+        keys=(ref,),
+        commitments=like.commitments[:1],
+        acks=len(roster.holders),
+    )
+    ack = Acknowledgement(
+        domain=roster.domain, epoch=statement.hash, holder=holder.index, time=rig.clock.now()
+    )
+    claim = EpochClaim(
+        statement=encode(statement),
+        certificate=None,
+        acknowledgement=sign_message(device.key, tags.ACKNOWLEDGEMENT, ack),
+        terms=(KeyTerms(requesters=(), unattended=True, making=making),),
+    )
+    return encode(ReportRequest(claims=(claim,)))
+
+
+async def made_for(rig: DomainRig, key: str, *requesters: str) -> None:
+    client = rig.holder("h1")
+    synced, _ = await client.sync_all()
+    body = Create(
+        key=Name(key),
+        suite=Suite.PEDERSEN_ED25519,
+        acks=len(synced.roster.holders),
+        requesters=tuple(map(Name, requesters)),
+        unattended=False,
+    )
+    asked = await client.create_key(body, synced)
+    await rig.approve("h2", proposal_id(asked.proposal).hex())
+    await rounds(rig, rig.holders(), 2)
+
+
+def test_one_holder_cannot_change_the_terms_of_keys_that_are_made_after_a_restore():
+    """Else the others would blame the authority, and the key could never be shared anew."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("old")
+        restore(rig, backup(rig))
+        for name in ("h1", "h2"):
+            await accept(rig, name)
+        await rounds(rig, rig.holders(), 1)
+        liar = rig.devices["h3"].party.channel
+        await liar.call(UNLOCK_REPORT, claim_of(rig, "h3", "payroll"))
+        await made_for(rig, "payroll", "app")
+        await liar.call(UNLOCK_REPORT, claim_of(rig, "h3", "payroll"))
+        await liar.call(UNLOCK_REPORT, claim_of(rig, "h3", "old"))
+        (found,) = await rig.asker("app").keys(Name("payroll"))
+        assert (found.requesters, found.unattended) == ((Name("app"),), False)
+        (found,) = await rig.asker("app").keys(Name("old"))
+        assert (found.requesters, found.unattended) == ((), False)
+        await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h1", "h2"])
+        await rig.sync("h4")
+        await rounds(rig, rig.holders(), 4)
+        assert await rig.release("app", "payroll", by=["h1", "h4"])
 
     rig.run(day())

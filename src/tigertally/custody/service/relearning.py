@@ -16,7 +16,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, TigertallyError
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import Create, KeyRef, parse_making
+from tigertally.custody.messages.bodies import MAKING, Create, KeyRef, parse_making
 from tigertally.custody.messages.dealing import Certificate, Statement
 from tigertally.custody.messages.lock import EpochClaim, KeyTerms, ReportRequest
 from tigertally.custody.protocol.epochs import (
@@ -40,7 +40,7 @@ from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Holder
-from tigertally.quorum.rows import get_pending, put_pending
+from tigertally.quorum.rows import PROPOSALS, get_pending, put_pending
 from tigertally.quorum.tally import Tally, verify_tally
 
 
@@ -233,8 +233,13 @@ def _note_making(desk: Desk, ref: KeyRef, tally: Tally) -> None:
     if parse_making(proposal).ref != ref:
         raise MalformedMessage("the tally made another key")
     key = rows.find_key(desk.sealed, ref)
-    if key is not None and not _said(desk, ref):
-        return  # the back-up knows how it was made
+    if key is not None and _knows_making(desk, key):
+        return
+    known = desk.sealed.get(rows.MAKINGS, ref.to_bytes())
+    if known is not None:  # a name is given again only after what was made before was given up
+        before = open_proposal(get_pending(desk.sealed, ProposalId(known)).proposal)
+        if before.created >= proposal.created:
+            return
     put_pending(
         desk.sealed,
         Pending(proposal=tally.proposal, approvals=tally.approvals, status=Status.COMPLETE),
@@ -247,14 +252,25 @@ def _note_making(desk: Desk, ref: KeyRef, tally: Tally) -> None:
 def _note_terms(desk: Desk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -> None:
     """Remember what this holder says of a key; without its tally a lost key has what most say."""
     key = rows.find_key(desk.sealed, ref)
-    if key is not None and not _said(desk, ref):
-        return  # the back-up knows its terms
+    if key is not None and _knows_making(desk, key):
+        return
     said = replace(terms, making=None)
     desk.sealed.put(rows.TERMS, ref.to_bytes() + bytes([holder]), encode(said))
     if key is not None and desk.sealed.get(rows.MAKINGS, ref.to_bytes()) is None:
         most = _terms(desk, ref)
         told = replace(key, requesters=most.requesters, unattended=most.unattended)
         rows.put_key(desk.sealed, told)
+
+
+def _knows_making(desk: Desk, key: KeyRecord) -> bool:
+    """Was the key made here, before the back-up or since the restore? Then nobody tells us how."""
+    if desk.sealed.get(rows.MAKINGS, key.ref.to_bytes()) == key.made_by:
+        return False  # a holder brought the tally; another may bring a later one
+    if desk.sealed.get(PROPOSALS, key.made_by) is None:
+        return False
+    pending = get_pending(desk.sealed, key.made_by)
+    kind = open_proposal(pending.proposal).kind
+    return pending.status is Status.COMPLETE and kind in MAKING
 
 
 def _said(desk: Desk, ref: KeyRef) -> list[KeyTerms]:
