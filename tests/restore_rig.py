@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from domain_rig import DomainRig
-from tigertally.base.ids import Nonce
+from tigertally.base.ids import Name, Nonce
 from tigertally.custody.client.unlocking import UnlockingClient
 from tigertally.quorum.conviction import CONVICTION
 from tigertally.quorum.following import notices
+from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoring import mark_restored
 
 
@@ -52,3 +53,14 @@ async def rounds(rig: DomainRig, names: list[str], count: int = 3) -> None:
             report = await rig.sync(name)
             assert not report.problems, report.problems
         await rig.child_work()
+
+
+async def changed(rig: DomainRig, kind: Name, body: bytes, by: list[str]) -> None:
+    first, *others = by
+    client = rig.holder(first)
+    synced, _ = await client.sync_all()
+    proposal = client.new_proposal(kind, body, synced.roster)
+    state = await client.propose_with_yes(proposal, synced)
+    for name in others:
+        state = await rig.approve(name, proposal_id(state.proposal).hex())
+    assert state.status.value == "complete"

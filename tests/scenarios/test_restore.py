@@ -7,7 +7,7 @@ import pytest
 from crash_rig import CrashRig
 from custody_thief import audit_kinds
 from domain_rig import DomainRig
-from restore_rig import accept, backup, convicted, restore, rounds, told
+from restore_rig import accept, backup, changed, convicted, restore, rounds, told
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
 from tigertally.base.ids import Name
@@ -15,22 +15,10 @@ from tigertally.custody.messages.bodies import Suite
 from tigertally.quorum import changes, messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
-from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import RestorationRecord
 from tigertally.quorum.restoring import PENDING
 
 pytestmark = pytest.mark.requirement("C6")
-
-
-async def changed(rig: DomainRig, kind: Name, body: bytes, by: list[str]) -> None:
-    first, *others = by
-    client = rig.holder(first)
-    synced, _ = await client.sync_all()
-    proposal = client.new_proposal(kind, body, synced.roster)
-    state = await client.propose_with_yes(proposal, synced)
-    for name in others:
-        state = await rig.approve(name, proposal_id(state.proposal).hex())
-    assert state.status.value == "complete"
 
 
 async def same_key(rig: DomainRig, key: str, by: list[str], expected: bytes, why: str) -> None:

@@ -8,11 +8,12 @@ import pytest
 
 from domain_rig import DomainRig
 from evil import lead, twin
-from restore_rig import accept, backup, restore, rounds
+from restore_rig import accept, backup, changed, convicted, restore, rounds
 from tigertally.algebra import tags
 from tigertally.base.codec import encode
-from tigertally.base.errors import PeerFault
+from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import Name, Nonce
+from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import sign_message
 from tigertally.custody.client.rows import all_held
 from tigertally.custody.messages.bodies import Create, KeyRef, Suite
@@ -20,11 +21,16 @@ from tigertally.custody.messages.dealing import Acknowledgement
 from tigertally.custody.messages.lock import UNLOCK_REPORT, EpochClaim, KeyTerms, ReportRequest
 from tigertally.quorum import changes
 from tigertally.quorum.card import Role
+from tigertally.quorum.changes import REMOVE, remove_body
+from tigertally.quorum.messages import SYNC, SyncRequest
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoring import PENDING, RESTORED, mark_restored
 from tigertally.quorum.rows import OPEN, PROPOSALS
 from tigertally.quorum.tally import Tally
 from tigertally.storage.memory import MemoryStore
+
+VOTERS = ["h2", "h3", "h4"]
+NEVER = {"roster_version": 0, "checkpoint_size": 0}
 
 pytestmark = pytest.mark.requirement("C6")
 
@@ -176,5 +182,42 @@ def test_one_holder_cannot_change_the_terms_of_keys_that_are_made_after_a_restor
         await rig.sync("h4")
         await rounds(rig, rig.holders(), 4)
         assert await rig.release("app", "payroll", by=["h1", "h4"])
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("when", ["at once", "too late"])
+def test_a_restore_makes_no_removed_holder_one_again(when):
+    """The removal was fetched by h1 alone, and the others accepted the back-up without it."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll")
+        key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
+        kept = backup(rig)
+        await changed(rig, REMOVE, remove_body(Name("h4")), ["h1", "h2"])
+        await rig.holder("h1").sync()
+        restore(rig, kept)
+        for name in ("h4", "h2", "h3"):
+            reply = await accept(rig, name)
+        assert reply.state == "ready"
+        if when == "too late":
+            rig.clock.time += MAX_PROPOSAL_LIFETIME  # who voted for the removal may vote again
+            await changed(rig, changes.QUORUM, changes.quorum_body(threshold=3, unlock=1), VOTERS)
+            with pytest.raises(PeerFault, match="two different rosters"):
+                await rig.sync("h1")
+            assert not convicted(rig, "h1"), "that the authority says so is no proof"
+            return
+        await rig.sync("h1")
+        assert [str(one.name) for one in rig.authority.chain.current.holders] == ["h1", "h2", "h3"]
+        with pytest.raises(Refused):
+            await rig.devices.pop("h4").party.channel.call(SYNC, encode(SyncRequest(**NEVER)))
+        await rounds(rig, rig.holders())
+        (found,) = await rig.asker("app").keys(Name("payroll"))
+        assert (found.epoch, found.acknowledged) == (2, (1, 2, 3))
+        again = await rig.release("app", "payroll", by=["h2", "h3"], reason="after")
+        assert again.secret.to_secret_bytes() == key
 
     rig.run(day())
