@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from custody_thief import audit_kinds
 from domain_rig import DomainRig
 from evil import lead, twin
 from restore_rig import accept, backup, changed, convicted, restore, rounds
 from tigertally.algebra import tags
-from tigertally.base.codec import encode
+from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import Name, Nonce
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
@@ -18,13 +19,25 @@ from tigertally.crypto.envelope import sign_message
 from tigertally.custody.client.rows import all_held
 from tigertally.custody.messages.bodies import Create, KeyRef, Suite
 from tigertally.custody.messages.dealing import Acknowledgement
-from tigertally.custody.messages.lock import UNLOCK_REPORT, EpochClaim, KeyTerms, ReportRequest
+from tigertally.custody.messages.lock import (
+    UNLOCK_ANSWER,
+    UNLOCK_CHALLENGE,
+    UNLOCK_REPORT,
+    AnswerRequest,
+    ChallengeReply,
+    ChallengeRequest,
+    EpochClaim,
+    KeyTerms,
+    ReportRequest,
+)
+from tigertally.custody.protocol.lock import accept_only, open_challenge
 from tigertally.quorum import changes
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
-from tigertally.quorum.messages import SYNC, SyncRequest
+from tigertally.quorum.messages import RESTORATIONS, SYNC, Nothing, RestorationsReply, SyncRequest
 from tigertally.quorum.proposal import proposal_id
-from tigertally.quorum.restoring import PENDING, RESTORED, mark_restored
+from tigertally.quorum.restoration import Acceptance, open_restoration, sign_acceptance
+from tigertally.quorum.restoring import PENDING, RESTORED, mark_restored, records
 from tigertally.quorum.rows import OPEN, PROPOSALS
 from tigertally.quorum.tally import Tally
 from tigertally.storage.memory import MemoryStore
@@ -219,5 +232,51 @@ def test_a_restore_makes_no_removed_holder_one_again(when):
         assert (found.epoch, found.acknowledged) == (2, (1, 2, 3))
         again = await rig.release("app", "payroll", by=["h2", "h3"], reason="after")
         assert again.secret.to_secret_bytes() == key
+
+    rig.run(day())
+
+
+async def accept_once_more(rig: DomainRig, name: str) -> None:
+    """A device that signs another acceptance, though it has followed."""
+    device, roster = rig.devices[name], rig.authority.chain.current
+    asked = ChallengeRequest(roster_version=0, checkpoint_size=0, wrong_passphrases=0)
+    raw = await device.party.channel.call(UNLOCK_CHALLENGE, encode(asked))
+    challenge = decode(ChallengeReply, raw).challenge
+    opened = open_challenge(challenge, rig.key.public)
+    me = roster.holder_of(device.key.public).index
+    with rig.disk.reading() as reader:
+        restoration = open_restoration(records(reader)[-1].restoration, rig.key.public)
+    acceptance = Acceptance(
+        domain=roster.domain,
+        restoration=restoration.hash,
+        holder=me,
+        roster=roster.hash,
+        seen="",
+        time=rig.clock.now(),
+    )
+    sent = AnswerRequest(
+        answer=accept_only(challenge, opened, holder=me, key=device.key),
+        rosters=(),
+        acceptance=sign_acceptance(device.key, acceptance),
+    )
+    await device.party.channel.call(UNLOCK_ANSWER, encode(sent))
+
+
+def test_one_holder_accepts_a_restore_once():
+    """However often it does: else nobody could fetch all acceptances any more."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        restore(rig, backup(rig))
+        for name in ("h1", "h2"):
+            await accept(rig, name)
+        for _ in range(3):
+            rig.clock.time += 1
+            await accept_once_more(rig, "h3")
+        assert [kind for kind, _ in audit_kinds(rig)].count("restore.accepted") == 3
+        raw = await rig.devices["h1"].party.channel.call(RESTORATIONS, encode(Nothing()))
+        (record,) = decode(RestorationsReply, raw).records
+        assert len(record.acceptances) == 3
 
     rig.run(day())
