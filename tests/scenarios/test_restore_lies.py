@@ -6,7 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from custody_thief import audit_kinds
+from custody_thief import (
+    CrookedHolder,
+    approve_with,
+    audit_kinds,
+    epoch_records,
+    held_by,
+    spoil,
+)
 from domain_rig import DomainRig
 from evil import lead, twin
 from restore_rig import accept, backup, changed, convicted, restore, rounds
@@ -30,7 +37,9 @@ from tigertally.custody.messages.lock import (
     KeyTerms,
     ReportRequest,
 )
+from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.protocol.lock import accept_only, open_challenge
+from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum import changes
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
@@ -278,5 +287,46 @@ def test_one_holder_accepts_a_restore_once():
         raw = await rig.devices["h1"].party.channel.call(RESTORATIONS, encode(Nothing()))
         (record,) = decode(RestorationsReply, raw).records
         assert len(record.acceptances) == 3
+
+    rig.run(day())
+
+
+def claim_like(rig: DomainRig, name: str, held: HeldEpoch) -> bytes:
+    """A report of an epoch that another device holds, too."""
+    device, roster = rig.devices[name], rig.authority.chain.current
+    me = roster.holder_of(device.key.public).index
+    claim = EpochClaim(
+        statement=held.statement,
+        certificate=None,
+        acknowledgement=acknowledge_again(held, me, key=device.key, now=rig.clock.now()),
+        terms=(KeyTerms(requesters=(), unattended=False, making=None),),
+    )
+    return encode(ReportRequest(claims=(claim,)))
+
+
+def test_an_attempt_that_was_ended_does_not_come_back_with_a_restore():
+    """h2 dealt badly and never acknowledged. Had it done so, the authority had gone on with it."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        for name in rig.holders():
+            await rig.sync(name)
+        kept = backup(rig)
+        state = await rig.propose_key("payroll", acks=2)
+        crooked = CrookedHolder(rig.devices["h2"].party, bend=spoil(3))
+        await approve_with(crooked, proposal_id(state.proposal).hex())
+        await rig.sync("h1")
+        (ended,) = held_by(rig, "h1")
+        assert "wrong fragment" in str((await rig.sync("h3")).problems)
+        await rig.sync("h1")
+        assert [one.parsed().attempt for one in held_by(rig, "h1")] == [1, 2]
+        restore(rig, kept)
+        for name in ("h1", "h3"):
+            await accept(rig, name)
+        await rounds(rig, ["h1", "h3"], 1)
+        await rig.devices["h2"].party.channel.call(UNLOCK_REPORT, claim_like(rig, "h2", ended))
+        await rounds(rig, ["h1", "h3"], 2)
+        assert not [one for one in epoch_records(rig) if one.acknowledged == (1, 2)]
 
     rig.run(day())

@@ -71,11 +71,24 @@ async def _hand_over_rosters(party: Party, me: HolderIndex) -> None:
 
 
 async def tell_restored(party: Party, me: HolderIndex) -> None:
-    """Send every epoch on this device, with our acknowledgement and its certificate if known."""
+    """Send every epoch on this device, with our acknowledgement and its certificate if known.
+
+    But no attempt to make a key in whose place we have taken a later one: it was ended, and we
+    would not believe its certificate.
+    """
     with party.store.reading() as reader:
-        claims = [_claim(reader, party, me, held) for held in rows.all_held(reader)]
+        held = [one for one in rows.all_held(reader) if not _ended(reader, one)]
+        claims = [_claim(reader, party, me, one) for one in held]
     for page in _pages(claims):
         await party.channel.call(UNLOCK_REPORT, encode(ReportRequest(claims=page)))
+
+
+def _ended(reader: Reader, held: HeldEpoch) -> bool:
+    statement = held.parsed()
+    if held.certificate is not None or statement.base is not None:
+        return False
+    others = (one.parsed().order for ref in statement.keys for one in rows.held_of(reader, ref))
+    return any(order > statement.order for order in others)
 
 
 def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> EpochClaim:
