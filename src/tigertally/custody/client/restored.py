@@ -87,8 +87,8 @@ def _ended(reader: Reader, held: HeldEpoch) -> bool:
     statement = held.parsed()
     if held.certificate is not None or statement.base is not None:
         return False
-    others = (one.parsed().order for ref in statement.keys for one in rows.held_of(reader, ref))
-    return any(order > statement.order for order in others)
+    others = (one.parsed() for ref in statement.keys for one in rows.held_of(reader, ref))
+    return any(one.base is None and one.order > statement.order for one in others)
 
 
 def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> EpochClaim:
