@@ -115,6 +115,8 @@ def _certified(
 ) -> None:
     """Store a certified epoch, and let its keys live in it where it is newer than what we have."""
     record = _record(desk, statement, certificate, known)
+    if known is None:
+        record = _in_place(desk, record)
     rows.put_epoch(desk.sealed, record)
     for place, _ in list(desk.sealed.scan(rows.CLAIMS, prefix=statement.hash)):
         desk.sealed.delete(rows.CLAIMS, place)
@@ -185,6 +187,17 @@ def _record(
         acknowledgements=certificate.acknowledgements,
         acknowledged=acknowledged,
     )
+
+
+def _in_place(desk: Desk, record: EpochRecord) -> EpochRecord:
+    """The back-up may know this attempt, half dealt: nobody owes anything for it any more."""
+    row = desk.sealed.get(rows.EPOCHS, rows.epoch_id(record).to_bytes())
+    if row is None:
+        return record
+    half = rows.parsed(EpochRecord, row)
+    if half.status in (EpochStatus.DEALING, EpochStatus.OPEN):
+        end_attempt(desk, half, "holders have it already")
+    return replace(record, tally=half.tally)
 
 
 def _end(desk: Desk, coming: EpochId, certified: EpochId) -> None:
