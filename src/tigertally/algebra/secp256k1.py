@@ -6,7 +6,7 @@ big-endian, 1 … n − 1: zero and the point at infinity do not exist here. No 
 **Security:** the types say what may take time that depends on a value.
 
 - Secret `Scalar`, constant time: `mul` and `mul_to_secret` (`secp256k1_ecdh`, whose hook for a
-  hash hands the point out), `mul_base` (`secp256k1_ec_pubkey_create`, blinded too), `add`, `mul` and
+  hash hands the point out), `mul_base` (`secp256k1_ec_pubkey_create`, blinded), `add`, `mul` and
   `negate` of scalars (`secp256k1_ec_seckey_*`), `ecdsa_sign` (nonce of RFC 6979).
 - `Scalar.invert` is Python's `pow` on a blinded, uniformly random value.
 - `PublicScalar`, **variable** time, and faster: `mul_public` (`secp256k1_ec_pubkey_tweak_mul`) and
