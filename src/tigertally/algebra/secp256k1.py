@@ -7,10 +7,10 @@ big-endian, 1 … n − 1: zero and the point at infinity do not exist here. No 
 
 - Secret `Scalar`, constant time: `mul` and `mul_to_secret` (`secp256k1_ecdh`, whose hook for a
   hash hands the point out), `mul_base` (`secp256k1_ec_pubkey_create`, blinded), `add`, `mul` and
-  `negate` of scalars (`secp256k1_ec_seckey_*`), `ecdsa_sign` (nonce of RFC 6979).
+  `negate` of scalars (`secp256k1_ec_seckey_*`).
 - `Scalar.invert` is Python's `pow` on a blinded, uniformly random value.
 - `PublicScalar`, **variable** time, and faster: `mul_public` (`secp256k1_ec_pubkey_tweak_mul`) and
-  `ecdsa_verify`. They refuse a `Scalar` and a `SecretPoint`.
+  `double_mul_public` (`secp256k1_ecdsa_recover`). They refuse a `Scalar` and a `SecretPoint`.
 
 A `Scalar` becomes a `PublicScalar` only through `Scalar.published`. The module calls functions that
 `coincurve` does not promise to keep, so it tests them when it is imported.
@@ -23,17 +23,20 @@ from typing import Any, ClassVar, NoReturn, Self
 
 from coincurve._libsecp256k1 import ffi, lib
 
-from tigertally.base.errors import InvalidSignature, MalformedMessage, UsageError
+from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.ids import FixedBytes
 from tigertally.base.randomness import Randomness, SystemRandomness
 from tigertally.base.secret import Secret
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
-_CONTEXT = ffi.gc(lib.secp256k1_context_create(1), lib.secp256k1_context_destroy)
+CONTEXT = ffi.gc(lib.secp256k1_context_create(1), lib.secp256k1_context_destroy)
 _SCALAR = ffi.typeof("unsigned char[32]")
 _POINT = ffi.typeof("secp256k1_pubkey *")
+_RECOVERABLE = ffi.typeof("secp256k1_ecdsa_recoverable_signature *")
 _PLAIN = ffi.typeof("unsigned char[65]")  # 4 ‖ x ‖ y
+_CELL33 = ffi.typeof("unsigned char[33]")
+_SIZE33 = ffi.new("size_t *", 33)  # in and out: always 33
 _COMPRESSED = lib.SECP256K1_EC_COMPRESSED
 _ONE = (1).to_bytes(32, "big")
 _ZEROS = bytes(65)
@@ -58,7 +61,7 @@ class PublicScalar(FixedBytes):
 
     def __new__(cls, value: bytes) -> Self:
         self = super().__new__(cls, value)
-        if not lib.secp256k1_ec_seckey_verify(_CONTEXT, self):
+        if not lib.secp256k1_ec_seckey_verify(CONTEXT, self):
             raise MalformedMessage("a scalar is 1 to n − 1")
         return self
 
@@ -82,7 +85,7 @@ class Scalar:
     def random(cls, randomness: Randomness) -> Self:
         """A uniform scalar; draws again in the 2⁻¹²⁸ case that 32 bytes are none."""
         result = cls()
-        while not lib.secp256k1_ec_seckey_verify(_CONTEXT, result._cell):
+        while not lib.secp256k1_ec_seckey_verify(CONTEXT, result._cell):
             ffi.memmove(result._cell, randomness.bytes(32), 32)
         return result
 
@@ -100,7 +103,7 @@ class Scalar:
             raise MalformedMessage("a scalar is 32 bytes")
         result = cls()
         ffi.memmove(result._cell, raw, 32)
-        if not lib.secp256k1_ec_seckey_verify(_CONTEXT, result._cell):
+        if not lib.secp256k1_ec_seckey_verify(CONTEXT, result._cell):
             raise MalformedMessage("a scalar is 1 to n − 1")
         return result
 
@@ -112,7 +115,7 @@ class Scalar:
         """
         result = cls()
         ffi.memmove(result._cell, digest, 32)
-        if not lib.secp256k1_ec_seckey_tweak_add(_CONTEXT, result._cell, _ONE):
+        if not lib.secp256k1_ec_seckey_tweak_add(CONTEXT, result._cell, _ONE):
             value = int.from_bytes(digest, "big") % (ORDER - 1) + 1
             ffi.memmove(result._cell, value.to_bytes(32, "big"), 32)
         return result
@@ -125,34 +128,34 @@ class Scalar:
         """The value, now **public**: only for what a protocol sends in the clear."""
         return PublicScalar(bytes(ffi.buffer(self._cell)))
 
-    def copy(self) -> Self:
-        """Another cell with the same value."""
-        result = type(self)()
-        ffi.memmove(result._cell, self._cell, 32)
-        return result
-
     def add(self, other: Scalar) -> Scalar:
         """self + other.
 
         Raises:
             UsageError: the sum is zero, which happens to nobody by chance.
         """
-        result = self.copy()
-        if not lib.secp256k1_ec_seckey_tweak_add(_CONTEXT, result._cell, other._cell):
+        result = self._copy()
+        if not lib.secp256k1_ec_seckey_tweak_add(CONTEXT, result._cell, other._cell):
             raise UsageError("two scalars add up to zero")
         return result
 
-    def mul(self, other: Scalar | PublicScalar) -> Scalar:
-        """self · other, in constant time whatever the other is."""
-        result = self.copy()
-        factor = other._cell if isinstance(other, Scalar) else other
-        lib.secp256k1_ec_seckey_tweak_mul(_CONTEXT, result._cell, factor)
+    def mul(self, *factors: Scalar | PublicScalar) -> Scalar:
+        """self · factor · …, in constant time whatever the factors are."""
+        result = self._copy()
+        cell, multiply = result._cell, lib.secp256k1_ec_seckey_tweak_mul
+        for factor in factors:
+            multiply(CONTEXT, cell, factor._cell if isinstance(factor, Scalar) else factor)
         return result
 
     def negate(self) -> Scalar:
         """−self."""
-        result = self.copy()
-        lib.secp256k1_ec_seckey_negate(_CONTEXT, result._cell)
+        result = self._copy()
+        lib.secp256k1_ec_seckey_negate(CONTEXT, result._cell)
+        return result
+
+    def _copy(self) -> Scalar:
+        result = Scalar()
+        ffi.memmove(result._cell, self._cell, 32)
         return result
 
     def invert(self, randomness: Randomness) -> Scalar:
@@ -176,6 +179,22 @@ class Scalar:
         raise TypeError("scalars are secret: they are not pickled or copied")
 
 
+def value_at(coefficients: Sequence[Scalar], x: Scalar) -> Scalar:
+    """Σ coefficient_k · x^k, lowest first; all of it secret.
+
+    Raises:
+        UsageError: no coefficient, or a sum is zero, which happens to nobody by chance.
+    """
+    if not coefficients:
+        raise UsageError("a polynomial has at least one coefficient")
+    result = coefficients[-1].mul()
+    for coefficient in coefficients[-2::-1]:
+        lib.secp256k1_ec_seckey_tweak_mul(CONTEXT, result._cell, x._cell)
+        if not lib.secp256k1_ec_seckey_tweak_add(CONTEXT, result._cell, coefficient._cell):
+            raise UsageError("two scalars add up to zero")
+    return result
+
+
 class Point:
     """A public point of the curve, never the one at infinity. Compares and hashes by its bytes."""
 
@@ -195,18 +214,20 @@ class Point:
             MalformedMessage: another length or form, x not below p, or no point with this x.
         """
         key = ffi.new(_POINT)
-        if len(raw) != 33 or not lib.secp256k1_ec_pubkey_parse(_CONTEXT, key, raw, 33):
+        if len(raw) != 33 or not lib.secp256k1_ec_pubkey_parse(CONTEXT, key, raw, 33):
             raise MalformedMessage("not a compressed point of secp256k1")
         return cls(key, bytes(raw))
 
     def to_bytes(self) -> bytes:
         """The compressed form, 33 bytes."""
         if not self._bytes:
-            self._bytes = _compressed(self._key)
+            self._bytes = bytes(ffi.buffer(_serialised(self._key)))
         return self._bytes
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Point) and self.to_bytes() == other.to_bytes()
+        if not isinstance(other, Point):
+            return NotImplemented
+        return bool(lib.secp256k1_ec_pubkey_cmp(CONTEXT, self._key, other._key) == 0)
 
     def __hash__(self) -> int:
         return hash(self.to_bytes())
@@ -233,15 +254,14 @@ class SecretPoint(Point):
 
     def to_secret(self) -> Secret:
         """The compressed form, 33 bytes, with no other copy left behind."""
-        cell, size = ffi.new("unsigned char[33]"), ffi.new("size_t *", 33)
-        lib.secp256k1_ec_pubkey_serialize(_CONTEXT, cell, size, self._key, _COMPRESSED)
+        cell = _serialised(self._key)
         result = Secret(memoryview(ffi.buffer(cell)))
         ffi.memmove(cell, _ZEROS, 33)
         return result
 
     def equals_public(self, other: Point) -> bool:
         """Whether this is a point that everybody can compute; the answer is public."""
-        return bool(lib.secp256k1_ec_pubkey_cmp(_CONTEXT, self._key, other._key) == 0)
+        return bool(lib.secp256k1_ec_pubkey_cmp(CONTEXT, self._key, other._key) == 0)
 
     def __eq__(self, other: object) -> NoReturn:
         raise TypeError("shared secrets do not compare")
@@ -253,32 +273,16 @@ class SecretPoint(Point):
         raise TypeError("shared secrets do not pickle")
 
 
-class EcdsaSignature(FixedBytes):
-    """r ‖ s, big-endian, each 1 … n − 1.
-
-    Raises:
-        MalformedMessage: another length, or a number that is zero or not below the group order.
-    """
-
-    SIZE: ClassVar[int] = 64
-
-    def __new__(cls, value: bytes) -> Self:
-        self = super().__new__(cls, value)
-        PublicScalar(bytes(self[:32]))
-        PublicScalar(bytes(self[32:]))
-        return self
-
-
-def _compressed(key: Any) -> bytes:
-    cell, size = ffi.new("unsigned char[33]"), ffi.new("size_t *", 33)
-    lib.secp256k1_ec_pubkey_serialize(_CONTEXT, cell, size, key, _COMPRESSED)
-    return bytes(ffi.buffer(cell))
+def _serialised(key: Any) -> Any:
+    cell = ffi.new(_CELL33)
+    lib.secp256k1_ec_pubkey_serialize(CONTEXT, cell, _SIZE33, key, _COMPRESSED)
+    return cell
 
 
 def _product(scalar: Scalar, point: Point) -> Any:
     key, plain = ffi.new(_POINT), ffi.new(_PLAIN, b"\x04")
-    lib.secp256k1_ecdh(_CONTEXT, plain + 1, point._key, scalar._cell, _both_coordinates, ffi.NULL)
-    parsed = lib.secp256k1_ec_pubkey_parse(_CONTEXT, key, plain, 65)
+    lib.secp256k1_ecdh(CONTEXT, plain + 1, point._key, scalar._cell, _both_coordinates, ffi.NULL)
+    parsed = lib.secp256k1_ec_pubkey_parse(CONTEXT, key, plain, 65)
     ffi.memmove(plain, _ZEROS, 65)
     if not parsed:
         raise UsageError("no product: the scalar is zero")
@@ -298,7 +302,7 @@ def mul_to_secret(scalar: Scalar, point: Point) -> SecretPoint:
 def mul_base(scalar: Scalar) -> Point:
     """scalar · G in constant time; the product is public."""
     key = ffi.new(_POINT)
-    if not lib.secp256k1_ec_pubkey_create(_CONTEXT, key, scalar._cell):
+    if not lib.secp256k1_ec_pubkey_create(CONTEXT, key, scalar._cell):
         raise UsageError("no product: the scalar is zero")
     return Point(key)
 
@@ -308,7 +312,35 @@ def mul_public(scalar: PublicScalar, point: Point) -> Point:
     if type(scalar) is not PublicScalar or isinstance(point, SecretPoint):
         raise UsageError("only public values are multiplied in variable time")
     key = ffi.new(_POINT, point._key[0])
-    lib.secp256k1_ec_pubkey_tweak_mul(_CONTEXT, key, scalar)
+    lib.secp256k1_ec_pubkey_tweak_mul(CONTEXT, key, scalar)
+    return Point(key)
+
+
+def double_mul_public(a: PublicScalar, b: PublicScalar, p: Point) -> Point:
+    """a · G + b · P for **public** scalars and point, in variable time.
+
+    Raises:
+        UsageError: it is the point at infinity, or not everything is public.
+
+    Recovering an ECDSA key computes (s · R − m · G) / r for the point R with x-coordinate r: with
+    R = P, s = b·r and m = −a·r that is this sum, for hardly more than one multiplication.
+    """
+    if type(a) is not PublicScalar or type(b) is not PublicScalar or isinstance(p, SecretPoint):
+        raise UsageError("only public values are multiplied in variable time")
+    raw = p.to_bytes()
+    key, r = ffi.new(_POINT), raw[1:]
+    if not lib.secp256k1_ec_seckey_verify(CONTEXT, r):  # x ≥ n: one point in 2¹²⁷
+        return total((mul_base(Scalar.from_secret_bytes(a)), mul_public(b, p)))
+    s, m = ffi.new(_SCALAR, r), ffi.new(_SCALAR, r)
+    lib.secp256k1_ec_seckey_tweak_mul(CONTEXT, s, b)
+    lib.secp256k1_ec_seckey_tweak_mul(CONTEXT, m, a)
+    lib.secp256k1_ec_seckey_negate(CONTEXT, m)
+    signature, compact = ffi.new(_RECOVERABLE), r + ffi.buffer(s)[:]
+    parse = lib.secp256k1_ecdsa_recoverable_signature_parse_compact
+    if not parse(CONTEXT, signature, compact, raw[0] & 1) or not lib.secp256k1_ecdsa_recover(
+        CONTEXT, key, signature, m
+    ):
+        raise UsageError("the points add up to infinity")
     return Point(key)
 
 
@@ -329,46 +361,23 @@ def total_to_secret(points: Sequence[Point]) -> SecretPoint:
 def _sum(points: Sequence[Point]) -> Any:
     key = ffi.new(_POINT)
     keys = [point._key for point in points]
-    if not keys or not lib.secp256k1_ec_pubkey_combine(_CONTEXT, key, keys, len(keys)):
+    if not keys or not lib.secp256k1_ec_pubkey_combine(CONTEXT, key, keys, len(keys)):
         raise UsageError("the points add up to infinity")
     return key
 
 
-def ecdsa_sign(scalar: Scalar, digest: bytes) -> EcdsaSignature:
-    """Sign a SHA-256 digest: nonce of RFC 6979, s in the lower half."""
-    signature, compact = ffi.new("secp256k1_ecdsa_signature *"), ffi.new("unsigned char[64]")
-    if len(digest) != 32 or not lib.secp256k1_ecdsa_sign(
-        _CONTEXT, signature, digest, scalar._cell, ffi.NULL, ffi.NULL
-    ):
-        raise UsageError("ECDSA signs a digest of 32 bytes")
-    lib.secp256k1_ecdsa_signature_serialize_compact(_CONTEXT, compact, signature)
-    return bytes.__new__(EcdsaSignature, ffi.buffer(compact))
-
-
-def ecdsa_verify(public: Point, digest: bytes, signature: EcdsaSignature) -> None:
-    """Check a signature over a SHA-256 digest.
-
-    Raises:
-        InvalidSignature: it does not verify, or s is in the upper half.
-    """
-    parsed = ffi.new("secp256k1_ecdsa_signature *")
-    if (
-        len(digest) != 32
-        or not lib.secp256k1_ecdsa_signature_parse_compact(_CONTEXT, parsed, signature)
-        or not lib.secp256k1_ecdsa_verify(_CONTEXT, parsed, digest, public._key)
-    ):
-        raise InvalidSignature("the ECDSA signature does not verify")
-
-
 def _self_test() -> None:
     """The functions behind the secret operations do what this module needs, or it does not load."""
-    lib.secp256k1_context_randomize(_CONTEXT, SystemRandomness().bytes(32))
+    lib.secp256k1_context_randomize(CONTEXT, SystemRandomness().bytes(32))
     three, last = Scalar.from_digest(bytes(31) + b"\x02"), (ORDER - 1).to_bytes(32, "big")
     base = mul_base(Scalar.from_secret_bytes(_ONE))
     for scalar in (three, Scalar.from_secret_bytes(last)):
         product = mul(scalar, base)
-        if product != mul_base(scalar) or product != mul_public(scalar.published(), base):
+        public = scalar.published()
+        if product != mul_base(scalar) or product != mul_public(public, base):
             raise ImportError("libsecp256k1 does not multiply as this version of tigertally needs")
+    if double_mul_public(PublicScalar(_ONE), three.published(), base) != total([base] * 4):
+        raise ImportError("libsecp256k1 does not recover as this version of tigertally needs")
     if mul(three, base) != total([base, base, base]):
         raise ImportError("libsecp256k1 does not add as this version of tigertally needs")
 

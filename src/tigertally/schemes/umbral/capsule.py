@@ -72,11 +72,13 @@ def _checked(raw_e: bytes, raw_v: bytes, raw_s: bytes) -> Capsule:
     h = hashing.public_scalar(hashing.CAPSULE_POINTS, raw_e, raw_v)
     capsule = Capsule(e=e, v=v, s=s, h=h, proof=_CHECKED)
     try:
-        right = secp256k1.total((v, secp256k1.mul_public(h, e)))
+        right = secp256k1.double_mul_public(
+            s, Scalar.from_secret_bytes(bytes(h)).negate().published(), e
+        )
         capsule.shared()
     except UsageError as error:
         raise MalformedMessage("not a valid capsule: a sum of its points is infinity") from error
-    if secp256k1.mul_base(Scalar.from_secret_bytes(raw_s)) != right:
+    if v != right:
         raise MalformedMessage("not a valid capsule: s·G is not V + h·E")
     return capsule
 

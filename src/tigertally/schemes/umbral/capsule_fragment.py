@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass
 
 from tigertally.algebra import secp256k1
-from tigertally.algebra.secp256k1 import EcdsaSignature, Point, PublicScalar, Scalar
+from tigertally.algebra.secp256k1 import Point, PublicScalar, Scalar
 from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, UsageError
 from tigertally.base.randomness import Randomness, SystemRandomness
+from tigertally.crypto.ecdsa import EcdsaSignature
 from tigertally.schemes.umbral import hashing
 from tigertally.schemes.umbral.capsule import Capsule
 from tigertally.schemes.umbral.hashing import U

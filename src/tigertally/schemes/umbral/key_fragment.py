@@ -6,17 +6,17 @@ and the recipient's secret key give the owner's. Everything else in it may be se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import InitVar, dataclass
 from typing import NoReturn
 
 from tigertally.algebra import secp256k1
-from tigertally.algebra.secp256k1 import EcdsaSignature, Point, Scalar
+from tigertally.algebra.secp256k1 import Point, Scalar
 from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, UsageError
 from tigertally.base.ids import FixedBytes
 from tigertally.base.limits import MAX_KEY_FRAGMENTS
 from tigertally.base.randomness import Randomness, SystemRandomness
 from tigertally.base.secret import Secret
+from tigertally.crypto.ecdsa import EcdsaSignature
 from tigertally.schemes.umbral import hashing
 from tigertally.schemes.umbral.hashing import U
 from tigertally.schemes.umbral.keys import PublicKey, SecretKey, Signer
@@ -237,7 +237,7 @@ def generate_key_fragments(  # noqa: PLR0917 - the arguments of umbral-pre, in i
     delegating_pk, fragments = delegating_sk.public_key(), []
     for _ in range(shares):
         id_ = FragmentId(source.bytes(FragmentId.SIZE))
-        key = _value_at(coefficients, exchange.index(id_))
+        key = secp256k1.value_at(coefficients, exchange.index(id_))
         commitment = secp256k1.mul(key, U)
         shown = signed_message(
             id_,
@@ -286,15 +286,6 @@ class Exchange:
 
     def __repr__(self) -> str:
         return "Exchange(secret)"
-
-
-def _value_at(coefficients: Sequence[Scalar], index: Scalar) -> Scalar:
-    """Σ coefficient_k · index^k, lowest first."""
-    highest, *lower = reversed(coefficients)
-    result = highest
-    for coefficient in lower:
-        result = result.mul(index).add(coefficient)
-    return result
 
 
 def _covered(signed: bool, key: PublicKey | None, name: str) -> PublicKey | None:

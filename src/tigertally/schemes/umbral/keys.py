@@ -5,17 +5,18 @@ No I/O. A secret key is a scalar a, its public key the point A = a·G.
 
 from __future__ import annotations
 
-import hashlib
 from typing import NoReturn
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from tigertally.algebra import secp256k1
-from tigertally.algebra.secp256k1 import EcdsaSignature, Point, Scalar
+from tigertally.algebra.secp256k1 import Point, Scalar
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.randomness import Randomness, SystemRandomness
 from tigertally.base.secret import Secret
+from tigertally.crypto import ecdsa
+from tigertally.crypto.ecdsa import EcdsaSignature
 from tigertally.schemes.umbral import hashing
 
 SEED_BYTES = 32
@@ -45,7 +46,7 @@ class PublicKey:
 
     def verify(self, message: bytes, signature: EcdsaSignature) -> None:
         """Check ECDSA with SHA-256; raises `InvalidSignature`."""
-        secp256k1.ecdsa_verify(self.point, hashlib.sha256(message).digest(), signature)
+        ecdsa.verify(self.point, message, signature)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PublicKey) and self.point == other.point
@@ -114,7 +115,7 @@ class Signer:
 
     def sign(self, message: bytes) -> EcdsaSignature:
         """Sign the SHA-256 digest of `message`; deterministic, as RFC 6979 has it."""
-        return secp256k1.ecdsa_sign(self._key.scalar, hashlib.sha256(message).digest())
+        return ecdsa.sign(self._key.scalar, message)
 
     def verifying_key(self) -> PublicKey:
         """The key that verifies."""

@@ -81,25 +81,8 @@ def weights_at_zero(
     for i, x in enumerate(indices):
         others = [other for j, other in enumerate(indices) if j != i]
         minus = x.negate()
-        tops.append(_product(others))
-        bottoms.append(_product([other.add(minus) for other in others]))
-    before, after = _running(bottoms), _running(bottoms[::-1])[::-1]
-    scale = before[-1].invert(randomness).mul(factor)
-    weights = []
-    for i, top in enumerate(tops):
-        weight = top.mul(scale)
-        weight = weight.mul(before[i - 1]) if i > 0 else weight
-        weights.append(weight.mul(after[i + 1]) if i + 1 < len(tops) else weight)
-    return weights
-
-
-def _product(factors: Sequence[Scalar]) -> Scalar:
-    return _running(factors)[-1]
-
-
-def _running(factors: Sequence[Scalar]) -> list[Scalar]:
-    """The product of the first, of the first two, …, of all."""
-    products = [factors[0]]
-    for factor in factors[1:]:
-        products.append(products[-1].mul(factor))
-    return products
+        first, *more = [other.add(minus) for other in others]
+        tops.append(others)
+        bottoms.append(first.mul(*more))
+    inverse = bottoms[0].mul(*bottoms[1:]).invert(randomness).mul(factor)
+    return [inverse.mul(*top, *bottoms[:i], *bottoms[i + 1 :]) for i, top in enumerate(tops)]
