@@ -10,7 +10,7 @@ big-endian, 1 … n − 1: zero and the point at infinity do not exist here. No 
   `negate` of scalars (`secp256k1_ec_seckey_*`).
 - `Scalar.invert` is Python's `pow` on a blinded, uniformly random value.
 - `PublicScalar`, **variable** time, and faster: `mul_public` (`secp256k1_ec_pubkey_tweak_mul`) and
-  `double_mul_public` (`secp256k1_ecdsa_recover`). They refuse a `Scalar` and a `SecretPoint`.
+  `difference_public` (`secp256k1_ecdsa_recover`). They refuse a `Scalar` and a `SecretPoint`.
 
 A `Scalar` becomes a `PublicScalar` only through `Scalar.published`. The module calls functions that
 `coincurve` does not promise to keep, so it tests them when it is imported.
@@ -279,24 +279,27 @@ def _serialised(key: Any) -> Any:
     return cell
 
 
-def _product(scalar: Scalar, point: Point) -> Any:
+def _product(scalar: Scalar, point: Point) -> tuple[Any, Any]:
+    """The product as libsecp256k1 keeps it, and as 4 ‖ x ‖ y."""
     key, plain = ffi.new(_POINT), ffi.new(_PLAIN, b"\x04")
     lib.secp256k1_ecdh(CONTEXT, plain + 1, point._key, scalar._cell, _both_coordinates, ffi.NULL)
-    parsed = lib.secp256k1_ec_pubkey_parse(CONTEXT, key, plain, 65)
-    ffi.memmove(plain, _ZEROS, 65)
-    if not parsed:
+    if not lib.secp256k1_ec_pubkey_parse(CONTEXT, key, plain, 65):
         raise UsageError("no product: the scalar is zero")
-    return key
+    return key, plain
 
 
 def mul(scalar: Scalar, point: Point) -> Point:
     """scalar · P in constant time; the product is public."""
-    return Point(_product(scalar, point))
+    key, plain = _product(scalar, point)
+    raw = ffi.buffer(plain)[:]
+    return Point(key, (b"\x03" if raw[64] & 1 else b"\x02") + raw[1:33])
 
 
 def mul_to_secret(scalar: Scalar, point: Point) -> SecretPoint:
     """scalar · P in constant time; the product is a shared secret."""
-    return SecretPoint(_product(scalar, point))
+    key, plain = _product(scalar, point)
+    ffi.memmove(plain, _ZEROS, 65)
+    return SecretPoint(key)
 
 
 def mul_base(scalar: Scalar) -> Point:
@@ -316,28 +319,31 @@ def mul_public(scalar: PublicScalar, point: Point) -> Point:
     return Point(key)
 
 
-def double_mul_public(a: PublicScalar, b: PublicScalar, p: Point) -> Point:
-    """a · G + b · P for **public** scalars and point, in variable time.
+def difference_public(a: PublicScalar, b: PublicScalar, p: Point) -> Point:
+    """a · G − b · P for **public** scalars and point, in variable time.
 
     Raises:
         UsageError: it is the point at infinity, or not everything is public.
 
     Recovering an ECDSA key computes (s · R − m · G) / r for the point R with x-coordinate r: with
-    R = P, s = b·r and m = −a·r that is this sum, for hardly more than one multiplication.
+    R = −P, s = b · r and m = −a · r that is this difference, for little more than one
+    multiplication.
     """
     if type(a) is not PublicScalar or type(b) is not PublicScalar or isinstance(p, SecretPoint):
         raise UsageError("only public values are multiplied in variable time")
     raw = p.to_bytes()
     key, r = ffi.new(_POINT), raw[1:]
     if not lib.secp256k1_ec_seckey_verify(CONTEXT, r):  # x ≥ n: one point in 2¹²⁷
-        return total((mul_base(Scalar.from_secret_bytes(a)), mul_public(b, p)))
+        minus_p = Point.from_bytes(bytes([raw[0] ^ 1]) + r)
+        return total((mul_base(Scalar.from_secret_bytes(a)), mul_public(b, minus_p)))
     s, m = ffi.new(_SCALAR, r), ffi.new(_SCALAR, r)
     lib.secp256k1_ec_seckey_tweak_mul(CONTEXT, s, b)
     lib.secp256k1_ec_seckey_tweak_mul(CONTEXT, m, a)
     lib.secp256k1_ec_seckey_negate(CONTEXT, m)
     signature, compact = ffi.new(_RECOVERABLE), r + ffi.buffer(s)[:]
     parse = lib.secp256k1_ecdsa_recoverable_signature_parse_compact
-    if not parse(CONTEXT, signature, compact, raw[0] & 1) or not lib.secp256k1_ecdsa_recover(
+    odd = raw[0] & 1
+    if not parse(CONTEXT, signature, compact, 1 - odd) or not lib.secp256k1_ecdsa_recover(
         CONTEXT, key, signature, m
     ):
         raise UsageError("the points add up to infinity")
@@ -370,15 +376,16 @@ def _self_test() -> None:
     """The functions behind the secret operations do what this module needs, or it does not load."""
     lib.secp256k1_context_randomize(CONTEXT, SystemRandomness().bytes(32))
     three, last = Scalar.from_digest(bytes(31) + b"\x02"), (ORDER - 1).to_bytes(32, "big")
+    four = three.add(Scalar.from_secret_bytes(_ONE))
     base = mul_base(Scalar.from_secret_bytes(_ONE))
     for scalar in (three, Scalar.from_secret_bytes(last)):
         product = mul(scalar, base)
         public = scalar.published()
         if product != mul_base(scalar) or product != mul_public(public, base):
             raise ImportError("libsecp256k1 does not multiply as this version of tigertally needs")
-    if double_mul_public(PublicScalar(_ONE), three.published(), base) != total([base] * 4):
+    if difference_public(PublicScalar(last), three.published(), base) != mul_base(four.negate()):
         raise ImportError("libsecp256k1 does not recover as this version of tigertally needs")
-    if mul(three, base) != total([base, base, base]):
+    if mul_base(four) != total([base, base, base, base]):
         raise ImportError("libsecp256k1 does not add as this version of tigertally needs")
 
 

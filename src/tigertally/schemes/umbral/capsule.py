@@ -70,17 +70,15 @@ class Capsule:
 def _checked(raw_e: bytes, raw_v: bytes, raw_s: bytes) -> Capsule:
     e, v, s = Point.from_bytes(raw_e), Point.from_bytes(raw_v), PublicScalar(raw_s)
     h = hashing.public_scalar(hashing.CAPSULE_POINTS, raw_e, raw_v)
-    capsule = Capsule(e=e, v=v, s=s, h=h, proof=_CHECKED)
+    if raw_e[1:] == raw_v[1:] and raw_e != raw_v:
+        raise MalformedMessage("not a valid capsule: E + V is infinity")
     try:
-        right = secp256k1.double_mul_public(
-            s, Scalar.from_secret_bytes(bytes(h)).negate().published(), e
-        )
-        capsule.shared()
-    except UsageError as error:
-        raise MalformedMessage("not a valid capsule: a sum of its points is infinity") from error
-    if v != right:
+        valid = secp256k1.difference_public(s, h, e) == v
+    except UsageError:  # infinity, which V is not
+        valid = False
+    if not valid:
         raise MalformedMessage("not a valid capsule: s·G is not V + h·E")
-    return capsule
+    return Capsule(e=e, v=v, s=s, h=h, proof=_CHECKED)
 
 
 def encapsulate(pk: PublicKey, *, randomness: Randomness | None = None) -> tuple[Capsule, Secret]:
