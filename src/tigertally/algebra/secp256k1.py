@@ -282,8 +282,10 @@ def _serialised(key: Any) -> Any:
 def _product(scalar: Scalar, point: Point) -> tuple[Any, Any]:
     """The product as libsecp256k1 keeps it, and as 4 ‖ x ‖ y."""
     key, plain = ffi.new(_POINT), ffi.new(_PLAIN, b"\x04")
-    lib.secp256k1_ecdh(CONTEXT, plain + 1, point._key, scalar._cell, _both_coordinates, ffi.NULL)
-    if not lib.secp256k1_ec_pubkey_parse(CONTEXT, key, plain, 65):
+    # A scalar of zero is refused by the return value alone: the hook has seen some point by then.
+    if not lib.secp256k1_ecdh(
+        CONTEXT, plain + 1, point._key, scalar._cell, _both_coordinates, ffi.NULL
+    ) or not lib.secp256k1_ec_pubkey_parse(CONTEXT, key, plain, 65):
         raise UsageError("no product: the scalar is zero")
     return key, plain
 
