@@ -110,7 +110,7 @@ class CapsuleFragment:
                 carries no signature of its proxy, so whoever relayed it may have broken it.
         """
         culprits = (proxy,) if proxy else ()
-        message = signed_message(
+        message = signed_message(  # (1) of Verifying
             self.id, self.commitment, self.precursor, delegating_pk, receiving_pk
         )
         try:
@@ -120,6 +120,7 @@ class CapsuleFragment:
                 "the owner's signature in a capsule fragment does not verify", culprits=culprits
             ) from error
         images = (self.e1, self.v1, self.commitment)
+        # (2) of Verifying
         equations = _equations(capsule, images, (self.e2, self.v2, self.u2))
         h = _challenge(equations)
         if not all(_holds(self.z, h, *points) for points in equations):

@@ -120,7 +120,7 @@ class KeyFragment:
         culprits = (owner,) if owner else ()
         delegating = _covered(self.delegating_key_signed, delegating_pk, "delegating")
         receiving = _covered(self.receiving_key_signed, receiving_pk, "receiving")
-        if secp256k1.mul(self.key, U) != self.commitment:
+        if secp256k1.mul(self.key, U) != self.commitment:  # (5)
             raise PeerFault("a key fragment does not fit its commitment", culprits=culprits)
         message = signed_message(self.id, self.commitment, self.precursor, delegating, receiving)
         try:
@@ -229,17 +229,18 @@ def generate_key_fragments(  # noqa: PLR0917 - the arguments of umbral-pre, in i
     if not 1 <= threshold <= shares <= MAX_KEY_FRAGMENTS:
         raise UsageError(f"a delegation is m of n with 1 ≤ m ≤ n ≤ {MAX_KEY_FRAGMENTS}")
     source = randomness or SystemRandomness()
-    x = Scalar.random(source)
+    x = Scalar.random(source)  # (1)
     precursor = secp256k1.mul_base(x)
     exchange = Exchange(precursor, receiving_pk, secp256k1.mul_to_secret(x, receiving_pk.point))
     constant = delegating_sk.scalar.mul(exchange.shared_scalar().invert(source))
+    # (2) f(0) = a/d
     coefficients = [constant, *(Scalar.random(source) for _ in range(threshold - 1))]
     delegating_pk, fragments = delegating_sk.public_key(), []
     for _ in range(shares):
-        id_ = FragmentId(source.bytes(FragmentId.SIZE))
+        id_ = FragmentId(source.bytes(FragmentId.SIZE))  # (3)
         key = secp256k1.value_at(coefficients, exchange.index(id_))
         commitment = secp256k1.mul(key, U)
-        shown = signed_message(
+        shown = signed_message(  # (4)
             id_,
             commitment,
             precursor,

@@ -43,22 +43,26 @@ def open_reencrypted_seed(
     ids = {fragment.id for fragment in fragments}
     if not 1 <= len(fragments) <= MAX_KEY_FRAGMENTS or len(ids) != len(fragments):
         raise UsageError(f"opening takes 1 to {MAX_KEY_FRAGMENTS} different capsule fragments")
+    # (1)
     if len({fragment.precursor for fragment in fragments}) != 1:
         raise UsageError("the capsule fragments belong to different delegations")
     precursor = fragments[0].precursor
+    # (2)
     dh = secp256k1.mul_to_secret(receiving_sk.scalar, precursor)
     exchange = Exchange(precursor, receiving_sk.public_key(), dh)
     indices = [exchange.index(fragment.id) for fragment in fragments]
     weights = weights_at_zero(indices, exchange.shared_scalar(), randomness or SystemRandomness())
     multiply = secp256k1.mul_to_secret
     try:
+        # (3)
         e = _total([multiply(w, f.e1) for w, f in zip(weights, fragments, strict=True)])
         v = _total([multiply(w, f.v1) for w, f in zip(weights, fragments, strict=True)])
-        seed = secp256k1.total_to_secret((e, v))
+        seed = secp256k1.total_to_secret((e, v))  # (5), once (4) holds
         h = Scalar.from_secret_bytes(bytes(capsule.h))
         right = secp256k1.total_to_secret((secp256k1.mul_to_secret(h, e), v))
     except UsageError as error:
         raise PeerFault("the capsule fragments add up to infinity") from error
+    # (4)
     if not right.equals_public(secp256k1.mul_public(capsule.s, delegating_pk.point)):
         raise PeerFault("the capsule fragments do not open this capsule, or are too few")
     return seed.to_secret()
