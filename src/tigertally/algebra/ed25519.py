@@ -189,13 +189,18 @@ class Scalar:
         raise TypeError("scalars are secret: they are not pickled or copied")
 
 
+@lru_cache(maxsize=1024)
+def _public_bytes(value: int) -> bytes:
+    return (value % ORDER).to_bytes(32, "little")
+
+
 def values_at(coefficients: Sequence[Scalar], points: Sequence[int]) -> list[Scalar]:
     """Σ coefficient_k · x^k for each **public** x; secret coefficients, lowest first."""
     multiply, plus = lib.crypto_core_ed25519_scalar_mul, lib.crypto_core_ed25519_scalar_add
     highest, *lower = [coefficient._cell for coefficient in reversed(coefficients)]
     results = []
     for x in points:
-        public, result = x.to_bytes(32, "little"), Scalar()
+        public, result = _public_bytes(x), Scalar()
         cell = result._cell
         ffi.memmove(cell, highest, 32)
         for coefficient in lower:
@@ -215,7 +220,7 @@ def inner_product(weights: Sequence[int], scalars: Sequence[Scalar]) -> Scalar:
         raise UsageError("a sum of scalars needs one weight for each scalar")
     result, term = Scalar(), Scalar()
     for weight, scalar in zip(weights, scalars, strict=True):
-        public = (weight % ORDER).to_bytes(32, "little")
+        public = _public_bytes(weight)
         lib.crypto_core_ed25519_scalar_mul(term._cell, scalar._cell, public)
         lib.crypto_core_ed25519_scalar_add(result._cell, result._cell, term._cell)
     return result
@@ -322,10 +327,18 @@ def _nonzero(digits: Sequence[int]) -> int:
 
 @lru_cache(maxsize=1024)
 def _signed_digits(value: int) -> tuple[int, ...]:
-    """The non-adjacent form: binary digits of −1, 0, 1, lowest first, fewest additions."""
+    """Binary digits of −1, 0, 1, lowest first, such that they take the fewest additions.
+
+    They are those of the non-adjacent form, or the plain ones where these are as few and shorter:
+    3 is 2 + 1, not 4 − 1.
+    """
     digits = []
-    while value:
-        digit = 2 - value % 4 if value % 2 else 0
+    rest = value
+    while rest:
+        digit = 2 - rest % 4 if rest % 2 else 0
         digits.append(digit)
-        value = (value - digit) // 2
-    return tuple(digits)
+        rest = (rest - digit) // 2
+    sign = 1 if value > 0 else -1
+    plain = [sign * (abs(value) >> place & 1) for place in range(value.bit_length())]
+    shorter = len(plain) + _nonzero(plain) < len(digits) + _nonzero(digits)
+    return tuple(plain if shorter else digits)

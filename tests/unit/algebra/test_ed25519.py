@@ -218,3 +218,10 @@ def test_inner_product_and_total() -> None:
     assert number(ed25519.total([])) == 0
     with pytest.raises(UsageError):
         ed25519.inner_product((1,), scalars)
+
+
+@pytest.mark.parametrize(("weights", "digits"), [(3, (1, 1)), (-3, (-1, -1)), (7, (-1, 0, 0, 1))])
+def test_digits_are_those_that_take_the_fewest_additions(
+    weights: int, digits: tuple[int, ...]
+) -> None:
+    assert ed25519._signed_digits(weights) == digits
