@@ -75,6 +75,24 @@ class Commitments:
         return cls(points=tuple(Point(raw[i : i + Point.SIZE]) for i in steps))
 
 
+def threshold_of(commitments: bytes) -> int:
+    """How many points encoded commitments have; whether they are points is not checked.
+
+    Raises:
+        MalformedMessage: a length that no commitments have.
+    """
+    count, rest = divmod(len(commitments), Point.SIZE)
+    if rest or not MIN_QUORUM <= count <= MAX_HOLDERS:
+        raise MalformedMessage(f"commitments are {MIN_QUORUM} to {MAX_HOLDERS} points")
+    return count
+
+
+def key_commitment(commitments: bytes) -> bytes:
+    """The first point of encoded commitments, to compare; raises as `threshold_of`."""
+    threshold_of(commitments)
+    return commitments[: Point.SIZE]
+
+
 class _Secretive:
     """Neither compares nor pickles nor copies: the fields are secret scalars."""
 

@@ -19,7 +19,7 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
-from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.voting import DEAL_TRIES, VotingClient, check_in_vain
@@ -174,8 +174,9 @@ class HolderClient(VotingClient):
         key = rows.attempt_key(id_, opening.attempt)
         known = self._already_held(key)
         if known is not None:  # our acknowledgement was lost
-            statement, _, _ = check_any_opening(opening, synced.chain, self._epochs_of)
-            if statement.hash != known.parsed().hash:
+            with self.party.store.reading() as reader:
+                statement, _, _ = check_any_opening(opening, synced.chain, rows.Held(reader).of)
+            if statement.hash != known.epoch:
                 raise PeerFault(
                     "the authority made two epochs of one attempt", culprits=("authority",)
                 )
@@ -196,23 +197,16 @@ class HolderClient(VotingClient):
                 synced.chain,
                 me,
                 seed_for=lambda bundle, sender: rows.seed_of(reader, bundle, sender),
-                known=lambda ref: rows.held_of(reader, ref),
+                known=rows.Held(reader).of,
                 key=self.party.key,
                 now=self.party.clock.now(),
             )
         await self._answer(outcome, key, terms, report)
 
-    def _epochs_of(self, ref: KeyRef) -> list[HeldEpoch]:
-        return self._held((ref,))
-
-    def _live(self, ref: KeyRef) -> HeldEpoch | None:
-        with self.party.store.reading() as reader:
-            return rows.live_epoch(reader, ref)
-
     def _held(self, keys: Sequence[KeyRef]) -> list[HeldEpoch]:
-        """Every epoch of these keys on this device."""
+        """Every epoch of these keys on this device, each once."""
         with self.party.store.reading() as reader:
-            return [held for ref in keys for held in rows.held_of(reader, ref)]
+            return rows.Held(reader).of_any(keys)
 
     def _already_held(self, key: bytes) -> HeldEpoch | None:
         with self.party.store.reading() as reader:
@@ -230,7 +224,7 @@ class HolderClient(VotingClient):
                 rows.put_held(tx, outcome.held)
                 for ref, said in terms.items():
                     rows.put_terms(tx, ref, said)
-                tx.put(rows.ANSWERED, key, statement.hash)
+                tx.put(rows.ANSWERED, key, outcome.held.epoch)
             report.received += len(statement.keys)
             await self._call(ACKNOWLEDGE, encode(outcome.acknowledgement))
             report.acknowledged += 1
@@ -273,7 +267,8 @@ class HolderClient(VotingClient):
         """What we are asked to deal for: keys that are made, or shared anew."""
         if asked.base:
             self._check_terms(_terms_of_base(asked.base))
-            return check_reshare_request(asked, synced.chain, me, self._live)
+            with self.party.store.reading() as reader:
+                return check_reshare_request(asked, synced.chain, me, rows.Held(reader).live)
         occasion = check_deal_request(asked, synced.chain, me)
         check_made_once(
             occasion.keys,
@@ -303,13 +298,15 @@ class HolderClient(VotingClient):
             raise Refused("the authority has given no fresh key for this change yet")
         target = open_authority_key(fresh, synced.roster, id_)
         fragments = []
-        for one in asked.base:
-            held = self._live(one.ref)
-            if held is None:
-                raise Refused(f"this device holds no active fragment of {one.ref}")
-            fragments.append(
-                wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
-            )
+        with self.party.store.reading() as reader:
+            live = rows.Held(reader).live
+            for one in asked.base:
+                held = live(one.ref)
+                if held is None:
+                    raise Refused(f"this device holds no active fragment of {one.ref}")
+                fragments.append(
+                    wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
+                )
         sent = Contribution(proposal=id_, attempt=asked.attempt, fragments=tuple(fragments))
         await self._call(CONTRIBUTE, encode(sent))
         report.sent += 1
@@ -322,11 +319,11 @@ class HolderClient(VotingClient):
         published: Mapping[HolderIndex, PublishedKeys],
     ) -> DealingPackage:
         randomness = self.party.randomness
-        sharing = (
-            share_again(occasion, base, me, self._live, randomness)
-            if base
-            else draw_sharing(occasion, randomness)
-        )
+        if base:
+            with self.party.store.reading() as reader:
+                sharing = share_again(occasion, base, me, rows.Held(reader).live, randomness)
+        else:
+            sharing = draw_sharing(occasion, randomness)
         try:
             return sign_sharing(
                 occasion, sharing, dealer=me, receive_keys=published, key=self.party.key
@@ -339,7 +336,7 @@ class HolderClient(VotingClient):
         taken = False
         for certificate in reply.certificates:
             try:
-                statement = decode(Statement, certificate.statement)
+                statement = parse_message(Statement, certificate.statement)
                 verify_certificate(certificate, synced.chain.at(statement.roster))
                 self._check_certifiable(statement)
             except _FAULTS as error:

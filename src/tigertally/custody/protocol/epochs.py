@@ -171,7 +171,7 @@ def with_acknowledgement(
     ack = open_acknowledgement(envelope, roster)
     if record.status not in (EpochStatus.OPEN, EpochStatus.CERTIFIED):
         raise Refused(f"the epoch is {record.status.value}")
-    if ack.epoch != record.parsed_statement().hash or ack.holder not in record.holders:
+    if ack.epoch != record.epoch or ack.holder not in record.holders:
         raise Refused("the acknowledgement is for another epoch")
     if ack.holder in record.acknowledged:
         return record, ack

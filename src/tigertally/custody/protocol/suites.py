@@ -137,11 +137,11 @@ class PedersenEd25519:
 
     def threshold_of(self, commitments: bytes) -> int:
         """See `SuiteRules.threshold_of`: as many as there are commitments."""
-        return pedersen.Commitments.from_bytes(commitments).threshold
+        return pedersen.threshold_of(commitments)
 
     def key_of(self, commitments: bytes) -> bytes:
         """See `SuiteRules.key_of`: the commitment to the key itself."""
-        return bytes(pedersen.Commitments.from_bytes(commitments).points[0])
+        return pedersen.key_commitment(commitments)
 
     def deal_again(
         self,

@@ -141,7 +141,7 @@ def announce(desk: Desk, record: EpochRecord) -> None:
             "custody.opened",
             actor="authority",
             summary=f"{name}: attempt {record.attempt} dealt by {list(record.dealers)}",
-            detail=record.parsed_statement().hash,
+            detail=record.epoch,
         )
         desk.wake_holders()
         return

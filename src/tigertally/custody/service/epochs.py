@@ -11,6 +11,7 @@ from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     Acknowledgement,
@@ -129,16 +130,16 @@ class EpochService:
 
     def _activate(self, desk: Desk, record: EpochRecord) -> None:
         """The epoch is certified: its keys live in it from now on."""
-        statement = record.parsed_statement()
+        lower: set[EpochId] = set()
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
             if key.live is not None:
-                self._retire(desk, rows.get_epoch(desk.sealed, key.live))
+                lower.add(key.live)
             live = replace(
                 key,
                 state=KeyState.ACTIVE,
                 live=rows.epoch_id(record),
-                live_hash=statement.hash,
+                live_hash=record.epoch,
                 coming=None,
                 number=key.number + 1,
             )
@@ -147,8 +148,10 @@ class EpochService:
                 "custody.active",
                 actor="authority",
                 summary=f"{ref} is active in epoch {live.number}",
-                detail=statement.hash,
+                detail=record.epoch,
             )
+        for id_ in lower:
+            self._retire(desk, rows.get_epoch(desk.sealed, id_))
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
 
@@ -282,14 +285,22 @@ class EpochService:
         """Who else must act before the coming epochs are there, in words."""
         lines = []
         names = {holder.index: holder.name for holder in desk.roster.holders}
+        coming: dict[EpochId, list[KeyRef]] = {}
         for key in rows.all_keys(desk.sealed):
-            if key.coming is None:
-                continue
-            record = rows.get_epoch(desk.sealed, key.coming)
+            if key.coming is not None:
+                coming.setdefault(key.coming, []).append(key.ref)
+        for id_, refs in coming.items():
+            record = rows.get_epoch(desk.sealed, id_)
             open_ = record.status is EpochStatus.OPEN
             missing = record.missing if open_ else record.missing_dealers
             who = [str(names.get(HolderIndex(i), i)) for i in missing if i not in (me, AUTHORITY)]
             if who:
                 verb = "acknowledge" if open_ else "deal"
-                lines.append(f"{key.ref}: {', '.join(who)} to {verb}")
+                lines.append(f"{_in_short(refs)}: {', '.join(who)} to {verb}")
         return tuple(lines)
+
+
+def _in_short(refs: list[KeyRef]) -> str:
+    """A few keys by name, many by number."""
+    some = ", ".join(str(ref) for ref in refs[:3])
+    return some if len(refs) <= 3 else f"{some} and {len(refs) - 3} more"

@@ -119,7 +119,7 @@ def put_epoch(tx: Transaction, record: EpochRecord) -> None:
     key = epoch_id(record).to_bytes()
     tx.put(EPOCHS, key, encode(record))
     if record.statement:
-        tx.put(EPOCH_NAMES, record.parsed_statement().hash, key)
+        tx.put(EPOCH_NAMES, record.epoch, key)
 
 
 def get_epoch(reader: Reader, id_: EpochId) -> EpochRecord:
@@ -133,6 +133,20 @@ def get_epoch(reader: Reader, id_: EpochId) -> EpochRecord:
 @lru_cache(maxsize=16)  # a live epoch is looked at with every fragment and never changes
 def _epoch_of(row: bytes) -> EpochRecord:
     return parsed(EpochRecord, row)
+
+
+class Epochs:
+    """The attempts at one moment, each read once however many keys it is of."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._records: dict[EpochId, EpochRecord] = {}
+
+    def get(self, id_: EpochId) -> EpochRecord:
+        """An attempt; `Refused` if there is none."""
+        if id_ not in self._records:
+            self._records[id_] = get_epoch(self._reader, id_)
+        return self._records[id_]
 
 
 def find_epoch(reader: Reader, name: Hash) -> EpochRecord | None:

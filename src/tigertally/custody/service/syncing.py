@@ -87,7 +87,7 @@ class SyncService:
     def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
         attempts = desk.sealed.scan(rows.EPOCHS, prefix=proposal)
-        records = [rows.parsed(EpochRecord, row) for _, row in attempts]
+        records = [rows.get_epoch(desk.sealed, _epoch_id(key)) for key, _ in attempts]
         return any(record.status is EpochStatus.DEALING for record in records)
 
     def _publish(self, desk: Desk, envelope: Envelope, me: HolderIndex) -> None:
@@ -133,8 +133,9 @@ class SyncService:
         for id_ in rows.dues(desk.sealed, me, rows.Due.ACKNOWLEDGE):
             record = rows.get_epoch(desk.sealed, _epoch_id(id_))
             opening = self._opening(desk, record, me)
-            size += len(encode(opening))
-            if size > _OPENING_BYTES and size > len(encode(opening)):
+            this = len(encode(opening))
+            size += this
+            if size > _OPENING_BYTES and size > this:
                 return
             yield opening
 
@@ -193,17 +194,19 @@ class SyncService:
         """The keys of the domain, for members."""
         request = decode(KeysRequest, raw)
         desk.member(peer)
+        epochs = rows.Epochs(desk.sealed)
         records = rows.all_keys(desk.sealed, request.name)
-        return encode(KeysReply(keys=tuple(key_info(desk, record) for record in records)))
+        return encode(KeysReply(keys=tuple(key_info(epochs, record) for record in records)))
 
     def holders(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """When each holder was last seen and how many live fragments it has, for members."""
         decode(Nothing, raw)
         desk.member(peer)
+        epochs = rows.Epochs(desk.sealed)
         count: dict[HolderIndex, int] = {}
         for record in rows.all_keys(desk.sealed):
             if record.live is not None:
-                for index in rows.get_epoch(desk.sealed, record.live).acknowledged:
+                for index in epochs.get(record.live).acknowledged:
                     count[index] = count.get(index, 0) + 1
         infos = []
         for holder in desk.roster.holders:
@@ -228,13 +231,13 @@ class SyncService:
         return encode(certificate)
 
 
-def key_info(desk: Desk, record: KeyRecord) -> KeyInfo:
+def key_info(epochs: rows.Epochs, record: KeyRecord) -> KeyInfo:
     """A key as members see it: its live epoch, or the one that is coming."""
     at = record.live or record.coming
     if at is None:
         raise Refused(f"{record.ref} has no epoch")
-    epoch = rows.get_epoch(desk.sealed, at)
-    shown = rows.get_epoch(desk.sealed, record.coming) if record.coming else epoch
+    epoch = epochs.get(at)
+    shown = epochs.get(record.coming) if record.coming else epoch
     open_ = shown.status is not EpochStatus.DEALING
     return KeyInfo(
         ref=record.ref,
