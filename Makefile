@@ -18,6 +18,9 @@ READY := $(VENV)/.installed
 TALLY := $(BIN)/tally
 endif
 
+# Python starts twice as fast when it may keep what it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help venv quickstart test check lint types layers bench docs requirements lock fmt clean
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Generator, Iterator
 
@@ -20,6 +21,9 @@ from process_rig import (  # noqa: F401 - fixtures, for every test that asks for
     stopped_town,
     town,
 )
+
+# A run in the background of a shell ignores Ctrl-C, and so would what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("TALLY_REQUIRE_ALL") == "1"
 

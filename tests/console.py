@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -95,11 +96,16 @@ def _pattern(text: str) -> str:
 
 @dataclass
 class Shell:
-    """One bash in a folder of its own. Use as a context manager: leaving it ends what it began."""
+    """One bash in a folder of its own. Use as a context manager: leaving it ends what it began.
+
+    Args:
+        fork_server: the socket of the server that runs `tally`; without it Python starts anew.
+    """
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 90.0
+    fork_server: Path | None = None
 
     def __enter__(self) -> Self:
         self._ports: dict[str, str] = {}
@@ -148,10 +154,15 @@ class Shell:
         commands = self.folder / ".bin"
         commands.mkdir(exist_ok=True)
         tally = commands / "tally"
-        tally.write_text(
-            f"#!{sys.executable}\nimport sys\nfrom tigertally.cli.main import main\n"
-            "sys.argv[0] = 'tally'\nmain()\n"
-        )
+        if self.fork_server is None:
+            tally.write_text(
+                f"#!{sys.executable}\nimport sys\nfrom tigertally.cli.main import main\n"
+                "sys.argv[0] = 'tally'\nmain()\n"
+            )
+        else:
+            client = Path(__file__).with_name("fork_client.py")
+            words = (sys.executable, "-I", "-S", str(client), str(self.fork_server))
+            tally.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         tally.chmod(0o755)
         source = Path(__file__).parents[1] / "src"
         return {

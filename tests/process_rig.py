@@ -142,9 +142,9 @@ class ForkServer:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tally-forks-"))
-        self._path = self.folder / "socket"
+        self.path = self.folder / "socket"
         self._process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "fork_server.py"), str(self._path)],
+            [sys.executable, str(ROOT / "tests" / "fork_server.py"), str(self.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env={**_clean_environment(), "PYTHONPATH": str(ROOT / "src")},
@@ -161,7 +161,7 @@ class ForkServer:
         raw = json.dumps(packet).encode()
         assert len(raw) < MAX_PACKET
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        connection.connect(str(self._path))
+        connection.connect(str(self.path))
         nowhere = Path(os.devnull)
         with out.open("wb") as out_file, err.open("wb") as err_file, nowhere.open("rb") as nothing:
             files = [nothing.fileno(), out_file.fileno(), err_file.fileno()]

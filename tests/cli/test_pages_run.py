@@ -16,7 +16,8 @@ import pytest
 from console import Shell, Step, steps_of
 from sources import ROOT
 
-PAGES = ("README.md", "docs/tutorial.md")
+# README as a newcomer does it, Python starting anew for each command; the tutorial in forks.
+PAGES = {"README.md": False, "docs/tutorial.md": True}
 
 
 def as_a_copy(step: Step) -> Step:
@@ -32,8 +33,8 @@ def as_a_copy(step: Step) -> Step:
 @pytest.mark.requirement("X1")
 @pytest.mark.requirement("X5")
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", PAGES)
-def test_page_runs(tmp_path, page):
+@pytest.mark.parametrize(("page", "forked"), PAGES.items())
+def test_page_runs(tmp_path, fork_server, page, forked):
     steps = steps_of((ROOT / page).read_text("utf-8"))
     assert steps, "the page has no console block"
     # A linked environment is used as it is: no second one is built for the copy.
@@ -42,6 +43,7 @@ def test_page_runs(tmp_path, page):
     extra = {"VENV": str(environment), "GIT_CONFIG_GLOBAL": os.devnull}
     work = tmp_path / "work"
     work.mkdir()
-    with Shell(work, environment=extra, seconds=240) as shell:
+    server = fork_server.path if forked else None
+    with Shell(work, environment=extra, seconds=240, fork_server=server) as shell:
         for step in steps:
             shell.run(as_a_copy(step))

@@ -47,7 +47,7 @@ def test_it_does_the_main_job_with_my_file_and_keeps_all_on_request(nowhere, tmp
     document = outcome.document()
     assert document["ok"] is True
     assert Path(document["dir"]) == folder
-    assert len(document["steps"]) >= 9
+    assert len(document["steps"]) >= 11
     for step in document["steps"]:
         assert set(step) == {"capability", "what", "ok", "seconds"}
         assert step["ok"] is True
@@ -56,7 +56,7 @@ def test_it_does_the_main_job_with_my_file_and_keeps_all_on_request(nowhere, tmp
     assert (folder / "records.again").read_bytes() == content
     assert content[:100] not in (folder / "records.tally").read_bytes()
     listed = nowhere.json("profile", "list", TALLY_HOME=str(folder))
-    assert len(listed) == 7
+    assert len(listed) == 8
     assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0
     assert list((tmp_path / "temporary").iterdir()) == []
     again = start(nowhere, tmp_path, "--dir", folder).wait()

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from custody_thief import epoch_records, held_by
-from domain_rig import DomainRig
+from custody_thief import epoch_records, held_by, seeds_of
+from domain_rig import DomainRig, in_this_process
 from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.service import child
 from tigertally.custody.state.authority import EpochStatus
+from tigertally.quorum.card import Role
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 
@@ -229,5 +231,39 @@ def test_a_holder_that_was_away_for_a_month_still_takes_its_fragment() -> None:
             report = await rig.sync(name)
             assert (report.received, report.problems) == (1, [])
         assert status(rig) is EpochStatus.CERTIFIED
+
+    rig.run(day())
+
+
+def test_holders_sync_while_the_authority_s_child_works() -> None:
+    """What the child deals to must still be there: a busy holder never holds up a key."""
+    rig = DomainRig(threshold=2)
+
+    async def slow_child(job: child.Job) -> child.Result:
+        result = await in_this_process(job)
+        for name in ("h1", "h2"):
+            await rig.sync(name)  # each sync replaces the holder's receive keys
+        return result
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        rig.services._run_child = slow_child
+        await rig.create("vault", suite=Suite.SHAMIR_GF256)
+        before = await rig.release("app", "vault", by=["h1", "h2"])
+        await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h1", "h2"])
+        for _ in range(2):
+            for name in rig.holders():
+                await rig.sync(name)
+            await rig.child_work()
+        for name in rig.holders():
+            await rig.sync(name)
+        statuses = [(record.attempt, record.status) for record in epoch_records(rig)]
+        assert statuses == [(1, EpochStatus.CERTIFIED)] * 2, "nothing was dealt twice"
+        after = await rig.release("app", "vault", by=["h3", "h4"], reason="after")
+        assert before.secret.matches(after.secret)
+        for name in rig.holders():  # nothing holds on to replaced receive keys for ever
+            await rig.sync(name)
+            assert len(seeds_of(rig, name)) == 1
 
     rig.run(day())

@@ -140,7 +140,7 @@ def _ours(error: TigertallyError, command: str) -> Report:
 def _of_command_line(error: typer.TyperException) -> Report:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "tally"
-    message = error.format_message()
+    message = error.format_message().replace("Input should be", "it must be")
     if message[1:2].islower():
         message = message[0].lower() + message[1:]
     return Report(

@@ -20,9 +20,11 @@ from tigertally.cli.stage import Stage, StepFailed
 
 HOLDERS = ("anna", "ben", "chen", "dara", "emil")
 QUORUM = 3
+LOST, SUCCESSOR = "ben", "fina"
 REQUESTER = "backup-job"
 KEY = "records"
 _SAMPLE_ROWS = 20_000
+_EPOCH_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -144,12 +146,17 @@ class Rehearsal:
         size = self._file.stat().st_size
         with step(f"three of five release the key; the file is encrypted ({size:,} bytes)"):
             self._with_release("encrypt", self._file, self._sealed, HOLDERS[:3])
+        with step(f"{LOST}'s laptop is lost: three others vote it out; the key is shared anew"):
+            self._remove()
+        with step(f"{SUCCESSOR} joins; the key is shared anew, and stays the same key"):
+            self._replace()
         with step("the authority is restarted: it comes up locked and refuses key commands"):
             self._restart()
         with step(f"{HOLDERS[4]} unlocks it"):
             self._stage.run("holder", "unlock", "--profile", HOLDERS[4])
-        with step("three other holders release the key; the file is decrypted and compared"):
-            self._with_release("decrypt", self._sealed, self._opened, HOLDERS[2:])
+        by = (*HOLDERS[3:], SUCCESSOR)
+        with step(f"{by[0]}, {by[1]} and {by[2]} release the key; the file is decrypted, compared"):
+            self._with_release("decrypt", self._sealed, self._opened, by)
             self._compare()
         with step("a holder verifies the audit log; a tally is verified offline"):
             self._verify()
@@ -225,6 +232,29 @@ class Rehearsal:
         self._approve(self._stage.asked(working), by)
         self._stage.finish(working)
 
+    def _remove(self) -> None:
+        """The lost device answers no more; its fragment is of no use once the others have dealt."""
+        self._stage.stop(LOST)
+        proposer, *others = (HOLDERS[0], *HOLDERS[2:4])
+        remove = ("holder", "remove", LOST, "--profile", proposer)
+        asked = self._stage.json(*remove, "--no-wait")
+        self._approve(asked["proposal"], others)
+        self._await_epoch(2)
+
+    def _replace(self) -> None:
+        self._admit("holder", SUCCESSOR, [HOLDERS[0], *HOLDERS[2:4]])
+        self._stage.daemon(SUCCESSOR, "holder", "run", "--profile", SUCCESSOR)
+        self._await_epoch(3)
+
+    def _await_epoch(self, epoch: int) -> None:
+        """Until all holders have their fragment of this epoch; their daemons see to it."""
+        deadline = time.monotonic() + _EPOCH_SECONDS
+        while time.monotonic() < deadline:
+            shown = self._stage.json("key", "show", KEY, "--profile", HOLDERS[0])
+            if (shown["epoch"], shown["state"], shown["missing"]) == (epoch, "active", []):
+                return
+        raise StepFailed(f"the key {KEY} did not get to epoch {epoch}: {shown['state']}")
+
     def _restart(self) -> None:
         self._stage.stop("authority")
         self._stage.daemon("authority", "authority", "run", "--profile", "authority")
@@ -240,11 +270,11 @@ class Rehearsal:
                     return
 
     def _verify(self) -> None:
-        self._stage.run("audit", "verify", "--profile", HOLDERS[1])
-        tallies = self._stage.json("tally", "list", "--profile", HOLDERS[1])
+        self._stage.run("audit", "verify", "--profile", HOLDERS[2])
+        tallies = self._stage.json("tally", "list", "--profile", HOLDERS[2])
         tally, roster = self._stage.home / "last.tally", self._stage.home / "domain.roster"
         last = [t["id"] for t in tallies if t["kind"] == "custody.release"][-1]
-        export = ("tally", "export", last, "--profile", HOLDERS[1], "--out", str(tally))
+        export = ("tally", "export", last, "--profile", HOLDERS[2], "--out", str(tally))
         self._stage.run(*export)
-        self._stage.run("roster", "export", "--profile", HOLDERS[1], "--out", str(roster))
+        self._stage.run("roster", "export", "--profile", HOLDERS[2], "--out", str(roster))
         self._stage.run("tally", "verify", str(tally), "--roster", str(roster))

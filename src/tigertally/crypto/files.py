@@ -48,9 +48,11 @@ def atomic_output(path: Path | str, mode: int = 0o600) -> Iterator[BinaryIO]:
             if not named:
                 _give_name(file.fileno(), temporary)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(target)  # "No space left on device" alone does not say where
         raise
     _flush_directory(target.parent)
 

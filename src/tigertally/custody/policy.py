@@ -33,12 +33,12 @@ def words_of_create(create: Create) -> str:
 
 def words_of_release(release: Release) -> str:
     """What approvers read."""
-    private = (
-        "; FORM PRIVATE: the requester keeps the private key itself"
+    form = (
+        "FORM PRIVATE: the requester keeps the private key itself"
         if release.form is Form.PRIVATE
-        else ""
+        else "form final, as its program promises"
     )
-    return f"release {release.ref}, reason: {release.reason}{private}"
+    return f"release {release.ref}, reason: {release.reason}; {form}"
 
 
 def holder_may_propose(roster: Roster, proposal: Proposal, body: object) -> None:

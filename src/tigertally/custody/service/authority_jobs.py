@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from tigertally.algebra import tags
+from tigertally.base.codec import decode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import ProposalId
-from tigertally.crypto.envelope import sign_message
+from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.messages.bodies import parse_release
-from tigertally.custody.messages.dealing import AUTHORITY, DealingPackage
+from tigertally.custody.messages.dealing import (
+    AUTHORITY,
+    DealingPackage,
+    ReceiveKeys,
+    bundle_hash,
+)
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.protocol.dealing import Occasion, dealing_of
 from tigertally.custody.protocol.epochs import occasion_of
@@ -29,11 +35,11 @@ def deal_job(desk: Desk, id_: bytes) -> DealJob | None:
     if record.status is not EpochStatus.DEALING:
         rows.drop_job(desk.sealed, rows.Job.DEAL, id_)
         return None
-    roster = desk.known_chain.at(record.roster)
-    keys = rows.receive_keys(desk.sealed)
-    if len(keys) < len(record.holders):
+    keys = _keys_to_deal_to(desk, record)
+    if keys is None:
         return None
-    return DealJob(occasion=occasion_of(record, roster), receive_keys=tuple(keys), roster=roster)
+    roster = desk.known_chain.at(record.roster)
+    return DealJob(occasion=occasion_of(record, roster), receive_keys=keys, roster=roster)
 
 
 def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
@@ -41,11 +47,11 @@ def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
     epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
     record = rows.get_epoch(desk.sealed, epoch)
     seed = desk.sealed.get(rows.FRESH, record.proposal)
-    keys = rows.receive_keys(desk.sealed)
     if record.status is not EpochStatus.DEALING or seed is None:
         rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
         return None
-    if len(keys) < len(record.holders):
+    keys = _keys_to_deal_to(desk, record)
+    if keys is None:
         return None
     statements = []
     for one in record.base:
@@ -60,9 +66,24 @@ def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
         base=record.base,
         statements=tuple(statements),
         occasion=occasion_of(record, desk.known_chain.at(record.roster)),
-        receive_keys=tuple(keys),
+        receive_keys=keys,
         roster=desk.known_chain.at(record.roster),
     )
+
+
+def _keys_to_deal_to(desk: Desk, record: EpochRecord) -> tuple[Envelope, ...] | None:
+    """The receivers' newest receive keys, in use from now on; None while one has published none.
+
+    Holders go on syncing while the child works. Keys that were marked only with its result would
+    be replaced and erased by then, and the dealing would be for nobody, again and again.
+    """
+    keys = {decode(ReceiveKeys, one.body).holder: one for one in rows.receive_keys(desk.sealed)}
+    if any(index not in keys for index in record.holders):
+        return None
+    for index in record.holders:
+        use = bytes([index]) + bundle_hash(keys[index]) + record.proposal
+        desk.sealed.put(rows.IN_USE, use, b"")
+    return tuple(keys[index] for index in record.holders)
 
 
 def finish_reshare(desk: Desk, id_: bytes) -> None:
@@ -79,9 +100,6 @@ def finish_reshare(desk: Desk, id_: bytes) -> None:
 def signed_package(desk: Desk, occasion: Occasion, dealt: Dealt) -> DealingPackage:
     """Sign what the child has dealt."""
     dealing = dealing_of(occasion, AUTHORITY, dealt.commitments, dealt.slots)
-    for slot in dealing.slots:
-        use = bytes([slot.receiver]) + slot.bundle + occasion.proposal
-        desk.sealed.put(rows.IN_USE, use, b"")
     envelope = sign_message(desk.key, tags.DEALING, dealing)
     return DealingPackage(dealing=envelope, pieces=dealt.pieces)
 
