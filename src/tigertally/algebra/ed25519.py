@@ -69,7 +69,7 @@ class Point(Element):
         return super().__new__(cls, value)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)  # the dealings of a thousand keys, looked at more than once
 def _check_member(raw: bytes) -> None:
     if len(raw) != Element.SIZE or (
         raw != _IDENTITY and not lib.crypto_core_ed25519_is_valid_point(raw)

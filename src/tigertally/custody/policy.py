@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
 from tigertally.custody.messages.bodies import (
@@ -73,6 +75,12 @@ def acks_warning(acks: int, threshold: int) -> str:
         f"with {acks} acknowledgements the key is lost if {acks - threshold + 1} of those holders "
         "are lost before the others have synced"
     )
+
+
+def some_of(names: Sequence[object], most: int = 3) -> str:
+    """The first names and how many more there are, for a line that must stay short."""
+    shown = ", ".join(str(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def check_may_ask(ref: KeyRef, requesters: tuple[Name, ...], name: str) -> None:

@@ -14,7 +14,7 @@ from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import Create, Suite
 from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage, bundle_hash
-from tigertally.custody.policy import check_acks, check_requesters
+from tigertally.custody.policy import check_acks, check_requesters, some_of
 from tigertally.custody.protocol.dealing import check_package
 from tigertally.custody.protocol.epochs import with_dealing
 from tigertally.custody.protocol.holding import expected_dealers, occasion_of_create
@@ -132,7 +132,7 @@ def take_package(desk: Desk, record: EpochRecord, package: DealingPackage) -> Ep
 def announce(desk: Desk, record: EpochRecord) -> None:
     """Write down who owes what in this state of the epoch, and wake them."""
     id_ = rows.epoch_id(record).to_bytes()
-    name = ", ".join(str(ref) for ref in record.keys)
+    name = some_of(record.keys)
     if record.status is EpochStatus.OPEN:
         for index in record.holders:
             rows.put_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
@@ -140,7 +140,7 @@ def announce(desk: Desk, record: EpochRecord) -> None:
         desk.record(
             "custody.opened",
             actor="authority",
-            summary=f"{name}: attempt {record.attempt} dealt by {list(record.dealers)}",
+            summary=f"{name}: attempt {record.attempt} dealt by {some_of(record.dealers, 20)}",
             detail=record.epoch,
         )
         desk.wake_holders()

@@ -21,6 +21,7 @@ from tigertally.custody.messages.dealing import (
     DealingPackage,
     Erased,
 )
+from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, open_erased
 from tigertally.custody.protocol.dealing import check_package, dealer_name
 from tigertally.custody.protocol.epochs import (
@@ -117,11 +118,10 @@ class EpochService:
         if rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
             rows.drop_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder.index)
-            names = ", ".join(str(ref) for ref in record.keys)
             desk.record(
                 "custody.acknowledged",
                 actor=holder.name,
-                summary=f"{holder.name} holds its fragment of {names}",
+                summary=f"{holder.name} holds its fragment of {some_of(record.keys)}",
                 detail=ack.epoch,
             )
         if before is EpochStatus.OPEN and record.status is EpochStatus.CERTIFIED:
@@ -296,11 +296,5 @@ class EpochService:
             who = [str(names.get(HolderIndex(i), i)) for i in missing if i not in (me, AUTHORITY)]
             if who:
                 verb = "acknowledge" if open_ else "deal"
-                lines.append(f"{_in_short(refs)}: {', '.join(who)} to {verb}")
+                lines.append(f"{some_of(refs)}: {', '.join(who)} to {verb}")
         return tuple(lines)
-
-
-def _in_short(refs: list[KeyRef]) -> str:
-    """A few keys by name, many by number."""
-    some = ", ".join(str(ref) for ref in refs[:3])
-    return some if len(refs) <= 3 else f"{some} and {len(refs) - 3} more"
