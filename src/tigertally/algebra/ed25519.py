@@ -50,6 +50,14 @@ class Element(FixedBytes):
             _check_member(value)
         return super().__new__(cls, value)
 
+    @classmethod
+    def unchecked(cls, value: bytes) -> Self:
+        """32 bytes that are taken for a member, where what is made of them is checked instead.
+
+        Sums refuse what is not on the curve, but not what is outside the subgroup.
+        """
+        return bytes.__new__(cls, value)
+
     @property
     def is_identity(self) -> bool:
         """Whether this is the neutral element."""
@@ -305,7 +313,7 @@ def combination(weights: Sequence[int], points: Sequence[Element]) -> Element:
 
 def _double_and_add(digits: Sequence[Sequence[int]], points: Sequence[Element]) -> Element:
     """One run of doublings for all points; digits of −1, 0, 1, lowest first."""
-    cell, started = ffi.new(_CELL, _IDENTITY), False
+    cell, started, failed = ffi.new(_CELL, _IDENTITY), False, 0
     for place in range(max(map(len, digits)) - 1, -1, -1):
         if started:
             lib.crypto_core_ed25519_add(cell, cell, cell)
@@ -314,10 +322,12 @@ def _double_and_add(digits: Sequence[Sequence[int]], points: Sequence[Element]) 
             if digit > 0 and not started:
                 ffi.memmove(cell, point, 32)
             elif digit > 0:
-                lib.crypto_core_ed25519_add(cell, cell, point)
+                failed |= lib.crypto_core_ed25519_add(cell, cell, point)
             elif digit < 0:
-                lib.crypto_core_ed25519_sub(cell, cell, point)
+                failed |= lib.crypto_core_ed25519_sub(cell, cell, point)
             started = started or digit != 0
+    if failed:
+        raise UsageError("not points of edwards25519")
     return _computed(cell)
 
 

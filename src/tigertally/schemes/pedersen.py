@@ -63,8 +63,11 @@ class Commitments:
         return b"".join(self.points)
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> Commitments:
+    def from_bytes(cls, raw: bytes, *, unchecked: bool = False) -> Commitments:
         """Parse what `to_bytes` wrote.
+
+        Args:
+            unchecked: take the points for members; see `Element.unchecked`.
 
         Raises:
             MalformedMessage: another length, or something that is no point.
@@ -72,7 +75,8 @@ class Commitments:
         if len(raw) % Point.SIZE or len(raw) > MAX_HOLDERS * Point.SIZE:
             raise MalformedMessage("commitments are points of 32 bytes each")
         steps = range(0, len(raw), Point.SIZE)
-        return cls(points=tuple(Point(raw[i : i + Point.SIZE]) for i in steps))
+        point = Point.unchecked if unchecked else Point
+        return cls(points=tuple(point(raw[i : i + Point.SIZE]) for i in steps))
 
 
 def threshold_of(commitments: bytes) -> int:

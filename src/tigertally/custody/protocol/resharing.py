@@ -33,7 +33,7 @@ from tigertally.custody.protocol.dealing import (
     dealer_name,
     join_sharings,
 )
-from tigertally.custody.protocol.epochs import statement_of
+from tigertally.custody.protocol.epochs import statement_shown
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
@@ -226,13 +226,7 @@ def check_reshare_opening(
     pairs = [(e, check_shown(e, occasion, change.new)) for e in opening.dealings]
     dealings = [dealing for _, dealing in pairs]
     _check_donors(change, opening.base, suite, [dealing.dealer for dealing in dealings])
-    statement = statement_of(
-        occasion,
-        pairs,
-        roster=opening.roster,
-        roster_version=change.new.version,
-        acks=change.acks,
-    )
+    statement = statement_shown(occasion, pairs, roster=change.new, acks=change.acks)
     key_of = SUITES[suite].key_of
     for one, commitments in zip(opening.base, statement.commitments, strict=True):
         wanted = key_of(commitments)
