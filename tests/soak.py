@@ -71,9 +71,11 @@ class Soak:
             self.two_releases: 3,
             self.release_through_a_restart: 3,
             self.killed_command: 4,
-            self.restart: 3,
-            self.join: 3,
-            self.removal: 3,
+            self.restart: 2,
+            self.killed_midway: 4,
+            self.join: 4,
+            self.removal: 4,
+            self.two_changes: 2,
             self.daemon: 4,
             self.late_holder: 2,
         }
@@ -177,11 +179,18 @@ class Soak:
 
     def restart(self) -> None:
         """The authority ends, politely or not; comes up locked; a holder unlocks it."""
+        self.end_authority()
+        self.begin_authority()
+
+    def end_authority(self) -> None:
         authority = self.town.authority
         assert authority is not None
         number = self.dice.choice((signal.SIGTERM, signal.SIGKILL))
         outcome = authority.stop(number)
         assert outcome.code == (0 if number == signal.SIGTERM else -number), str(outcome)
+        assert "Traceback" not in outcome.err, outcome.err
+
+    def begin_authority(self) -> None:
         self.town.authority_up()
         if self.gone and self.dice.random() < 0.5:
             gone = self.dice.choice(self.gone)
@@ -192,6 +201,38 @@ class Soak:
             assert not out.exists()
         (by,) = self.some(1)
         self.timed("unlock", "holder", "unlock", "--profile", by)
+
+    def killed_midway(self) -> None:
+        """The authority ends under a command's hands; the same command again, it works."""
+        words, out = self.get(self.dice.choice(KEYS), f"step {self.steps} midway")
+        first, second = self.some(2, self.able)
+        asked = self.town.json(*words, "--no-wait")
+        commands: list[tuple[str | Path, ...]] = [
+            ("holder", "sync", "--profile", first),
+            ("holder", "approve", asked["proposal"], "--profile", first),
+            (*words, "--no-wait"),
+        ]
+        running = self.town.start(*self.dice.choice(commands))
+        running.ended(self.dice.uniform(0.0, 0.15))
+        self.end_authority()
+        self.begin_authority()
+        outcome = running.wait()
+        assert outcome.code in (0, UNAVAILABLE), str(outcome)
+        assert "Traceback" not in outcome.err, outcome.err
+        self.approve(asked["proposal"], first, second)
+        self.sync(first)
+        self.check(str(words[2]), self.town.run(*words, "--wait", "50", "--json"), out)
+
+    def everybody_at_once(self) -> None:
+        """All holders sync at the same time; one of them is killed at it."""
+        running = {n: self.town.start("holder", "sync", "--profile", n) for n in self.holders}
+        victim = self.dice.choice(self.holders)
+        running[victim].ended(self.dice.uniform(0.0, 0.3))
+        running[victim].kill()
+        for name, command in running.items():
+            outcome = command.wait()
+            assert outcome.code == 0 or name == victim, str(outcome)
+            assert "Traceback" not in outcome.err, outcome.err
 
     def daemon(self) -> None:
         """A holder's daemon comes or goes."""
@@ -228,31 +269,43 @@ class Soak:
         running = self.town.start(*victim)
         running.ended(delay)
         running.kill()
-        self.approve_again(asked["proposal"], first)
-        self.approve_again(asked["proposal"], second)
+        self.approve(asked["proposal"], first, second)
         self.sync(name, first)
         if not out.exists():
             outcome = self.town.run(*words, "--wait", "50", "--json")
             self.check(key, outcome, out)
 
-    def approve_again(self, proposal: str, name: str) -> None:
-        """A yes; it may have been given by a command that was killed."""
-        self.approve(proposal, name)
-
     # --- people -----------------------------------------------------------------------------
 
     def join(self) -> None:
+        """Somebody joins; then life goes on while keys are shared anew."""
+        if self.let_in():
+            self.after_a_change()
+
+    def removal(self) -> None:
+        """Somebody is voted out; then life goes on while keys are shared anew."""
+        if self.vote_out():
+            self.after_a_change()
+
+    def two_changes(self) -> None:
+        """The second comes before the keys are shared anew for the first."""
+        changes = [self.let_in, self.vote_out]
+        self.dice.shuffle(changes)
+        if [change() for change in changes] != [False, False]:
+            self.after_a_change()
+
+    def let_in(self) -> bool:
         if len(self.holders) >= MOST:
-            return
+            return False
         name = f"holder{self.steps}"
         by = self.some(THRESHOLD)
         self.town.enrol(name, by=tuple(by))
         self.holders.append(name)
-        self.after_a_change()
+        return True
 
-    def removal(self) -> None:
+    def vote_out(self) -> bool:
         if len(self.holders) <= FEWEST:
-            return
+            return False
         (target,) = self.some(1)
         proposer, *others = [n for n in self.some(len(self.holders)) if n != target]
         words = ("holder", "remove", target, "--profile", proposer, "--no-wait")
@@ -264,14 +317,22 @@ class Soak:
         if target in self.daemons:
             self.daemons.pop(target).stop(signal.SIGKILL)
         self.town.run("holder", "sync", "--profile", target, code=REFUSED)
-        self.after_a_change()
+        return True
 
     def after_a_change(self) -> None:
-        """Mostly everybody comes by; sometimes work goes on while keys are shared anew."""
-        if self.dice.random() < 0.4 and len(self.able) >= THRESHOLD:
-            self.sync(*self.some(self.dice.randrange(1, len(self.holders))))
-            self.release(self.dice.choice(KEYS))
+        """Up to three things happen while keys are shared anew; then everybody comes by."""
+        for _ in range(self.dice.randrange(4)):
+            event = self.dice.choice(
+                (self.some_sync, self.restart, self.everybody_at_once, self.plain_release)
+            )
+            if event != self.plain_release or len(self.able) >= THRESHOLD:
+                self.last += f", {event.__name__}"
+                event()
         self.settle()
+
+    def some_sync(self) -> None:
+        """A few holders come by."""
+        self.sync(*self.some(self.dice.randrange(1, len(self.holders))))
 
     def late_holder(self) -> None:
         """Somebody who was removed tries again."""
