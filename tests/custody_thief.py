@@ -27,7 +27,7 @@ from tigertally.custody.messages.dealing import (
     piece_hash,
 )
 from tigertally.custody.protocol.dealing import Occasion, dealing_of, draw_sharing, wrap_pieces
-from tigertally.custody.protocol.holding import occasion_of_create
+from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.protocol.receive_keys import newest_by_holder
 from tigertally.custody.protocol.release import _fragment_info
 from tigertally.custody.service import rows as authority_rows
@@ -238,7 +238,7 @@ class CrookedHolder(HolderClient):
         if kept is not None:
             return kept
         published, _ = await self.receive_keys(synced)
-        occasion = occasion_of_create(proposal_id(proposal), body, synced.roster, 1)
+        occasion = occasion_of_making(proposal_id(proposal), body, synced.roster, 1)
         package = encode(self._deal(occasion, (), self.me(synced.roster).index, published))
         self._keep(device_rows.DEALT, key, package)
         return package

@@ -25,6 +25,7 @@ from process_rig import HOLDERS, SECONDS, THRESHOLD, Command, Outcome, Town
 KEYS = ("payroll", "vault")
 FEWEST, MOST = THRESHOLD + 1, 5  # holders
 REFUSED, UNAVAILABLE = 3, 4
+MOST_VERSIONS = 4
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Soak:
     gone: list[str] = field(default_factory=list)
     able: set[str] = field(default_factory=lambda: set(HOLDERS))  # surely hold a live fragment
     daemons: dict[str, Command] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KEYS, 1))
     finals: dict[str, bytes] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class Soak:
             self.join: 4,
             self.removal: 4,
             self.two_changes: 2,
+            self.rotation: 1,
             self.daemon: 4,
             self.late_holder: 2,
         }
@@ -128,9 +131,11 @@ class Soak:
     # --- releases ---------------------------------------------------------------------------
 
     def get(self, key: str, reason: str) -> tuple[tuple[str | Path, ...], Path]:
-        out = self.folder / f"{key}-{reason}"
-        words = ("key", "get", key, "--profile", "app", "--reason", reason, "--out", out)
-        return words, out
+        """What to ask for a version of a key, and where it comes."""
+        version = str(self.dice.randint(1, self.newest[key]))
+        out = self.folder / f"{key}-{version}-{reason}"
+        words = ("key", "get", key, "--version", version, "--profile", "app")
+        return (*words, "--reason", reason, "--out", out), out
 
     def check(self, key: str, outcome: Outcome, out: Path) -> None:
         """It worked, nobody is blamed, and it is the key it always was."""
@@ -138,7 +143,8 @@ class Soak:
         assert outcome.document()["faulty"] == [], str(outcome)
         found = out.read_bytes()
         out.unlink()
-        assert self.finals.setdefault(key, found) == found, f"{key} is another key now"
+        which = f"{key} {outcome.document()['version']}"
+        assert self.finals.setdefault(which, found) == found, f"{which} is another key now"
 
     def release(self, key: str, *, between: Callable[[], None] | None = None) -> None:
         """Ask, approve by two that can, fetch; something may happen after the first approval."""
@@ -286,6 +292,18 @@ class Soak:
         """Somebody is voted out; then life goes on while keys are shared anew."""
         if self.vote_out():
             self.after_a_change()
+
+    def rotation(self) -> None:
+        """A new version of a key; the older ones stay what they were."""
+        key = self.dice.choice(KEYS)
+        if self.newest[key] >= MOST_VERSIONS:
+            return
+        proposer, other = self.some(2)
+        words = ("key", "rotate", key, "--profile", proposer, "--no-wait")
+        asked = self.town.json(*words)
+        self.approve(asked["proposal"], other)
+        self.newest[key] += 1
+        self.settle()
 
     def two_changes(self) -> None:
         """The second comes before the keys are shared anew for the first."""

@@ -140,6 +140,9 @@ def test_every_key_operation_of_a_whole_day_is_refused_while_locked() -> None:
                 await rig.sync(name)
         await rig.asker("app").keys()
         await rig.release("app", "payroll", by=["h1", "h3"])
+        await rig.import_secret("app", "wallet", b"a seed")
+        await rig.create("doomed")
+        await rig.destroy("doomed", by=["h1", "h2"])
         recorded = {(path, who, body) for who, path, body in tap.sent if who in rig.devices}
         recorded |= made_up(rig)
         rig.start_authority()

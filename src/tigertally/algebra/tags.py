@@ -56,6 +56,10 @@ KEY_CHECK = _tag("key-check")  # MAC: key check value
 PRIVATE_KEY = _tag("private-key")  # key derivation: shared scalar to private key
 FINAL_KEY = _tag("final-key")  # key derivation: private key to final key
 PEDERSEN_GENERATOR = _tag("pedersen-generator")  # hash: the second generator
+ERASURE = _tag("erasure")  # signature: a holder has erased a destroyed key
+IMPORT_KEY = _tag("import-key")  # key derivation: private key to what an imported secret is under
+IMPORT = _tag("import")  # signature and AAD: an imported secret, sealed
+IMPORT_SOURCE = _tag("import-source")  # MAC: recognises the file of an import under way
 DEVICE_SECRET = _tag("device-secret")  # AAD: a requester's recovery file
 
 # lock

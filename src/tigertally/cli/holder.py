@@ -214,6 +214,7 @@ def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
         "received": report.received,
         "sent": report.sent,
         "acknowledged": report.acknowledged,
+        "erased": report.erased,
         "waiting_for": list(report.waiting_for),
         "problems": report.problems,
     }

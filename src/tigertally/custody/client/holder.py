@@ -21,12 +21,13 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.client import rows
+from tigertally.custody.client.erasing import ErasingClient
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.voting import DEAL_TRIES, VotingClient, check_in_vain
+from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
     Suite,
-    parse_create,
+    parse_making,
 )
 from tigertally.custody.messages.dealing import (
     BaseKey,
@@ -78,7 +79,7 @@ _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
 
 
-class HolderClient(VotingClient):
+class HolderClient(ErasingClient):
     """Everything a holder does once it has enrolled."""
 
     async def sync_all(self, *, renew: bool = True) -> tuple[Synced, Report]:
@@ -116,6 +117,8 @@ class HolderClient(VotingClient):
         self, synced: Synced, reply: CustodySyncReply, me: HolderIndex, report: Report
     ) -> bool:
         done = False
+        for destroyed in reply.erasures:
+            done |= await self._guarded(report, self._erase(synced, destroyed, me, report))
         for opening in reply.openings:
             done |= await self._guarded(report, self._open(synced, opening, me, report))
         for asked in reply.deals:
@@ -184,6 +187,7 @@ class HolderClient(VotingClient):
             await self._call(ACKNOWLEDGE, encode(ack))
             return
         if not opening.base:
+            self._check_not_destroyed(tuple(terms))
             check_made_once(
                 tuple(terms),
                 id_,
@@ -208,6 +212,11 @@ class HolderClient(VotingClient):
         with self.party.store.reading() as reader:
             return rows.Held(reader).of_any(keys)
 
+    def _check_not_destroyed(self, keys: Sequence[KeyRef]) -> None:
+        with self.party.store.reading() as reader:
+            for ref in keys:
+                rows.check_not_destroyed(reader, ref)
+
     def _already_held(self, key: bytes) -> HeldEpoch | None:
         with self.party.store.reading() as reader:
             row = reader.get(rows.ANSWERED, key)
@@ -225,6 +234,10 @@ class HolderClient(VotingClient):
                 for ref, said in terms.items():
                     rows.put_terms(tx, ref, said)
                 tx.put(rows.ANSWERED, key, outcome.held.epoch)
+                if statement.base is None:  # the epoch is open: nobody asks for our dealing again
+                    rows.drop_dealt(tx, statement.proposal)
+                else:  # other keys of the same change may still wait for theirs
+                    tx.delete(rows.DEALT, key)
             report.received += len(statement.keys)
             await self._call(ACKNOWLEDGE, encode(outcome.acknowledgement))
             report.acknowledged += 1
@@ -270,6 +283,7 @@ class HolderClient(VotingClient):
             with self.party.store.reading() as reader:
                 return check_reshare_request(asked, synced.chain, me, rows.Held(reader).live)
         occasion = check_deal_request(asked, synced.chain, me)
+        self._check_not_destroyed(occasion.keys)
         check_made_once(
             occasion.keys,
             occasion.proposal,
@@ -362,8 +376,8 @@ def _terms(opening: Opening) -> dict[KeyRef, Terms]:
     """The keys of an epoch, with what was approved when they were made."""
     if opening.base:
         return _terms_of_base(opening.base)
-    create = parse_create(open_proposal(opening.tally.proposal).options())
-    return {create.ref: Terms(requesters=create.requesters, unattended=create.unattended)}
+    body = parse_making(open_proposal(opening.tally.proposal))
+    return {body.ref: Terms(requesters=body.requesters, unattended=body.unattended)}
 
 
 def _terms_of_base(base: tuple[BaseKey, ...]) -> dict[KeyRef, Terms]:

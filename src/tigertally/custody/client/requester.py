@@ -6,7 +6,7 @@ caller uses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
@@ -16,12 +16,15 @@ from tigertally.base.ids import DomainId, Hash, Name, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows
+from tigertally.custody.client.known import fetch_keys, newest_usable
 from tigertally.custody.client.rows import Request
 from tigertally.custody.messages.bodies import RELEASE, Form, KeyRef, Release, Suite
 from tigertally.custody.messages.dealing import Statement
+from tigertally.custody.messages.importing import CONTENT, ContentReply, ContentRequest
 from tigertally.custody.messages.release import CollectReply, CollectRequest
-from tigertally.custody.messages.sync import COLLECT, KEYS, KeyInfo, KeysReply, KeysRequest
+from tigertally.custody.messages.sync import COLLECT, KeyInfo
 from tigertally.custody.protocol.epochs import verify_certificate
+from tigertally.custody.protocol.importing import unseal_import
 from tigertally.custody.protocol.release import (
     check_enough,
     collect,
@@ -63,15 +66,11 @@ class RequesterClient(AuditingClient):
 
     async def keys(self, name: Name | None = None) -> tuple[KeyInfo, ...]:
         """The domain's keys as the authority tells; nothing secret rests on it."""
-        raw = await self.party.channel.call(KEYS, encode(KeysRequest(name=name)))
-        return decode(KeysReply, raw).keys
+        return await fetch_keys(self.party, name)
 
     async def newest_version(self, name: Name) -> int:
-        """The newest version of a key; `Refused` if there is none."""
-        known = await self.keys(name)
-        if not known:
-            raise Refused(f"there is no key {name} (yet): see `tally key list`")
-        return max(info.ref.version for info in known)
+        """The newest version of a key that can be released; `Refused` if there is none."""
+        return newest_usable(await self.keys(name), name).ref.version
 
     async def ask(
         self, key: KeyRef, reason: str, form: Form, synced: Synced
@@ -136,10 +135,27 @@ class RequesterClient(AuditingClient):
     ) -> Released | None:
         """What is there by now: the key, or None while more must answer.
 
+        The private form of a key that was made for an import is what was imported.
+
         Raises:
-            Refused: rejected, expired or void.
+            Refused: rejected, expired or void; or nothing has been imported yet.
             PeerFault: too many wrong fragments; names the holders.
         """
+        released = await self.collect_key(request, key, form, synced, device_secret)
+        if released is None or form is not Form.PRIVATE:
+            return released
+        with released.secret as private:
+            raw = await self.party.channel.call(CONTENT, encode(ContentRequest(key=key)))
+            reply = decode(ContentReply, raw)
+            imported = unseal_import(reply, private, key, synced.chain)
+            if imported is None:
+                imported = Secret(private.to_secret_bytes())
+        return replace(released, secret=imported)
+
+    async def collect_key(
+        self, request: Request, key: KeyRef, form: Form, synced: Synced, device_secret: Secret
+    ) -> Released | None:
+        """The key itself, also of an import; raises as `collect`."""
         id_ = proposal_id(request.proposal)
         raw = await self.party.channel.call(COLLECT, encode(CollectRequest(proposal=id_)))
         reply = decode(CollectReply, raw)

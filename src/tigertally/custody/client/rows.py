@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.ids import Hash, ProposalId
+from tigertally.base.errors import Refused
+from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope, parse_message
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.bodies import Destroy, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     ReceiveKeys,
@@ -29,6 +30,7 @@ WRAPS = "holder-wrap"  # proposal id, epoch -> KeptWrap
 WRAP_ENDS = "holder-wrap-ends"  # expiry (8 bytes), proposal id, epoch -> nothing
 DEALT = "holder-dealt"  # proposal id, attempt -> DealingPackage, re-sent byte for byte
 TERMS = "holder-terms"  # key -> Terms
+DESTROYED = "holder-destroyed"  # key name, version (0: all) -> proposal id of the tally
 APPROVED = "holder-approved"  # proposal id -> the signed approval, re-sent byte for byte
 REQUESTS = "requester-request"  # what was asked -> Request
 _NEWEST = b"newest"
@@ -167,6 +169,38 @@ def erase_key(tx: Transaction, ref: KeyRef) -> int:
     return len(places)
 
 
+def erase_destroyed(tx: Transaction, body: Destroy, tally: ProposalId) -> int:
+    """Erase what a verified tally destroys and remember that; returns how many fragments."""
+    tx.put(DESTROYED, _destroyed_key(body.key, body.version or 0), tally)
+    refs = {ref for ref in _refs_held(tx, body.key) if body.covers(ref)}
+    wraps = (decode(KeptWrap, row) for _, row in tx.scan(WRAPS))
+    refs |= {wrap.key for wrap in wraps if body.covers(wrap.key)}
+    return sum(erase_key(tx, ref) for ref in sorted(refs))
+
+
+def destroyed(reader: Reader, ref: KeyRef) -> bool:
+    """Has this device erased that version for a tally?"""
+    places = (_destroyed_key(ref.name, version) for version in (0, ref.version))
+    return any(reader.get(DESTROYED, place) is not None for place in places)
+
+
+def check_not_destroyed(reader: Reader, ref: KeyRef) -> None:
+    """Raises `Refused` if the key is destroyed: nothing brings it back."""
+    if destroyed(reader, ref):
+        raise Refused(f"{ref} is destroyed: this device takes and deals nothing for it")
+
+
+def _destroyed_key(name: Name, version: int) -> bytes:
+    return name.encode() + b"\x00" + version.to_bytes(4, "big")
+
+
+def _refs_held(reader: Reader, name: Name) -> set[KeyRef]:
+    start = name.encode() + b"\x00"
+    places = [place for place, _ in reader.scan(HELD, prefix=start)]
+    versions = {int.from_bytes(place[len(start) : len(start) + 4], "big") for place in places}
+    return {KeyRef(name=name, version=version) for version in versions}
+
+
 def put_terms(tx: Transaction, ref: KeyRef, terms: Terms) -> None:
     """Remember what was approved when the key was made."""
     tx.put(TERMS, ref.to_bytes(), encode(terms))
@@ -176,6 +210,20 @@ def terms_of(reader: Reader, ref: KeyRef) -> Terms | None:
     """What was approved when the key was made."""
     row = reader.get(TERMS, ref.to_bytes())
     return None if row is None else decode(Terms, row)
+
+
+def terms_before(reader: Reader, ref: KeyRef) -> Terms | None:
+    """The terms of the newest earlier version of this key that the device knows."""
+    start = ref.name.encode() + b"\x00"
+    known = [row for place, row in reader.scan(TERMS, prefix=start) if place < ref.to_bytes()]
+    return decode(Terms, known[-1]) if known else None
+
+
+def suite_before(reader: Reader, ref: KeyRef) -> Suite | None:
+    """The suite of the newest earlier version of this key that the device holds."""
+    earlier = sorted(one for one in _refs_held(reader, ref.name) if one < ref)
+    held = held_of(reader, earlier[-1]) if earlier else []
+    return held[-1].parsed().suite if held else None
 
 
 def held_key(ref: KeyRef, order: tuple[int, int]) -> bytes:
@@ -191,6 +239,9 @@ def put_held(tx: Transaction, held: HeldEpoch) -> None:
         tx.put(UNCERTIFIED, name, b"")
     for ref in statement.keys:
         tx.put(HELD, held_key(ref, statement.order), name)
+    for ref in statement.keys:
+        if destroyed(tx, ref):  # it travelled with others: it never gets onto the disk
+            erase_key(tx, ref)
 
 
 def find_held(reader: Reader, name: bytes) -> HeldEpoch | None:
@@ -257,6 +308,17 @@ def live_name(reader: Reader, ref: KeyRef) -> Hash | None:
 def attempt_key(proposal: ProposalId, attempt: int) -> bytes:
     """Names one attempt."""
     return proposal + attempt.to_bytes(2, "big")
+
+
+def has_dealt(reader: Reader, proposal: ProposalId) -> bool:
+    """Do we keep a dealing for a proposal, to send it again?"""
+    return any(True for _ in reader.scan(DEALT, prefix=proposal, limit=1))
+
+
+def drop_dealt(tx: Transaction, proposal: ProposalId) -> None:
+    """Forget what we dealt for a proposal: it has arrived, or is not wanted any more."""
+    for key, _ in list(tx.scan(DEALT, prefix=proposal)):
+        tx.delete(DEALT, key)
 
 
 def put_wrap(tx: Transaction, wrap: KeptWrap) -> None:

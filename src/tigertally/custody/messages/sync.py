@@ -14,6 +14,7 @@ from tigertally.custody.messages.dealing import (
     Opening,
     check_attempt,
 )
+from tigertally.custody.messages.destroying import EraseDue
 from tigertally.custody.messages.release import WrappedFragment
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.tally import Tally
@@ -74,6 +75,7 @@ class CustodySyncReply:
     openings: tuple[Opening, ...]
     deals: tuple[DealRequest, ...]
     releases: tuple[ReleaseDue, ...]
+    erasures: tuple[EraseDue, ...]
     certificates: tuple[Certificate, ...]
     open_bundles: tuple[Hash, ...]
     waiting_for: tuple[str, ...]
@@ -110,7 +112,11 @@ class KeysRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyInfo:
-    """A key as members see it. `acknowledged` and `missing` are holder indices."""
+    """A key as members see it. `acknowledged`, `missing` and `erased` are holder indices.
+
+    `missing`: who has yet to deal or acknowledge; of a destroyed key, to erase. `stored` is the
+    size of an imported secret as it is kept (sealed), 0 before it is there.
+    """
 
     ref: KeyRef
     suite: Suite
@@ -120,8 +126,11 @@ class KeyInfo:
     acks: int
     acknowledged: tuple[HolderIndex, ...]
     missing: tuple[HolderIndex, ...]
+    erased: tuple[HolderIndex, ...]
     requesters: tuple[Name, ...]
     unattended: bool
+    imported: bool
+    stored: int
     created: int
     trouble: tuple[str, ...]
 

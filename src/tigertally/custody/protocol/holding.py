@@ -15,7 +15,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.bodies import CREATE, Create, KeyRef, Suite, parse_create
+from tigertally.custody.messages.bodies import MAKING, KeyRef, Making, Suite, parse_making
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     Acknowledgement,
@@ -75,8 +75,8 @@ class KeyGone:
 Outcome = Stored | Complained | KeyGone
 
 
-def occasion_of_create(id_: ProposalId, body: Create, roster: Roster, attempt: int) -> Occasion:
-    """What a dealing for a new key must be for."""
+def occasion_of_making(id_: ProposalId, body: Making, roster: Roster, attempt: int) -> Occasion:
+    """What a dealing for a new key, or a new version of one, must be for."""
     return Occasion(
         domain=roster.domain,
         proposal=id_,
@@ -90,7 +90,7 @@ def occasion_of_create(id_: ProposalId, body: Create, roster: Roster, attempt: i
 
 
 def expected_dealers(
-    tally: VerifiedTally, body: Create, convicted: frozenset[int]
+    tally: VerifiedTally, body: Making, convicted: frozenset[int]
 ) -> tuple[int, ...]:
     """Who deals: the authority alone, or exactly the approvers, less those proven to have lied."""
     if body.suite is Suite.SHAMIR_GF256:
@@ -109,11 +109,11 @@ def check_opening(opening: Opening, chain: Chain) -> tuple[Statement, Occasion, 
     roster = chain.at(opening.roster)
     with shown_by_authority():
         tally = verify_tally(opening.tally, roster)  # (1) a quorum of these holders approved
-        if tally.proposal.kind != CREATE:
+        if tally.proposal.kind not in MAKING:
             raise Refused(f"{tally.proposal.kind} opens no epoch")
-        body = parse_create(tally.proposal.options())
+        body = parse_making(tally.proposal)
         check_acks(body.acks, roster)
-        occasion = occasion_of_create(tally.id, body, roster, opening.attempt)
+        occasion = occasion_of_making(tally.id, body, roster, opening.attempt)
         convicted = check_convictions(opening, body, tally, roster)  # (2) who is left out, and why
         pairs = [(e, check_shown(e, occasion, roster)) for e in opening.dealings]  # (3) signed, apt
     dealers = tuple(dealing.dealer for _, dealing in pairs)
@@ -203,17 +203,17 @@ def check_deal_request(asked: DealRequest, chain: Chain, me: HolderIndex) -> Occ
     roster = chain.at(asked.roster)
     with shown_by_authority():
         tally = verify_tally(asked.tally, roster)
-        if tally.proposal.kind != CREATE or asked.attempt < 2:
+        if tally.proposal.kind not in MAKING or asked.attempt < 2:
             raise Refused("nothing is to be dealt for this proposal")
-        body = parse_create(tally.proposal.options())
+        body = parse_making(tally.proposal)
         convicted = check_convictions(asked, body, tally, roster)
     if me not in expected_dealers(tally, body, convicted):
         raise Refused("this device is not a dealer of that epoch")
-    return occasion_of_create(tally.id, body, roster, asked.attempt)
+    return occasion_of_making(tally.id, body, roster, asked.attempt)
 
 
 def check_convictions(
-    opening: Opening | DealRequest, body: Create, tally: VerifiedTally, roster: Roster
+    opening: Opening | DealRequest, body: Making, tally: VerifiedTally, roster: Roster
 ) -> frozenset[int]:
     """Judge each conviction ourselves: nobody is left out on the authority's word.
 
@@ -226,7 +226,7 @@ def check_convictions(
             complaint = open_complaint(conviction.complaint, roster)
             if complaint.attempt >= opening.attempt:
                 raise MalformedMessage("a conviction comes from an earlier attempt")
-            occasion = occasion_of_create(tally.id, body, roster, complaint.attempt)
+            occasion = occasion_of_making(tally.id, body, roster, complaint.attempt)
             convicted.add(judge(conviction, occasion, roster))
         except (MalformedMessage, Refused) as error:
             raise PeerFault(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import framed, tagged_hash
-from tigertally.base.codec import decode
 from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
 from tigertally.base.secret import Secret
@@ -27,12 +26,13 @@ from tigertally.custody.messages.release import (
     Rebuilt,
     WrappedFragment,
 )
+from tigertally.custody.protocol.relayed import verify_standing
 from tigertally.custody.protocol.suites import SHAMIR, SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import Proposal, parsed_body
 from tigertally.quorum.roster import Roster
-from tigertally.quorum.tally import Tally, VerifiedTally, check_live, verify_tally
+from tigertally.quorum.tally import Tally, VerifiedTally, check_live
 
 
 def wrap_fragment(
@@ -94,14 +94,9 @@ def check_release_tally(tally: Tally, chain: Chain, *, now: int) -> tuple[Verifi
         MalformedMessage, InvalidSignature
         Refused: no quorum, expired, approvers or the requester are no longer members.
     """
-    put_to = chain.for_proposal(decode(Proposal, tally.proposal.body))
-    verified = verify_tally(tally, put_to)
+    verified = verify_standing(tally, chain)
     check_live(verified, now=now)
     roster = chain.current
-    here = {(holder.index, holder.signing_key) for holder in roster.holders}
-    still = [i for i in verified.approved_by if (i, put_to.holder(i).signing_key) in here]
-    if put_to.electorate != roster.electorate and len(still) < roster.threshold:
-        raise Refused("too few of the holders who approved this are still holders: ask again")
     if verified.proposal.kind != RELEASE:
         raise Refused(f"{verified.proposal.kind} releases no fragment")
     requester_name(roster, verified.proposal)

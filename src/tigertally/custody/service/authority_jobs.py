@@ -87,14 +87,18 @@ def _keys_to_deal_to(desk: Desk, record: EpochRecord) -> tuple[Envelope, ...] | 
 
 
 def finish_reshare(desk: Desk, id_: bytes) -> None:
-    """The child is done with these fragments: forget them, and the key that opened them."""
+    """An attempt is dealt or has ended: forget its fragments, and the key that opened them."""
     rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
     for place, _ in list(desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_)):
         desk.sealed.delete(rows.CONTRIBUTIONS, place)
     attempts = desk.sealed.scan(rows.EPOCHS, prefix=id_[:32])
-    records = [rows.parsed(EpochRecord, row) for key, row in attempts if key != id_]
-    if all(record.status is not EpochStatus.DEALING for record in records):
+    others = [rows.parsed(EpochRecord, row) for key, row in attempts if key != id_]
+    if not any(_waits_for_child(record) for record in others):
         desk.sealed.delete(rows.FRESH, id_[:32])  # no other keys of this change wait for it
+
+
+def _waits_for_child(record: EpochRecord) -> bool:
+    return record.status is EpochStatus.DEALING and record.dealers == (AUTHORITY,)
 
 
 def signed_package(desk: Desk, occasion: Occasion, dealt: Dealt) -> DealingPackage:

@@ -35,6 +35,8 @@ from tigertally.custody.service.creating import (
     announce,
     check_bundles,
     forget_pieces,
+    proposer_of,
+    retire,
     set_coming,
     take_package,
     trouble,
@@ -133,6 +135,8 @@ class EpochService:
         lower: set[EpochId] = set()
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
+            if key.state is KeyState.DESTROYED:
+                continue
             if key.live is not None:
                 lower.add(key.live)
             live = replace(
@@ -150,18 +154,12 @@ class EpochService:
                 summary=f"{ref} is active in epoch {live.number}",
                 detail=record.epoch,
             )
+            if key.imported:
+                desk.wake([proposer_of(desk, key)])
         for id_ in lower:
-            self._retire(desk, rows.get_epoch(desk.sealed, id_))
+            retire(desk, rows.get_epoch(desk.sealed, id_))
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
-
-    def _retire(self, desk: Desk, record: EpochRecord) -> None:
-        """A higher epoch is certified: nobody need fetch or acknowledge this one any more."""
-        id_ = rows.epoch_id(record).to_bytes()
-        for index in record.holders:
-            if rows.has_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_):
-                rows.drop_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
-                forget_pieces(desk, record, index)
 
     def complain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """A receiver shows what it was sent: judge it, and go on without the liar."""

@@ -5,9 +5,11 @@ It cannot read them; in suite `shamir-gf256` its one-shot child rebuilds the key
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, Refused
-from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.ids import HolderIndex, ProposalId, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
@@ -28,6 +30,7 @@ from tigertally.custody.protocol.release import (
     sign_rebuilt,
 )
 from tigertally.custody.service import rows
+from tigertally.custody.service.creating import proposer_of
 from tigertally.custody.state.authority import KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.desk import Desk
@@ -39,7 +42,6 @@ from tigertally.quorum.service import state_of
 from tigertally.quorum.tally import VerifiedTally
 
 _TIDIED_AT_ONCE = 500  # releases
-_USABLE = (KeyState.ACTIVE, KeyState.RESHARING)
 
 
 class ReleaseKey:
@@ -51,8 +53,11 @@ class ReleaseKey:
         who = requester_name(desk.roster, proposal)
         if not key.may_be_asked_by(who):
             raise Refused(f"{who} may not ask for {body.ref}")
-        if key.state not in _USABLE:
+        if not key.usable:
             raise Refused(f"{body.ref} is {key.state.value}")
+        importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
+        if importing and proposer_of(desk, key) != proposal.proposer:
+            raise Refused(f"nothing has been imported as {body.ref} yet")
 
     def admitted(self, desk: Desk, pending: Pending, body: Release) -> None:
         """Suite `shamir-gf256`: draw the authority's fresh key for this proposal."""
@@ -76,6 +81,9 @@ class ReleaseKey:
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """A spare fragment is welcome: another one may be wrong or late."""
+        release = parsed_body(parse_release, open_proposal(pending.proposal))
+        if not rows.get_key(desk.sealed, release.ref).usable:
+            return
         rows.put_due(desk.sealed, approval.holder, rows.Due.FRAGMENT, pending.id)
         desk.wake([desk.roster.holder(approval.holder).signing_key])
 
@@ -105,6 +113,8 @@ class ReleaseService:
             raise Refused(f"the release is {pending.status.value}")
         tally, release = check_release_tally(pending.tally(), desk.known_chain, now=desk.now)
         key = rows.get_key(desk.sealed, release.ref)
+        if not key.usable:
+            raise Refused(f"{release.ref} is {key.state.value}")
         if delivery.key != release.ref or key.live_hash != delivery.epoch:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
@@ -160,7 +170,7 @@ class ReleaseService:
                 summary=f"{name} sent a wrong fragment of {release.ref}",
                 detail=proposal,
             )
-        if wrapped is not None and key.live_hash is not None:
+        if wrapped is not None and key.live_hash is not None and key.usable:
             message = Rebuilt(
                 domain=desk.roster.domain,
                 proposal=proposal,
@@ -193,14 +203,17 @@ class ReleaseService:
             raise Refused("only the requester that asked may collect")
         requester_name(desk.roster, proposal)
         key = rows.get_key(desk.sealed, parsed_body(parse_release, proposal).ref)
+        state = state_of(pending)
+        if key.state is KeyState.DESTROYED and pending.status is Status.COMPLETE:
+            state = replace(state, status=Status.VOID, why=Text(f"{key.ref} is destroyed"))
         reply = CollectReply(
-            state=state_of(pending),
+            state=state,
             certificate=None,
             fragments=(),
             rebuilt=None,
             faults=self._faulty(desk, id_),
         )
-        if pending.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
+        if state.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
             return encode(reply)
         rebuilt = desk.sealed.get(rows.REBUILT, id_)
         shown = key.suite is Suite.PEDERSEN_ED25519
@@ -223,13 +236,18 @@ class ReleaseService:
         """Forget what expired releases left behind, some at a time; returns how many rows."""
         dead: list[tuple[str, bytes]] = []
         for end in rows.ended(desk.sealed, desk.now, _TIDIED_AT_ONCE):
-            proposal = end[8:]
-            dead += [(rows.ENDS, end), (rows.FRESH, proposal), (rows.REBUILT, proposal)]
-            arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)
-            dead += [(rows.FRAGMENTS, key) for key, _ in arrived]
-            for index in range(1, desk.roster.next_index):
-                due = rows.due_key(HolderIndex(index), rows.Due.FRAGMENT, proposal)
-                dead.append((rows.DUES, due))
+            dead += [(rows.ENDS, end), *left_behind(desk, end[8:])]
         for table, key in dead:
             desk.sealed.delete(table, key)
         return len(dead)
+
+
+def left_behind(desk: Desk, proposal: bytes) -> list[tuple[str, bytes]]:
+    """What a release leaves on the authority's disk, by table and key; the rows may not exist."""
+    left = [(rows.FRESH, proposal), (rows.REBUILT, proposal)]
+    arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)
+    left += [(rows.FRAGMENTS, key) for key, _ in arrived]
+    for index in range(1, desk.roster.next_index):
+        due = rows.due_key(HolderIndex(index), rows.Due.FRAGMENT, proposal)
+        left.append((rows.DUES, due))
+    return left

@@ -19,6 +19,7 @@ from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
 from tigertally.custody.protocol.resharing import Change, change_at, latest_change
 from tigertally.custody.service import rows
+from tigertally.custody.service.authority_jobs import finish_reshare
 from tigertally.custody.service.creating import announce, forget_pieces
 from tigertally.custody.state.authority import (
     EpochId,
@@ -92,8 +93,8 @@ def end_attempt(desk: Desk, record: EpochRecord, why: str) -> None:
     for index in {*record.holders, *(d for d in record.dealers if d != AUTHORITY)}:
         for due in (rows.Due.ACKNOWLEDGE, rows.Due.DEAL):
             rows.drop_due(desk.sealed, HolderIndex(index), due, id_)
-    for job in (rows.Job.DEAL, rows.Job.RESHARE):
-        rows.drop_job(desk.sealed, job, id_)
+    rows.drop_job(desk.sealed, rows.Job.DEAL, id_)
+    finish_reshare(desk, id_)
     forget_pieces(desk, record)
 
 

@@ -33,6 +33,8 @@ REBUILT = "custody-rebuilt"  # proposal id -> signed rebuilt key (shamir-gf256)
 JUDGED = "custody-judged"  # complaint -> nothing: each is judged once
 CONTRIBUTIONS = "custody-contribution"  # proposal id, attempt, holder -> Contribution
 FAULTY = "custody-faulty"  # proposal id, holder -> nothing
+ERASURES = "custody-erasure"  # proposal id, holder -> the signed Erasure
+CONTENTS = "custody-content"  # key reference -> the signed Imported
 SEEN = "custody-seen"  # holder -> time of its last sync (8 bytes)
 ENDS = "custody-ends"  # expiry of a release (8 bytes), proposal id -> nothing
 JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
@@ -52,6 +54,8 @@ SEALED = (
     JUDGED,
     CONTRIBUTIONS,
     FAULTY,
+    ERASURES,
+    CONTENTS,
     SEEN,
     ENDS,
     JOBS,
@@ -65,6 +69,7 @@ class Due(Enum):
     ACKNOWLEDGE = b"a"
     DEAL = b"d"
     FRAGMENT = b"f"
+    ERASE = b"e"
 
 
 class Job(Enum):

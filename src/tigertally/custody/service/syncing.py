@@ -27,9 +27,16 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
+from tigertally.custody.service.destroying import ErasureService, missing_erasures
 from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.releasing import ReleaseService
-from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyRecord
+from tigertally.custody.state.authority import (
+    EpochId,
+    EpochRecord,
+    EpochStatus,
+    KeyRecord,
+    KeyState,
+)
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Status
@@ -44,9 +51,12 @@ _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expi
 class SyncService:
     """Answers holders' syncs and members' questions about keys."""
 
-    def __init__(self, epochs: EpochService, releases: ReleaseService) -> None:
+    def __init__(
+        self, epochs: EpochService, releases: ReleaseService, erasures: ErasureService
+    ) -> None:
         self._epochs = epochs
         self._releases = releases
+        self._erasures = erasures
 
     def sync(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
@@ -62,6 +72,7 @@ class SyncService:
             openings=tuple(self._openings(desk, me)),
             deals=tuple(self._deals(desk, me)),
             releases=tuple(self._releases_due(desk, me)),
+            erasures=self._erasures.due(desk, me),
             certificates=tuple(
                 record.certificate()
                 for record in certified
@@ -196,7 +207,7 @@ class SyncService:
         desk.member(peer)
         epochs = rows.Epochs(desk.sealed)
         records = rows.all_keys(desk.sealed, request.name)
-        return encode(KeysReply(keys=tuple(key_info(epochs, record) for record in records)))
+        return encode(KeysReply(keys=tuple(key_info(desk, epochs, record) for record in records)))
 
     def holders(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """When each holder was last seen and how many live fragments it has, for members."""
@@ -205,7 +216,7 @@ class SyncService:
         epochs = rows.Epochs(desk.sealed)
         count: dict[HolderIndex, int] = {}
         for record in rows.all_keys(desk.sealed):
-            if record.live is not None:
+            if record.live is not None and record.state is not KeyState.DESTROYED:
                 for index in epochs.get(record.live).acknowledged:
                     count[index] = count.get(index, 0) + 1
         infos = []
@@ -225,20 +236,18 @@ class SyncService:
         request = decode(EpochRequest, raw)
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
-        if key.live is None:
+        if key.live is None or key.state is KeyState.DESTROYED:
             raise Refused(f"{key.ref} is {key.state.value}")
         certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
         return encode(certificate)
 
 
-def key_info(epochs: rows.Epochs, record: KeyRecord) -> KeyInfo:
-    """A key as members see it: its live epoch, or the one that is coming."""
-    at = record.live or record.coming
-    if at is None:
-        raise Refused(f"{record.ref} has no epoch")
+def key_info(desk: Desk, epochs: rows.Epochs, record: KeyRecord) -> KeyInfo:
+    """A key as members see it: its live epoch, or the one that is coming, or that ever came."""
+    at = record.live or record.coming or EpochId(proposal=record.made_by, attempt=1)
     epoch = epochs.get(at)
     shown = epochs.get(record.coming) if record.coming else epoch
-    open_ = shown.status is not EpochStatus.DEALING
+    sealed = desk.sealed.get(rows.CONTENTS, record.ref.to_bytes()) if record.imported else None
     return KeyInfo(
         ref=record.ref,
         suite=record.suite,
@@ -247,14 +256,24 @@ def key_info(epochs: rows.Epochs, record: KeyRecord) -> KeyInfo:
         threshold=epoch.threshold,
         acks=epoch.acks,
         acknowledged=epoch.acknowledged,
-        missing=shown.missing
-        if open_
-        else tuple(HolderIndex(dealer) for dealer in shown.missing_dealers if dealer),
+        missing=_missing(desk, record, shown),
+        erased=record.erased,
         requesters=record.requesters,
         unattended=record.unattended,
+        imported=record.imported,
+        stored=len(sealed or b""),
         created=record.created,
         trouble=tuple(str(line) for line in record.trouble),
     )
+
+
+def _missing(desk: Desk, record: KeyRecord, shown: EpochRecord) -> tuple[HolderIndex, ...]:
+    """Who has yet to erase, or to deal, or to acknowledge."""
+    if record.state is KeyState.DESTROYED:
+        return missing_erasures(desk, record)
+    if shown.status is EpochStatus.DEALING:
+        return tuple(HolderIndex(dealer) for dealer in shown.missing_dealers if dealer)
+    return shown.missing
 
 
 def _epoch_id(raw: bytes) -> EpochId:

@@ -130,9 +130,14 @@ class EpochId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """One key's life at the authority. `number` counts its certified epochs, from 1."""
+    """One key's life at the authority. `number` counts its certified epochs, from 1.
+
+    `made_by` is the proposal that made it. Once destroyed, `erasing` are the holders who are to
+    erase it and `erased` those who say that they have.
+    """
 
     ref: KeyRef
+    made_by: ProposalId
     suite: Suite
     requesters: tuple[Name, ...]
     unattended: bool
@@ -142,11 +147,20 @@ class KeyRecord:
     live_hash: Hash | None = None
     coming: EpochId | None = None
     number: int = 0
+    imported: bool = False
+    destroyed_by: ProposalId | None = None
+    erasing: tuple[HolderIndex, ...] = ()
+    erased: tuple[HolderIndex, ...] = ()
     trouble: tuple[Text, ...] = ()
 
     def may_be_asked_by(self, name: str) -> bool:
         """With no requester named at creation, any enrolled one may ask."""
         return not self.requesters or name in self.requesters
+
+    @property
+    def usable(self) -> bool:
+        """May it be released?"""
+        return self.state in (KeyState.ACTIVE, KeyState.RESHARING)
 
     def with_trouble(self, text: str) -> KeyRecord:
         """Remember what went wrong, for `key show` (the newest eight lines)."""
