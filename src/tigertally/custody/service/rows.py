@@ -111,7 +111,12 @@ def all_keys(reader: Reader, name: Name | None = None) -> Iterator[KeyRecord]:
     """All keys, or all versions of one, in order."""
     prefix = b"" if name is None else name.encode() + b"\x00"
     for _, row in reader.scan(KEYS, prefix=prefix):
-        yield parsed(KeyRecord, row)
+        yield _key_of(row)
+
+
+@lru_cache(maxsize=4096)  # every sync looks at every key, and most do not change between two
+def _key_of(row: bytes) -> KeyRecord:
+    return parsed(KeyRecord, row)
 
 
 def epoch_id(record: EpochRecord) -> EpochId:
