@@ -217,7 +217,8 @@ def check_reshare_opening(
         known: every epoch of a key on this device.
 
     Raises:
-        MalformedMessage, InvalidSignature, Refused
+        MalformedMessage, InvalidSignature
+        Refused: this device has replaced that epoch already.
         PeerFault: a donor or the authority put together something else.
     """
     change = change_at(chain, opening.roster)
@@ -235,7 +236,26 @@ def check_reshare_opening(
                 check_donation(dealing, opening.base, change.new)
         if any(key_of(mine.parsed().commitments_of(one.ref)) != wanted for mine in known(one.ref)):
             raise PeerFault(f"the reshare would change {one.ref}", culprits=("authority",))
+    _check_not_replaced(statement, known)
     return statement, occasion, dealings
+
+
+def _check_not_replaced(
+    statement: Statement, known: Callable[[KeyRef], Sequence[HeldEpoch]]
+) -> None:
+    """An epoch that was erased for a higher, certified one never comes back to a device.
+
+    Else a relay could have old fragments stored again, which a removed holder's fit.
+    """
+
+    def replaced(ref: KeyRef) -> bool:
+        return any(
+            held.certificate is not None and held.parsed().order > statement.order
+            for held in known(ref)
+        )
+
+    if all(replaced(ref) for ref in statement.keys):
+        raise Refused("this device has a later epoch of these keys already")
 
 
 def _suite_of(dealings: Sequence[Envelope]) -> Suite:

@@ -28,7 +28,9 @@ from tigertally.custody.protocol.epochs import (
     next_attempt,
     occasion_of,
     with_acknowledgement,
+    without_dealer,
 )
+from tigertally.custody.protocol.resharing import check_donation
 from tigertally.custody.service import rows
 from tigertally.custody.service.authority_jobs import finish_reshare
 from tigertally.custody.service.creating import (
@@ -64,12 +66,34 @@ class EpochService:
         checked = check_package(package, occasion_of(record, roster), roster)
         if package.dealing in record.dealings:  # its answer was lost
             return encode(Nothing())
+        if record.base:
+            self._check_donation(desk, record, checked, roster)
         check_bundles(desk, checked)
         record = take_package(desk, record, package)
         rows.put_epoch(desk.sealed, record)
         rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
         announce(desk, record)
         return encode(Nothing())
+
+    def _check_donation(
+        self, desk: Desk, record: EpochRecord, dealing: Dealing, roster: Roster
+    ) -> None:
+        """A donor that deals another fragment than it holds is named, and asked no more."""
+        try:
+            check_donation(dealing, record.base, roster)
+        except PeerFault as error:
+            id_ = rows.epoch_id(record).to_bytes()
+            if record.status is EpochStatus.DEALING and dealing.dealer in record.missing_dealers:
+                rows.put_epoch(desk.sealed, without_dealer(record, dealing.dealer))
+                rows.drop_due(desk.sealed, HolderIndex(dealing.dealer), rows.Due.DEAL, id_)
+                trouble(desk, record, str(error))
+                desk.record(
+                    "custody.convicted",
+                    actor=dealer_name(roster, dealing.dealer),
+                    summary=str(error),
+                    detail=id_,
+                )
+            raise KeepChanges(error) from error
 
     def deal_as_authority(self, desk: Desk, package: DealingPackage) -> None:
         """The one-shot child has dealt (suite `shamir-gf256`)."""
@@ -128,6 +152,8 @@ class EpochService:
             )
         if before is EpochStatus.OPEN and record.status is EpochStatus.CERTIFIED:
             self._activate(desk, record)
+        elif before is EpochStatus.CERTIFIED:
+            share_stale_keys(desk)  # with this donor there may be enough
         return encode(Nothing())
 
     def _activate(self, desk: Desk, record: EpochRecord) -> None:
