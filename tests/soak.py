@@ -304,6 +304,8 @@ class Soak:
         self.approve(asked["proposal"], other)
         self.newest[key] += 1
         self.settle()
+        told = self.town.json(*words)  # the same command says that it is done
+        assert (told["state"], told["version"]) == ("active", self.newest[key]), str(told)
 
     def two_changes(self) -> None:
         """The second comes before the keys are shared anew for the first."""
