@@ -26,7 +26,7 @@ from tigertally.custody.client import rows as device_rows
 from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.service import rows
-from tigertally.custody.state.authority import EpochStatus, KeyRecord
+from tigertally.custody.state.authority import EpochStatus, KeyRecord, KeyState
 from tigertally.quorum.desk import barrier_of
 from tigertally.quorum.rows import ATTACHMENTS
 from tigertally.storage.memory import MemoryStore, MemoryTransaction
@@ -195,7 +195,8 @@ class CrashRig(DomainRig):
         """One epoch a key everywhere, and nothing of any other."""
         with self.disk.reading() as reader:
             sealed = SealedReader(reader, barrier_sealer(self.authority))
-            keys = [decode(KeyRecord, row) for _, row in sealed.scan(rows.KEYS)]
+            known = [decode(KeyRecord, row) for _, row in sealed.scan(rows.KEYS)]
+        keys = [key for key in known if key.state is not KeyState.DESTROYED]
         live = {key.ref: key.live_hash for key in keys}
         assert all(key.live and key.coming is None and key.state.value == "active" for key in keys)
         roster = self.authority.chain.current

@@ -15,8 +15,10 @@ from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.rows import REPORTED
 from tigertally.custody.messages import destroying, importing, lock, sync
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.watching import HELD
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.proposal import proposal_id
@@ -156,6 +158,9 @@ class Doors:
         await rig.approve("h2", second)
         await self._held("h3", sync.ACKNOWLEDGE, lambda: rig.sync("h3"))
         await self._destroy()
+        with rig.devices["h2"].store.transaction() as tx:
+            tx.delete(REPORTED, b"told")  # as if its epochs had changed
+        await self._held("h2", HELD, lambda: rig.sync("h2"))
         joiner = rig.device("joiner", Role.HOLDER)
         await self._held("joiner", messages.PROPOSE, lambda: rig.joining(joiner).ask())
         await self._held("h1", messages.PROPOSE, lambda: self._create("third"))

@@ -266,7 +266,7 @@ inline again(e) {
 #define delivered(h, e) (lying || has(present, h) && (has(owing[e], h) || !repented && (h) == LATE))
 #define LATE 1
 
-/* protocol/holding.py check_made_once, for keys that are made */
+/* protocol/holding.py check_made_once (keys that are made) */
 #ifdef BREAK_RETAKE
 #define made_once(h, e) (!(held[h] & ~lower(e)))         /* it forgets the certificate */
 #else
@@ -417,7 +417,7 @@ end:
                 && has(present, h) && has(roster[now_at - 1], h) && dealt[e] != 0 && !repented -> \
         deal_wrongly(h, e) }
 
-/* service/epochs.py EpochService._check_donation, before the dealing counts */
+/* service/epochs.py EpochService._checked (before the dealing counts) */
 inline deal_wrongly(h, e) {
 #ifndef BREAK_DONATION
     if

@@ -121,7 +121,7 @@ def test_an_epoch_that_was_replaced_never_comes_back() -> None:
         assert openings[0].roster != last.parsed().roster
         replay = True
         report = await rig.sync("h1")
-        assert any("a later epoch of these keys" in problem for problem in report.problems)
+        assert any("holds a newer epoch of payroll" in problem for problem in report.problems)
         assert held_by(rig, "h1") == [last]
 
     rig.run(day())

@@ -30,6 +30,7 @@ from tigertally.custody.messages.dealing import Erased
 from tigertally.custody.messages.lock import (
     UNLOCK_ANSWER,
     UNLOCK_CHALLENGE,
+    UNLOCK_REPORT,
     Answer,
     AnswerReply,
     AnswerRequest,
@@ -60,8 +61,10 @@ OPEN_WHILE_LOCKED = {
     messages.TERMS,
     messages.ROSTERS,
     messages.AUDIT,
+    messages.RESTORATIONS,  # nothing secret: why a device has to stop
     UNLOCK_CHALLENGE,
     UNLOCK_ANSWER,
+    UNLOCK_REPORT,
 }
 
 

@@ -19,10 +19,28 @@ from tigertally.base.ids import FixedBytes, HolderIndex, Name, Text
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.hpke import PrivateKey, PublicKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.messages import bodies, dealing, destroying, importing, lock, release, sync
+from tigertally.custody.messages import (
+    bodies,
+    dealing,
+    destroying,
+    importing,
+    lock,
+    release,
+    sync,
+    watching,
+)
 
 SOURCE = "encodings of this project, written by generate_custody_messages.py"
-MODULES: tuple[ModuleType, ...] = (bodies, dealing, destroying, importing, lock, release, sync)
+MODULES: tuple[ModuleType, ...] = (
+    bodies,
+    dealing,
+    destroying,
+    importing,
+    lock,
+    release,
+    sync,
+    watching,
+)
 
 # What a field of a message must be, where not any value of its type will do.
 CHOSEN: dict[tuple[str, str], Any] = {

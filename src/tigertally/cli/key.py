@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -176,9 +177,9 @@ def import_(
 
 @app.command("list", epilog="Example: tally key list --profile alice --json")
 def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
-    """List the domain's keys."""
-    found = [_shown(info) for info in _keys(profile, passphrase_file, None)]
-    columns = ("key", "version", "epoch", "state", "suite", "threshold", "acknowledged")
+    """List the domain's keys, each with its margin: how many holders it can still lose."""
+    found = _keys(profile, passphrase_file, None)
+    columns = ("key", "version", "epoch", "state", "suite", "threshold", "acknowledged", "margin")
     emit(found, table(columns, [[one[c] for c in columns] for one in found], empty="no keys"))
 
 
@@ -196,28 +197,36 @@ def show(
     from tigertally.base.ids import Name
 
     every = _keys(profile, passphrase_file, Name(name))
-    found = [info for info in every if version in (None, info.ref.version)]
+    found = [one for one in every if version in (None, one["version"])]
     if not found:
         raise Refused(f"there is no key {name} (yet): see `tally key list`")
-    document = _shown(next((i for i in reversed(found) if i.state != "destroyed"), found[-1]))
-    document["versions"] = [{"version": i.ref.version, "state": i.state} for i in every]
-    emit(document, facts(document))
+    document = next((d for d in reversed(found) if d["state"] != "destroyed"), found[-1])
+    document["versions"] = [{"version": d["version"], "state": d["state"]} for d in every]
+    said = {**document, "removed": [_said_of(one) for one in document["removed"]]}
+    emit(document, facts(said))
 
 
-def _keys(profile: Name, passphrase_file: Path | None, name: Name | None) -> tuple[KeyInfo, ...]:
+def _said_of(removed: dict[str, Any]) -> str:
+    state = "its fragment is dead" if removed["dead"] else "ITS FRAGMENT IS NOT DEAD YET"
+    return f"{removed['name']}: {state}"
+
+
+def _keys(profile: Name, passphrase_file: Path | None, name: Name | None) -> list[dict[str, Any]]:
+    from tigertally.cli.members import names_of
     from tigertally.custody.client.requester import RequesterClient
 
-    async def work(_: OpenProfile, party: Party) -> tuple[KeyInfo, ...]:
+    async def work(_: OpenProfile, party: Party) -> list[dict[str, Any]]:
         client = RequesterClient(party)
-        await client.sync()
-        return await client.keys(name)
+        names = names_of((await client.sync()).chain)
+        return [_shown(info, names) for info in await client.keys(name)]
 
     return as_member(profile, passphrase_file, work)
 
 
-def _shown(info: KeyInfo) -> dict[str, Any]:
+def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
     from tigertally.custody.messages.bodies import Suite
 
+    lives = info.state in ("active", "resharing")
     return {
         "key": info.ref.name,
         "version": info.ref.version,
@@ -235,6 +244,13 @@ def _shown(info: KeyInfo) -> dict[str, Any]:
         "imported": info.imported,
         "stored": info.stored,
         "trouble": list(info.trouble),
+        "acknowledged_by": [names[index] for index in info.acknowledged],
+        "waiting_for": [names[index] for index in info.missing],
+        "margin": info.usable - info.threshold if lives else None,
+        "removed": [
+            {"index": int(one.holder), "name": names[one.holder], "dead": one.dead}
+            for one in info.removed
+        ],
     }
 
 

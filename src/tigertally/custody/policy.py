@@ -24,6 +24,7 @@ from tigertally.custody.messages.bodies import (
     parse_release,
     parse_rotate,
 )
+from tigertally.quorum.changes import split_warning
 from tigertally.quorum.kinds import Kind
 from tigertally.quorum.proposal import Proposal
 from tigertally.quorum.roster import Roster
@@ -61,6 +62,11 @@ def _words_of_terms(making: Making) -> str:
         f"({making.suite.value}), active once {making.acks} holders have it; {who} may ask for it"
         f"{sees}{alone}"
     )
+
+
+def warning_of_making(roster: Roster, making: Making) -> str:
+    """What approvers read besides: could two keys of this name be certified?"""
+    return split_warning(making.acks, roster.threshold, len(roster.holders))
 
 
 def words_of_release(release: Release) -> str:
@@ -145,12 +151,14 @@ KINDS = (
         name=CREATE,
         parse=parse_create,
         words=words_of_create,
+        warning=warning_of_making,
         may_propose=creator_may_propose,
     ),
     Kind(
         name=ROTATE,
         parse=parse_rotate,
         words=words_of_rotation,
+        warning=warning_of_making,
         may_propose=holder_may_propose,
     ),
     Kind(

@@ -10,7 +10,8 @@ from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages import bodies, destroying, importing, lock, sync
-from tigertally.custody.service import child, resharing, rows
+from tigertally.custody.messages.watching import HELD
+from tigertally.custody.service import child, past, resharing, rows, watching
 from tigertally.custody.service.authority_jobs import (
     deal_job,
     finish_reshare,
@@ -78,12 +79,15 @@ class AuthorityServices:
             messages.ROSTERS: self.relay.rosters,
             messages.TALLIES: self.relay.tallies,
             messages.AUDIT: self.relay.audit,
+            messages.RESTORATIONS: self.relay.restorations,
             lock.UNLOCK_CHALLENGE: self.lock.challenge,
             lock.UNLOCK_ANSWER: self.lock.answer,
+            lock.UNLOCK_REPORT: self.lock.report,
             sync.CUSTODY_SYNC: self.syncing.sync,
             sync.RECEIVE_KEYS: self.syncing.receive_keys,
-            sync.KEYS: self.syncing.keys,
-            sync.HOLDERS: self.syncing.holders,
+            sync.KEYS: watching.keys,
+            sync.HOLDERS: watching.holders,
+            HELD: past.held,
             sync.KEY_EPOCH: self.syncing.epoch,
             sync.DEAL: self.epochs.deal,
             sync.CONTRIBUTE: resharing.contribute,
@@ -138,7 +142,9 @@ class AuthorityServices:
         if result.rebuilt is not None:
             rebuilt = result.rebuilt
             await authority.run(
-                lambda desk: self.releases.rebuilt(desk, proposal, rebuilt.wrapped, rebuilt.faulty),
+                lambda desk: self.releases.rebuilt(
+                    desk, proposal, wanted.epoch, rebuilt.wrapped, rebuilt.faulty
+                ),
                 background=True,
             )
 

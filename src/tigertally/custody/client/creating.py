@@ -96,7 +96,7 @@ class CreatingClient(HolderClient):
         state = await self._state_if_known(ProposalId(row))
         if state is not None and state.status in (Status.PENDING, Status.COMPLETE):
             return Asked(id=ProposalId(row), body=_body_of(state.proposal), what=what)
-        self._drop(ASKED, what)
+        self._drop_asked(what, ProposalId(row))
         if state is not None and state.status is Status.REJECTED:
             raise Refused(f"the holders rejected this: {state.why}")
         return None
@@ -125,9 +125,12 @@ class CreatingClient(HolderClient):
 
     def forget(self, asked: Asked) -> None:
         """It is done: the same command again asks for another."""
+        self._drop_asked(asked.what, asked.id)
+
+    def _drop_asked(self, what: Hash, id_: ProposalId) -> None:
         with self.party.store.transaction() as tx:
-            tx.delete(ASKED, asked.what)
-            rows.drop_dealt(tx, asked.id)
+            tx.delete(ASKED, what)
+            rows.drop_dealt(tx, id_)
 
     async def state_of(self, asked: Asked) -> str:
         """`waiting` for approvals, then the state of the key.

@@ -18,6 +18,7 @@ from tigertally.custody.messages.dealing import (
     epoch_hash,
 )
 from tigertally.custody.state.holder import HeldEpoch, KeptWrap, ReceiveSeeds, Terms
+from tigertally.quorum.tally import Tally
 from tigertally.storage.store import Reader, Transaction
 
 SEEDS = "holder-receive-seeds"  # bundle hash -> ReceiveSeeds
@@ -30,10 +31,14 @@ WRAPS = "holder-wrap"  # proposal id, epoch -> KeptWrap
 WRAP_ENDS = "holder-wrap-ends"  # expiry (8 bytes), proposal id, epoch -> nothing
 DEALT = "holder-dealt"  # proposal id, attempt -> DealingPackage, re-sent byte for byte
 TERMS = "holder-terms"  # key -> Terms
+DEALT_ENDS = "holder-dealt-ends"  # expiry (8 bytes), proposal id, attempt -> nothing
+MAKINGS = "holder-making"  # key -> the tally that made it, for an authority that was restored
 DESTROYED = "holder-destroyed"  # key name, version (0: all) -> proposal id of the tally
 APPROVED = "holder-approved"  # proposal id -> the signed approval, re-sent byte for byte
+REPORTED = "holder-reported"  # number: of our last report; told: it still says what we hold
 REQUESTS = "requester-request"  # what was asked -> Request
 _NEWEST = b"newest"
+_NUMBER, _TOLD = b"number", b"told"
 _FORGOTTEN_AT_ONCE = 100  # the next sync forgets more
 
 
@@ -129,6 +134,7 @@ def certify(tx: Transaction, certificate: Certificate) -> bool:
                 lower.setdefault(Hash(epoch), set()).add(ref)
     for epoch_name, refs in lower.items():
         _erase_payloads(tx, epoch_name, refs)
+        tx.delete(REPORTED, _TOLD)
     erased = bool(lower)
     for place, row in list(tx.scan(WRAPS)):
         wrap = decode(KeptWrap, row)
@@ -156,6 +162,7 @@ def _erase_payloads(tx: Transaction, name: Hash, refs: Collection[KeyRef]) -> No
 
 def erase_key(tx: Transaction, ref: KeyRef) -> int:
     """Erase every fragment and wrap of a key (it is destroyed); returns how many fragments."""
+    tx.delete(REPORTED, _TOLD)
     places = [place for place, _ in tx.scan(HELD, prefix=ref.to_bytes())]
     for place in places:
         name = tx.get(HELD, place)
@@ -206,6 +213,17 @@ def put_terms(tx: Transaction, ref: KeyRef, terms: Terms) -> None:
     tx.put(TERMS, ref.to_bytes(), encode(terms))
 
 
+def put_making(tx: Transaction, ref: KeyRef, tally: Tally) -> None:
+    """Remember how the key was made; we have verified that tally."""
+    tx.put(MAKINGS, ref.to_bytes(), encode(tally))
+
+
+def making_of(reader: Reader, ref: KeyRef) -> Tally | None:
+    """How the key was made; None on a device that joined later."""
+    row = reader.get(MAKINGS, ref.to_bytes())
+    return None if row is None else decode(Tally, row)
+
+
 def terms_of(reader: Reader, ref: KeyRef) -> Terms | None:
     """What was approved when the key was made."""
     row = reader.get(TERMS, ref.to_bytes())
@@ -222,7 +240,7 @@ def terms_before(reader: Reader, ref: KeyRef) -> Terms | None:
 def suite_before(reader: Reader, ref: KeyRef) -> Suite | None:
     """The suite of the newest earlier version of this key that the device holds."""
     earlier = sorted(one for one in _refs_held(reader, ref.name) if one < ref)
-    held = held_of(reader, earlier[-1]) if earlier else []
+    held = Held(reader).of(earlier[-1]) if earlier else []
     return held[-1].parsed().suite if held else None
 
 
@@ -235,6 +253,7 @@ def put_held(tx: Transaction, held: HeldEpoch) -> None:
     """Keep an epoch's fragments once, and find them under each of its keys."""
     statement, name = held.parsed(), held.epoch
     tx.put(EPOCHS, name, encode(held))
+    tx.delete(REPORTED, _TOLD)
     if held.certificate is None:
         tx.put(UNCERTIFIED, name, b"")
     for ref in statement.keys:
@@ -278,20 +297,29 @@ class Held:
         return None if name is None else self._named(name)
 
 
-def held_of(reader: Reader, ref: KeyRef) -> list[HeldEpoch]:
-    """All epochs of a key on this device, oldest first."""
-    return Held(reader).of(ref)
-
-
-def live_epoch(reader: Reader, ref: KeyRef) -> HeldEpoch | None:
-    """The newest certified epoch of a key on this device."""
-    return Held(reader).live(ref)
-
-
 def all_held(reader: Reader) -> Iterator[HeldEpoch]:
     """Every epoch on this device, once."""
     for _, row in reader.scan(EPOCHS):
         yield decode(HeldEpoch, row)
+
+
+def tell_again(tx: Transaction) -> None:
+    """The authority may have lost our last report."""
+    tx.delete(REPORTED, _TOLD)
+
+
+def report_number(reader: Reader) -> int | None:
+    """The number of our next report; None if the last one still says what we hold."""
+    if reader.get(REPORTED, _TOLD) is not None:
+        return None
+    return int.from_bytes(reader.get(REPORTED, _NUMBER) or b"", "big") + 1
+
+
+def put_report_number(tx: Transaction, number: int, *, told: bool) -> None:
+    """Remember a report before it is sent, and again once the authority has it."""
+    tx.put(REPORTED, _NUMBER, number.to_bytes(8, "big"))
+    if told:
+        tx.put(REPORTED, _TOLD, b"")
 
 
 def uncertified(reader: Reader) -> tuple[Hash, ...]:
@@ -308,6 +336,12 @@ def live_name(reader: Reader, ref: KeyRef) -> Hash | None:
 def attempt_key(proposal: ProposalId, attempt: int) -> bytes:
     """Names one attempt."""
     return proposal + attempt.to_bytes(2, "big")
+
+
+def put_dealt(tx: Transaction, key: bytes, package: bytes, expires: int) -> None:
+    """Keep a dealing that goes with an approval until it cannot count any more."""
+    tx.put(DEALT, key, package)
+    tx.put(DEALT_ENDS, expires.to_bytes(8, "big") + key, b"")
 
 
 def has_dealt(reader: Reader, proposal: ProposalId) -> bool:
@@ -344,14 +378,19 @@ def wraps_of(reader: Reader, proposal: ProposalId) -> list[KeptWrap]:
     return [decode(KeptWrap, row) for _, row in reader.scan(WRAPS, prefix=proposal)]
 
 
-def forget_expired_wraps(tx: Transaction, now: int) -> int:
-    """Erase wraps whose proposal has expired; how many. They stand in order of their end."""
+def forget_expired(tx: Transaction, now: int) -> int:
+    """Erase wraps and first dealings whose proposal has expired; returns how many."""
+    return _forget_ended(tx, WRAP_ENDS, WRAPS, now) + _forget_ended(tx, DEALT_ENDS, DEALT, now)
+
+
+def _forget_ended(tx: Transaction, ends: str, table: str, now: int) -> int:
+    """Rows stand in order of their end."""
     dead = []
-    for end, _ in tx.scan(WRAP_ENDS, limit=_FORGOTTEN_AT_ONCE):
+    for end, _ in tx.scan(ends, limit=_FORGOTTEN_AT_ONCE):
         if int.from_bytes(end[:8], "big") > now:
             break
         dead.append(end)
     for end in dead:
-        tx.delete(WRAPS, end[8:])
-        tx.delete(WRAP_ENDS, end)
+        tx.delete(table, end[8:])
+        tx.delete(ends, end)
     return len(dead)

@@ -114,7 +114,8 @@ class VotingClient(SendingClient):
             key=self.party.key,
             randomness=self.party.randomness,
         )
-        self._keep(rows.DEALT, key, encode(package))
+        with self.party.store.transaction() as tx:
+            rows.put_dealt(tx, key, encode(package), open_proposal(proposal).expires)
         return encode(package)
 
     def _check_may_make(self, body: Making) -> None:

@@ -132,17 +132,6 @@ def with_dealing(record: EpochRecord, envelope: Envelope, dealing: Dealing) -> E
     return record if there < record.needed else opened(record, dealing.domain)
 
 
-def without_dealer(record: EpochRecord, dealer: int) -> EpochRecord:
-    """Wait no more for a dealer that has been convicted before the epoch opened."""
-    pairs = zip(record.dealers, record.dealings, strict=True)
-    left = tuple((who, dealing) for who, dealing in pairs if who != dealer)
-    return replace(
-        record,
-        dealers=tuple(who for who, _ in left),
-        dealings=tuple(dealing for _, dealing in left),
-    )
-
-
 def opened(record: EpochRecord, domain: DomainId) -> EpochRecord:
     """Enough dealings are there: fix the dealers and the statement, and open the epoch."""
     pairs = zip(record.dealers, record.dealings, strict=True)

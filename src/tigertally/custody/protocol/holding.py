@@ -26,7 +26,7 @@ from tigertally.custody.messages.dealing import (
     Statement,
 )
 from tigertally.custody.messages.sync import DealRequest
-from tigertally.custody.policy import check_acks
+from tigertally.custody.policy import check_acks, some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, sign_complaint
 from tigertally.custody.protocol.dealing import (
     Occasion,
@@ -38,7 +38,7 @@ from tigertally.custody.protocol.dealing import (
 from tigertally.custody.protocol.epochs import statement_shown
 from tigertally.custody.protocol.receive_keys import private_key
 from tigertally.custody.protocol.relayed import shown_by_authority
-from tigertally.custody.protocol.resharing import check_reshare_opening
+from tigertally.custody.protocol.resharing import check_reshare_opening, same_key
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
@@ -151,7 +151,7 @@ def check_made_once(
     """
     for one in held:
         has = one.parsed()
-        names = ", ".join(str(key) for key in keys if key in has.keys)
+        names = some_of([key for key in keys if key in has.keys])
         same = has.proposal == proposal
         if not names:
             continue
@@ -185,12 +185,15 @@ def check_certifiable(
         )
     for one in held:
         has = one.parsed()
-        made = has.base is None and statement.base is None
-        later = has.proposal != statement.proposal or has.attempt > statement.attempt
-        if made and later and has.hash != statement.hash and has.order > statement.order:
+        later = statement.base is None and has.order > statement.order
+        if later and not all(same_key(has, statement, ref) for ref in _common(has, statement)):
             raise PeerFault(
                 "the authority certified an attempt that it had ended", culprits=("authority",)
             )
+
+
+def _common(one: Statement, other: Statement) -> list[KeyRef]:
+    return [ref for ref in one.keys if ref in other.keys]
 
 
 def check_deal_request(asked: DealRequest, chain: Chain, me: HolderIndex) -> Occasion:

@@ -7,13 +7,15 @@ member whose name stands on it is not to blame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from tigertally.base.codec import decode
 from tigertally.base.errors import InvalidSignature, Refused
+from tigertally.base.ids import HolderIndex
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import Tally, VerifiedTally, verify_tally
 
 
@@ -44,12 +46,15 @@ def verify_standing(tally: Tally, chain: Chain) -> VerifiedTally:
     """
     put_to = chain.for_proposal(decode(Proposal, tally.proposal.body))
     verified = verify_tally(tally, put_to)
-    roster = chain.current
+    check_approvers(put_to, verified.approved_by, chain.current)
+    return verified
+
+
+def check_approvers(put_to: Roster, approved_by: Iterable[HolderIndex], roster: Roster) -> None:
+    """Are enough of those who approved still holders? `Refused` if not."""
     here = {(holder.index, holder.signing_key) for holder in roster.holders}
-    still = [i for i in verified.approved_by if (i, put_to.holder(i).signing_key) in here]
+    still = [i for i in approved_by if (i, put_to.holder(i).signing_key) in here]
     if put_to.electorate != roster.electorate and len(still) < roster.threshold:
         raise Refused(
-            f"too few of the holders who approved this {verified.proposal.kind} are still holders: "
-            "it must be proposed again"
+            "too few of the holders who approved this are still holders: it must be proposed again"
         )
-    return verified

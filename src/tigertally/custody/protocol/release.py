@@ -221,8 +221,9 @@ def _opened(
 
 
 def names_of(roster: Roster, indices: Sequence[HolderIndex]) -> tuple[str, ...]:
-    """Holders' names, for errors and screens."""
-    return tuple(str(roster.holder(index).name) for index in indices)
+    """Holders' names, for errors and screens; of one who has been removed, its number."""
+    names = {holder.index: str(holder.name) for holder in roster.holders}
+    return tuple(names.get(index, f"holder {index}") for index in indices)
 
 
 def check_enough(collected: Collected, statement: Statement, roster: Roster) -> None:

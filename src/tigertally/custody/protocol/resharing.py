@@ -7,7 +7,7 @@ whichever come first. Steps numbered as in `docs/protocols/custody-reshare.md`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tigertally.base.codec import decode
@@ -141,7 +141,7 @@ def check_reshare_request(
         statement = None if held is None else held.parsed()
         if statement is None or statement.hash != one.epoch:
             raise Refused(f"this device does not hold the live epoch of {one.ref}")
-        if chain.at(statement.roster).electorate == change.new.electorate:
+        if statement.roster_version >= change.new.version:
             raise Refused(f"{one.ref} is shared among these holders already")
         if statement.commitments_of(one.ref) != one.commitments:
             raise PeerFault(
@@ -211,7 +211,8 @@ def check_reshare_opening(
     """(6) A receiver: everything about the new epoch that does not need our own pieces.
 
     A joiner takes the old commitments because each of m donors has signed them (in the hash
-    `base`); whoever holds any epoch of a key also checks that it is still the same key.
+    `base`); whoever holds an epoch of a key also checks that it is still the same key. But an
+    attempt to make the key that was never certified binds nobody: a later one may have come of it.
 
     Args:
         known: every epoch of a key on this device.
@@ -230,32 +231,36 @@ def check_reshare_opening(
     statement = statement_shown(occasion, pairs, roster=change.new, acks=change.acks)
     key_of = SUITES[suite].key_of
     for one, commitments in zip(opening.base, statement.commitments, strict=True):
-        wanted = key_of(commitments)
-        if key_of(one.commitments) != wanted:  # the sum is wrong: who lied?
+        if key_of(one.commitments) != key_of(commitments):  # the sum is wrong: who lied?
             for dealing in dealings:
                 check_donation(dealing, opening.base, change.new)
-        if any(key_of(mine.parsed().commitments_of(one.ref)) != wanted for mine in known(one.ref)):
-            raise PeerFault(f"the reshare would change {one.ref}", culprits=("authority",))
-    _check_not_replaced(statement, known)
+        for held in known(one.ref):
+            made = held.certificate is None and held.parsed().base is None
+            if not made and not same_key(held.parsed(), statement, one.ref):
+                raise PeerFault(f"the reshare would change {one.ref}", culprits=("authority",))
     return statement, occasion, dealings
 
 
-def _check_not_replaced(
-    statement: Statement, known: Callable[[KeyRef], Sequence[HeldEpoch]]
-) -> None:
-    """An epoch that was erased for a higher, certified one never comes back to a device.
+def check_not_behind(keys: Iterable[KeyRef], order: tuple[int, int], held: LiveEpoch) -> None:
+    """A device that holds a certified epoch takes no fragment of an earlier one any more.
 
-    Else a relay could have old fragments stored again, which a removed holder's fit.
+    It erased those; a relay that shows their openings once more brings none of them back.
+
+    Raises:
+        Refused: this epoch is not newer than the certified one on this device.
     """
+    for ref in keys:
+        live = held(ref)
+        if live is not None and live.parsed().order >= order:
+            raise Refused(f"this device holds a newer epoch of {ref} already")
 
-    def replaced(ref: KeyRef) -> bool:
-        return any(
-            held.certificate is not None and held.parsed().order > statement.order
-            for held in known(ref)
-        )
 
-    if all(replaced(ref) for ref in statement.keys):
-        raise Refused("this device has a later epoch of these keys already")
+def same_key(one: Statement, other: Statement, ref: KeyRef) -> bool:
+    """Are two epochs of one name epochs of one key?"""
+    rules = SUITES[one.suite]
+    return one.suite is other.suite and (
+        rules.key_of(one.commitments_of(ref)) == rules.key_of(other.commitments_of(ref))
+    )
 
 
 def _suite_of(dealings: Sequence[Envelope]) -> Suite:

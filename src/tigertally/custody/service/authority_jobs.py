@@ -19,6 +19,7 @@ from tigertally.custody.protocol.dealing import Occasion, dealing_of
 from tigertally.custody.protocol.epochs import occasion_of
 from tigertally.custody.service import rows
 from tigertally.custody.service.child import DealJob, Dealt, RebuildJob, ReshareJob
+from tigertally.custody.service.crossing import epoch_to_collect, present_fragments
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.proposal import open_proposal, parsed_body
@@ -114,15 +115,14 @@ def rebuild_job(desk: Desk, proposal: ProposalId) -> RebuildJob | None:
     release = parsed_body(parse_release, open_proposal(pending.proposal))
     seed = desk.sealed.get(rows.FRESH, proposal)
     key = rows.get_key(desk.sealed, release.ref)
-    if seed is None or key.live is None or key.live_hash is None:
+    if seed is None or key.live is None:
         rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)
         return None
-    record = rows.get_epoch(desk.sealed, key.live)
-    if not record.statement:
-        raise Refused("the key has no live epoch")
+    record = epoch_to_collect(desk, key, proposal)
+    name = record.parsed_statement().hash
     return RebuildJob(
         seed=seed,
-        fragments=tuple(rows.fragments(desk.sealed, proposal, key.live_hash)),
+        fragments=tuple(present_fragments(desk, proposal, name)),
         statement=record.statement,
         key=release.ref,
         proposal=proposal,

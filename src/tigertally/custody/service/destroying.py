@@ -21,6 +21,7 @@ from tigertally.custody.messages.bodies import (
     parse_release,
 )
 from tigertally.custody.messages.destroying import EraseDue, Erasure
+from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.destroying import open_erasure
 from tigertally.custody.service import rows
 from tigertally.custody.service.authority_jobs import finish_reshare
@@ -79,7 +80,7 @@ class DestroyKey:
         desk.record(
             "custody.destroyed",
             actor="authority",
-            summary=f"{', '.join(str(ref) for ref in sorted(gone))}: destroyed, holders erase",
+            summary=f"{some_of(sorted(gone))}: destroyed, holders erase",
             detail=tally.id,
         )
         share_stale_keys(desk)  # keys that travelled with it start anew

@@ -11,7 +11,6 @@ from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     Acknowledgement,
@@ -28,7 +27,6 @@ from tigertally.custody.protocol.epochs import (
     next_attempt,
     occasion_of,
     with_acknowledgement,
-    without_dealer,
 )
 from tigertally.custody.protocol.resharing import check_donation
 from tigertally.custody.service import rows
@@ -43,7 +41,15 @@ from tigertally.custody.service.creating import (
     take_package,
     trouble,
 )
-from tigertally.custody.service.resharing import end_attempt, retry, share_stale_keys
+from tigertally.custody.service.crossing import send_again
+from tigertally.custody.service.past import Watch, with_past
+from tigertally.custody.service.resharing import (
+    bar_donor,
+    end_attempt,
+    more_donors,
+    retry,
+    share_stale_keys,
+)
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.quorum.messages import Nothing
@@ -62,12 +68,10 @@ class EpochService:
             raise Refused("a dealing is handed in by its dealer")
         id_ = EpochId(proposal=dealing.proposal, attempt=dealing.attempt)
         record = rows.get_epoch(desk.sealed, id_)
-        roster = self._roster(desk, record)
-        checked = check_package(package, occasion_of(record, roster), roster)
-        if package.dealing in record.dealings:  # its answer was lost
+        done = record.status is not EpochStatus.DEALING or holder.index in record.barred
+        if done or package.dealing in record.dealings:  # others were enough; its answer was lost
             return encode(Nothing())
-        if record.base:
-            self._check_donation(desk, record, checked, roster)
+        checked = self._checked(desk, record, package)
         check_bundles(desk, checked)
         record = take_package(desk, record, package)
         rows.put_epoch(desk.sealed, record)
@@ -75,25 +79,26 @@ class EpochService:
         announce(desk, record)
         return encode(Nothing())
 
-    def _check_donation(
-        self, desk: Desk, record: EpochRecord, dealing: Dealing, roster: Roster
-    ) -> None:
-        """A donor that deals another fragment than it holds is named, and asked no more."""
+    def _checked(self, desk: Desk, record: EpochRecord, package: DealingPackage) -> Dealing:
+        """A dealing that is in order; a donor that dealt something else is named and left out."""
+        roster = self._roster(desk, record)
         try:
-            check_donation(dealing, record.base, roster)
-        except PeerFault as error:
-            id_ = rows.epoch_id(record).to_bytes()
-            if record.status is EpochStatus.DEALING and dealing.dealer in record.missing_dealers:
-                rows.put_epoch(desk.sealed, without_dealer(record, dealing.dealer))
-                rows.drop_due(desk.sealed, HolderIndex(dealing.dealer), rows.Due.DEAL, id_)
-                trouble(desk, record, str(error))
-                desk.record(
-                    "custody.convicted",
-                    actor=dealer_name(roster, dealing.dealer),
-                    summary=str(error),
-                    detail=id_,
-                )
-            raise KeepChanges(error) from error
+            checked = check_package(package, occasion_of(record, roster), roster)
+            if record.base:
+                check_donation(checked, record.base, roster)
+        except PeerFault as fault:
+            if not (fault.sure and record.base):
+                raise
+            desk.record(
+                "custody.convicted",
+                actor=", ".join(fault.culprits),
+                summary=f"attempt {record.attempt}: {fault}"[:400],
+                detail=encode(package.dealing),
+            )
+            trouble(desk, record, f"attempt {record.attempt}: {fault}")
+            bar_donor(desk, record, decode(Dealing, package.dealing.body).dealer)
+            raise KeepChanges(fault) from fault
+        return checked
 
     def deal_as_authority(self, desk: Desk, package: DealingPackage) -> None:
         """The one-shot child has dealt (suite `shamir-gf256`)."""
@@ -120,10 +125,10 @@ class EpochService:
                 summary=f"{name} contributed a wrong fragment",
                 detail=id_,
             )
-        trouble(desk, record, f"wrong fragments from {', '.join(names) or 'nobody named'}")
+        trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
         if record.status is EpochStatus.DEALING:
             end_attempt(desk, record, "wrong fragments")
-            retry(desk, record, frozenset(int(index) for index in faulty))
+            retry(desk, replace(record, barred=(*record.barred, *faulty)))
 
     def acknowledge(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """A holder has stored its fragment; with enough of them the key is active."""
@@ -152,19 +157,24 @@ class EpochService:
             )
         if before is EpochStatus.OPEN and record.status is EpochStatus.CERTIFIED:
             self._activate(desk, record)
-        elif before is EpochStatus.CERTIFIED:
-            share_stale_keys(desk)  # with this donor there may be enough
+        elif record.status is EpochStatus.CERTIFIED and record.roster != desk.roster.hash:
+            more_donors(desk, record.keys)
+            share_stale_keys(desk)  # so far too few may have had it to share it anew
         return encode(Nothing())
 
     def _activate(self, desk: Desk, record: EpochRecord) -> None:
         """The epoch is certified: its keys live in it from now on."""
-        lower: set[EpochId] = set()
+        watch = Watch(desk)
+        replaced: dict[EpochId, EpochRecord] = {}
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
             if key.state is KeyState.DESTROYED:
                 continue
             if key.live is not None:
-                lower.add(key.live)
+                if key.live not in replaced:
+                    replaced[key.live] = rows.get_epoch(desk.sealed, key.live)
+                if key.live_hash is not None:
+                    key = with_past(watch, key, key.live_hash, replaced[key.live])
             live = replace(
                 key,
                 state=KeyState.ACTIVE,
@@ -182,8 +192,9 @@ class EpochService:
             )
             if key.imported:
                 desk.wake([proposer_of(desk, key)])
-        for id_ in lower:
-            retire(desk, rows.get_epoch(desk.sealed, id_))
+        for lower in replaced.values():
+            retire(desk, lower)
+        send_again(desk, record.keys)
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
 
@@ -250,9 +261,12 @@ class EpochService:
         """Abort this attempt and open the next, without the culprit if there is one.
 
         A certified epoch stays: enough others hold good fragments of it. Then this holder waits
-        for a reshare and owes nothing.
+        for a reshare and owes nothing. The same where it has ended an attempt before by erased
+        receive keys, and the epoch does not need it.
         """
-        if record.status is EpochStatus.CERTIFIED:
+        others = set(record.holders) - {holder, *record.renewed}
+        needless = holder in record.renewed and len(others) >= record.acks
+        if record.status is EpochStatus.CERTIFIED or (conviction is None and needless):
             id_ = rows.epoch_id(record).to_bytes()
             rows.drop_due(desk.sealed, holder, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder)
@@ -261,9 +275,11 @@ class EpochService:
         end_attempt(
             desk, record, "a dealer lied" if conviction else "a receive key had been replaced"
         )
+        if conviction is None:
+            record = replace(record, renewed=tuple({*record.renewed, holder}))
         without = frozenset() if culprit is None else frozenset({culprit})
         if record.base:
-            retry(desk, record, without)
+            retry(desk, replace(record, barred=(*record.barred, *without)))
             return
         try:
             following = next_attempt(record, without=without)
@@ -304,21 +320,3 @@ class EpochService:
     def _roster(self, desk: Desk, record: EpochRecord) -> Roster:
         """The roster under which this epoch was opened."""
         return desk.known_chain.at(record.roster)
-
-    def waiting_for(self, desk: Desk, me: HolderIndex) -> tuple[str, ...]:
-        """Who else must act before the coming epochs are there, in words."""
-        lines = []
-        names = {holder.index: holder.name for holder in desk.roster.holders}
-        coming: dict[EpochId, list[KeyRef]] = {}
-        for key in rows.all_keys(desk.sealed):
-            if key.coming is not None:
-                coming.setdefault(key.coming, []).append(key.ref)
-        for id_, refs in coming.items():
-            record = rows.get_epoch(desk.sealed, id_)
-            open_ = record.status is EpochStatus.OPEN
-            missing = record.missing if open_ else record.missing_dealers
-            who = [str(names.get(HolderIndex(i), i)) for i in missing if i not in (me, AUTHORITY)]
-            if who:
-                verb = "acknowledge" if open_ else "deal"
-                lines.append(f"{some_of(refs)}: {', '.join(who)} to {verb}")
-        return tuple(lines)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, Refused
-from tigertally.base.ids import HolderIndex, ProposalId, Text
+from tigertally.base.ids import Hash, HolderIndex, ProposalId, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
@@ -24,6 +24,7 @@ from tigertally.custody.messages.release import (
 from tigertally.custody.messages.sync import DeliverRequest
 from tigertally.custody.protocol.release import (
     check_release_tally,
+    names_of,
     open_delivery,
     requester_name,
     sign_authority_key,
@@ -31,6 +32,11 @@ from tigertally.custody.protocol.release import (
 )
 from tigertally.custody.service import rows
 from tigertally.custody.service.creating import proposer_of
+from tigertally.custody.service.crossing import (
+    epoch_to_collect,
+    owe_fragments,
+    present_fragments,
+)
 from tigertally.custody.state.authority import KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.desk import Desk
@@ -134,11 +140,9 @@ class ReleaseService:
 
     def _enough(self, desk: Desk, key: KeyRecord, tally: VerifiedTally, body: Release) -> None:
         """With m fragments, wake the requester or give the child its work."""
-        if key.live is None or key.live_hash is None:
-            return
-        threshold = rows.get_epoch(desk.sealed, key.live).threshold
-        arrived = rows.fragments(desk.sealed, tally.id, key.live_hash)
-        if len(arrived) < threshold:
+        epoch = epoch_to_collect(desk, key, tally.id)
+        arrived = present_fragments(desk, tally.id, epoch.parsed_statement().hash)
+        if len(arrived) < epoch.threshold:
             return
         if key.suite is Suite.SHAMIR_GF256:
             if desk.sealed.get(rows.REBUILT, tally.id) is None:
@@ -150,32 +154,33 @@ class ReleaseService:
         self,
         desk: Desk,
         proposal: ProposalId,
+        epoch: Hash,
         wrapped: bytes | None,
         faulty: tuple[HolderIndex, ...],
     ) -> None:
-        """The one-shot child has rebuilt the key, or found wrong fragments."""
+        """The one-shot child has rebuilt the key from this epoch, or found wrong fragments."""
         rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)
         pending = get_pending(desk.sealed, proposal)
         opened = open_proposal(pending.proposal)
         release = parsed_body(parse_release, opened)
-        key = rows.get_key(desk.sealed, release.ref)
         for index in faulty:
             if desk.sealed.get(rows.FAULTY, proposal + bytes([index])) is not None:
                 continue
             desk.sealed.put(rows.FAULTY, proposal + bytes([index]), b"")
-            name = desk.roster.holder(index).name
+            (name,) = names_of(desk.roster, [index])
             desk.record(
                 "custody.convicted",
                 actor=name,
                 summary=f"{name} sent a wrong fragment of {release.ref}",
                 detail=proposal,
             )
-        if wrapped is not None and key.live_hash is not None and key.usable:
+        key = rows.get_key(desk.sealed, release.ref)
+        if wrapped is not None and key.usable:
             message = Rebuilt(
                 domain=desk.roster.domain,
                 proposal=proposal,
                 key=release.ref,
-                epoch=key.live_hash,
+                epoch=epoch,
                 wrapped=wrapped,
             )
             desk.sealed.put(rows.REBUILT, proposal, encode(sign_rebuilt(desk.key, message)))
@@ -216,12 +221,16 @@ class ReleaseService:
         if state.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
             return encode(reply)
         rebuilt = desk.sealed.get(rows.REBUILT, id_)
+        epoch = epoch_to_collect(desk, key, id_)
+        name = epoch.parsed_statement().hash
+        if name != key.live_hash:  # who comes back may have found a wrong fragment among these
+            owe_fragments(desk, pending, key)
         shown = key.suite is Suite.PEDERSEN_ED25519
-        arrived = rows.fragments(desk.sealed, id_, key.live_hash) if shown else []
+        arrived = present_fragments(desk, id_, name) if shown else []
         return encode(
             CollectReply(
                 state=reply.state,
-                certificate=rows.get_epoch(desk.sealed, key.live).certificate(),
+                certificate=epoch.certificate(),
                 fragments=tuple(arrived),
                 rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
                 faults=reply.faults,

@@ -12,15 +12,21 @@ from tigertally.base.errors import Corrupt, MalformedMessage, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import KeyRef
-from tigertally.custody.messages.release import WrappedFragment
 from tigertally.custody.messages.sync import MOST_OWED
-from tigertally.custody.state.authority import EpochId, EpochRecord, KeyRecord
+from tigertally.custody.state.authority import (
+    EpochId,
+    EpochRecord,
+    EpochView,
+    KeyRecord,
+    view_of_epoch,
+)
 from tigertally.storage.store import Reader, Transaction
 
 T = TypeVar("T")
 
 KEYS = "custody-key"  # key reference -> KeyRecord
 EPOCHS = "custody-epoch"  # proposal id, attempt -> EpochRecord
+VIEWS = "custody-epoch-view"  # proposal id, attempt -> EpochView
 EPOCH_NAMES = "custody-epoch-name"  # epoch hash -> proposal id, attempt
 PIECES = "custody-piece"  # proposal id, attempt, dealer, receiver -> encrypted piece
 RECEIVE_KEYS = "custody-receive-keys"  # holder -> newest signed receive keys
@@ -37,11 +43,16 @@ ERASURES = "custody-erasure"  # proposal id, holder -> the signed Erasure
 CONTENTS = "custody-content"  # key reference -> the signed Imported
 SEEN = "custody-seen"  # holder -> time of its last sync (8 bytes)
 ENDS = "custody-ends"  # expiry of a release (8 bytes), proposal id -> nothing
+HELD = "custody-held"  # holder -> its newest signed report; kept when it is removed
 JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
+CLAIMS = "custody-claim"  # epoch hash, holder -> EpochClaim: after a restore, until it is certified
+MAKINGS = "custody-claimed-making"  # key reference -> proposal id: after a restore
+TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
 
 SEALED = (
     KEYS,
     EPOCHS,
+    VIEWS,
     EPOCH_NAMES,
     PIECES,
     RECEIVE_KEYS,
@@ -58,7 +69,11 @@ SEALED = (
     CONTENTS,
     SEEN,
     ENDS,
+    HELD,
     JOBS,
+    CLAIMS,
+    MAKINGS,
+    TERMS,
 )
 """Every table above: sealed anew under a new barrier key."""
 
@@ -128,8 +143,15 @@ def put_epoch(tx: Transaction, record: EpochRecord) -> None:
     """Store an attempt; an open one can be found by its hash too."""
     key = epoch_id(record).to_bytes()
     tx.put(EPOCHS, key, encode(record))
+    tx.put(VIEWS, key, encode(view_of_epoch(record)))
     if record.statement:
         tx.put(EPOCH_NAMES, record.epoch, key)
+
+
+def epoch_view(reader: Reader, id_: EpochId) -> EpochView:
+    """The short view of an attempt; `Refused` if there is none."""
+    row = reader.get(VIEWS, id_.to_bytes())
+    return view_of_epoch(get_epoch(reader, id_)) if row is None else parsed(EpochView, row)
 
 
 def get_epoch(reader: Reader, id_: EpochId) -> EpochRecord:
@@ -234,12 +256,6 @@ def ended(reader: Reader, now: int, limit: int) -> list[bytes]:
 def jobs(reader: Reader) -> list[tuple[Job, bytes]]:
     """All work for the child."""
     return [(Job(key[:1]), key[1:]) for key, _ in reader.scan(JOBS)]
-
-
-def fragments(reader: Reader, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
-    """The fragments of one epoch that have arrived for a proposal."""
-    rows = reader.scan(FRAGMENTS, prefix=proposal + epoch)
-    return [parsed(WrappedFragment, row) for _, row in rows]
 
 
 def receive_keys(reader: Reader) -> list[Envelope]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.errors import Corrupt, PeerFault, Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
@@ -16,33 +16,23 @@ from tigertally.custody.messages.sync import (
     CustodySyncRequest,
     DealRequest,
     EpochRequest,
-    HolderInfo,
-    HoldersReply,
-    KeyInfo,
-    KeysReply,
-    KeysRequest,
     ReceiveKeysReply,
     ReceiveKeysRequest,
     ReleaseDue,
 )
 from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
-from tigertally.custody.service.destroying import ErasureService, missing_erasures
+from tigertally.custody.service.crossing import may_send
+from tigertally.custody.service.destroying import ErasureService
 from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.releasing import ReleaseService
-from tigertally.custody.state.authority import (
-    EpochId,
-    EpochRecord,
-    EpochStatus,
-    KeyRecord,
-    KeyState,
-)
+from tigertally.custody.service.watching import waiting_for
+from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk
-from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Status
-from tigertally.quorum.proposal import open_proposal
-from tigertally.quorum.rows import get_pending
+from tigertally.quorum.rows import PROPOSALS, get_pending
 from tigertally.quorum.service import state_of
+from tigertally.quorum.tally import Tally
 
 _OPENING_BYTES = MAX_MESSAGE_BYTES // 2  # the other half: tallies, certificates, requests to deal
 _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expired
@@ -79,7 +69,7 @@ class SyncService:
                 if record is not None and record.status is EpochStatus.CERTIFIED
             ),
             open_bundles=self._open_bundles(desk, me),
-            waiting_for=self._epochs.waiting_for(desk, me),
+            waiting_for=waiting_for(desk, me),
         )
         return encode(reply)
 
@@ -87,13 +77,18 @@ class SyncService:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
         open_: set[Hash] = set()
         for bundle, proposal in rows.bundles_in_use(desk.sealed, me):
-            pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
             coming = rows.owes_acknowledgement(desk.sealed, me, proposal)
-            if pending.status is Status.PENDING or coming or self._dealing(desk, proposal):
+            if coming or self._dealing(desk, proposal) or self._is_pending(desk, proposal):
                 open_.add(bundle)
             else:
                 desk.sealed.delete(rows.IN_USE, bytes([me]) + bundle + proposal)
         return tuple(sorted(open_))
+
+    def _is_pending(self, desk: Desk, proposal: ProposalId) -> bool:
+        if desk.sealed.get(PROPOSALS, proposal) is None:
+            return False  # of a change that was made between a back-up and its restore
+        pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
+        return pending.status is Status.PENDING
 
     def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
@@ -157,7 +152,7 @@ class SyncService:
             for dealer in record.dealers
         ]
         return Opening(
-            tally=record.tally,
+            tally=_tally(record),
             attempt=record.attempt,
             roster=record.roster,
             base=record.base,
@@ -170,7 +165,7 @@ class SyncService:
         for id_ in rows.dues(desk.sealed, me, rows.Due.DEAL):
             record = rows.get_epoch(desk.sealed, _epoch_id(id_))
             yield DealRequest(
-                tally=record.tally,
+                tally=_tally(record),
                 attempt=record.attempt,
                 roster=record.roster,
                 base=record.base,
@@ -180,10 +175,10 @@ class SyncService:
     def _releases_due(self, desk: Desk, me: HolderIndex) -> Iterator[ReleaseDue]:
         for id_ in rows.dues(desk.sealed, me, rows.Due.FRAGMENT):
             pending = get_pending(desk.sealed, ProposalId(id_))
-            expired = desk.now >= open_proposal(pending.proposal).expires
-            if pending.status is Status.COMPLETE and not expired:
+            may = may_send(desk, pending, me)
+            if may:
                 yield ReleaseDue(state=state_of(pending))
-            else:
+            elif may is None:
                 rows.drop_due(desk.sealed, me, rows.Due.FRAGMENT, id_)
 
     def receive_keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
@@ -201,36 +196,6 @@ class SyncService:
         )
         return encode(ReceiveKeysReply(keys=keys, fresh=fresh))
 
-    def keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """The keys of the domain, for members."""
-        request = decode(KeysRequest, raw)
-        desk.member(peer)
-        epochs = rows.Epochs(desk.sealed)
-        records = rows.all_keys(desk.sealed, request.name)
-        return encode(KeysReply(keys=tuple(key_info(desk, epochs, record) for record in records)))
-
-    def holders(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """When each holder was last seen and how many live fragments it has, for members."""
-        decode(Nothing, raw)
-        desk.member(peer)
-        epochs = rows.Epochs(desk.sealed)
-        count: dict[HolderIndex, int] = {}
-        for record in rows.all_keys(desk.sealed):
-            if record.live is not None and record.state is not KeyState.DESTROYED:
-                for index in epochs.get(record.live).acknowledged:
-                    count[index] = count.get(index, 0) + 1
-        infos = []
-        for holder in desk.roster.holders:
-            seen = desk.sealed.get(rows.SEEN, bytes([holder.index]))
-            infos.append(
-                HolderInfo(
-                    index=holder.index,
-                    last_seen=int.from_bytes(seen or b"", "big"),
-                    fragments=count.get(holder.index, 0),
-                )
-            )
-        return encode(HoldersReply(holders=tuple(infos)))
-
     def epoch(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """The live epoch of a key, with its certificate, for members."""
         request = decode(EpochRequest, raw)
@@ -242,38 +207,10 @@ class SyncService:
         return encode(certificate)
 
 
-def key_info(desk: Desk, epochs: rows.Epochs, record: KeyRecord) -> KeyInfo:
-    """A key as members see it: its live epoch, or the one that is coming, or that ever came."""
-    at = record.live or record.coming or EpochId(proposal=record.made_by, attempt=1)
-    epoch = epochs.get(at)
-    shown = epochs.get(record.coming) if record.coming else epoch
-    sealed = desk.sealed.get(rows.CONTENTS, record.ref.to_bytes()) if record.imported else None
-    return KeyInfo(
-        ref=record.ref,
-        suite=record.suite,
-        state=record.state.value,
-        epoch=record.number,
-        threshold=epoch.threshold,
-        acks=epoch.acks,
-        acknowledged=epoch.acknowledged,
-        missing=_missing(desk, record, shown),
-        erased=record.erased,
-        requesters=record.requesters,
-        unattended=record.unattended,
-        imported=record.imported,
-        stored=len(sealed or b""),
-        created=record.created,
-        trouble=tuple(str(line) for line in record.trouble),
-    )
-
-
-def _missing(desk: Desk, record: KeyRecord, shown: EpochRecord) -> tuple[HolderIndex, ...]:
-    """Who has yet to erase, or to deal, or to acknowledge."""
-    if record.state is KeyState.DESTROYED:
-        return missing_erasures(desk, record)
-    if shown.status is EpochStatus.DEALING:
-        return tuple(HolderIndex(dealer) for dealer in shown.missing_dealers if dealer)
-    return shown.missing
+def _tally(record: EpochRecord) -> Tally:
+    if record.tally is None:  # nobody is ever owed anything of an epoch learned from holders
+        raise Corrupt("an epoch that holders reported is to be delivered")
+    return record.tally
 
 
 def _epoch_id(raw: bytes) -> EpochId:

@@ -47,10 +47,13 @@ class EpochRecord:
 
     `dealings` are in the order of `dealers`, one entry empty until it is there; with `needed` of
     them the epoch opens and `dealers` are those who dealt. `statement` is set once it is open.
-    `base` is what a reshare starts from, empty where keys are made.
+    `base` is what a reshare starts from, empty where keys are made. `barred` are donors that were
+    proven to have lied, `renewed` holders whose erased receive keys ended an earlier attempt.
+    `tally` is None where a restored authority has learned a certified epoch from its holders:
+    nothing of it is delivered.
     """
 
-    tally: Tally
+    tally: Tally | None
     proposal: ProposalId
     attempt: int
     roster: RosterHash
@@ -70,6 +73,8 @@ class EpochRecord:
     acknowledgements: tuple[Envelope, ...] = ()
     acknowledged: tuple[HolderIndex, ...] = ()
     why: Text = Text("")
+    barred: tuple[int, ...] = ()
+    renewed: tuple[HolderIndex, ...] = ()
 
     def moved_to(self, status: EpochStatus, why: str = "") -> EpochRecord:
         """The next state; `Refused` if it may not follow."""
@@ -104,6 +109,51 @@ class EpochRecord:
         return Certificate(statement=self.statement, acknowledgements=self.acknowledgements)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochView:
+    """What is asked of an epoch all the time, without its dealings. `first` are three of its keys.
+
+    `missing` are the holders that have not acknowledged, or before it is open the dealers that
+    have not dealt (0 is the authority).
+    """
+
+    status: EpochStatus
+    threshold: int
+    acks: int
+    holders: tuple[HolderIndex, ...]
+    acknowledged: tuple[HolderIndex, ...]
+    missing: tuple[int, ...]
+    first: tuple[KeyRef, ...]
+    count: int
+
+
+def view_of_epoch(record: EpochRecord) -> EpochView:
+    """The short view of an attempt."""
+    dealing = record.status is EpochStatus.DEALING
+    return EpochView(
+        status=record.status,
+        threshold=record.threshold,
+        acks=record.acks,
+        holders=record.holders,
+        acknowledged=record.acknowledged,
+        missing=record.missing_dealers if dealing else record.missing,
+        first=record.keys[:3],
+        count=len(record.keys),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastEpoch:
+    """An epoch that a key has left, of which fragments may still be somewhere.
+
+    `holders` are all to whom fragments were sent, `threshold` how many of them make the key.
+    """
+
+    epoch: Hash
+    threshold: int
+    holders: tuple[HolderIndex, ...]
+
+
 class KeyState(Enum):
     """What `tally key show` says of a key."""
 
@@ -126,6 +176,12 @@ class EpochId:
     def to_bytes(self) -> bytes:
         """A row key."""
         return self.proposal + self.attempt.to_bytes(2, "big")
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> EpochId:
+        """From a row key."""
+        attempt = int.from_bytes(raw[ProposalId.SIZE :], "big")
+        return cls(proposal=ProposalId(raw[: ProposalId.SIZE]), attempt=attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +208,7 @@ class KeyRecord:
     erasing: tuple[HolderIndex, ...] = ()
     erased: tuple[HolderIndex, ...] = ()
     trouble: tuple[Text, ...] = ()
+    past: tuple[PastEpoch, ...] = ()
 
     def may_be_asked_by(self, name: str) -> bool:
         """With no requester named at creation, any enrolled one may ask."""

@@ -429,10 +429,15 @@ def test_certificates_of_what_was_left_behind_do_not_count() -> None:
     later = held(1, certified=False, version=6, proposal=2)
     with pytest.raises(PeerFault, match="ended"):
         check_certifiable(two, two.hash, [second, later])
-    shared = replace(later.parsed(), base=Hash(bytes(32)))  # a reshare: the same key
-    check_certifiable(
-        two, two.hash, [second, HeldEpoch(statement=encode(shared), payloads=(), certificate=None)]
-    )
+    shared = replace(later.parsed(), base=Hash(bytes(32)))  # a reshare, of another key
+    with pytest.raises(PeerFault, match="ended"):
+        check_certifiable(two, two.hash, [second, uncertified(shared)])
+    same = replace(shared, commitments=two.commitments)
+    check_certifiable(two, two.hash, [second, uncertified(same)])
+
+
+def uncertified(statement: Statement) -> HeldEpoch:
+    return HeldEpoch(statement=encode(statement), payloads=(), certificate=None)
 
 
 def test_records_show_no_fragment() -> None:
