@@ -22,7 +22,7 @@ from tigertally.custody.messages.bodies import (
 )
 from tigertally.custody.messages.dealing import DealingPackage, Opening, PublishedKeys
 from tigertally.custody.protocol.dealing import Occasion
-from tigertally.custody.protocol.holding import occasion_of_create
+from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.protocol.receive_keys import newest_by_holder
 from tigertally.quorum.approval import Approval, Verdict, sign_approval
 from tigertally.quorum.chain import Chain
@@ -120,7 +120,7 @@ class Small:
         return self.tally(RELEASE, body.to_body(), proposer=self.key("app"), by=by), body
 
     def occasion(self, verified: VerifiedTally, body: Create, attempt: int = 1) -> Occasion:
-        return occasion_of_create(verified.id, body, self.roster, attempt)
+        return occasion_of_making(verified.id, body, self.roster, attempt)
 
     def package(self, occasion: Occasion, dealer: int, **bends: object) -> DealingPackage:
         """A dealing by a holder (or, as 0, by the authority), bent where asked."""

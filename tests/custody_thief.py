@@ -12,7 +12,7 @@ from typing import TypeVar
 from domain_rig import DomainRig
 from tigertally.algebra import tags
 from tigertally.base.codec import Wire, decode, encode, loads
-from tigertally.base.errors import InvalidSignature, MalformedMessage
+from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault
 from tigertally.base.ids import HolderIndex, Name, ProposalId
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
@@ -22,19 +22,28 @@ from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.messages.bodies import Create, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     BaseKey,
+    Dealing,
     DealingPackage,
     PublishedKeys,
     piece_hash,
 )
-from tigertally.custody.protocol.dealing import Occasion, dealing_of, draw_sharing, wrap_pieces
-from tigertally.custody.protocol.holding import occasion_of_create
-from tigertally.custody.protocol.receive_keys import newest_by_holder
+from tigertally.custody.messages.sync import DEAL
+from tigertally.custody.protocol.dealing import (
+    Occasion,
+    dealing_of,
+    draw_sharing,
+    open_piece,
+    wrap_pieces,
+)
+from tigertally.custody.protocol.holding import occasion_of_making
+from tigertally.custody.protocol.receive_keys import newest_by_holder, private_key
 from tigertally.custody.protocol.release import _fragment_info
 from tigertally.custody.service import rows as authority_rows
 from tigertally.custody.state.authority import EpochRecord
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.node.authority import Authority
 from tigertally.quorum.client import Party, Synced
+from tigertally.quorum.messages import PROPOSE, VOTE, ProposeRequest, VoteRequest
 from tigertally.quorum.proposal import proposal_id
 from tigertally.storage.sealed import SealedReader
 from tigertally.transport.channel import Handler, Request
@@ -182,6 +191,38 @@ def published_keys(rig: DomainRig) -> Mapping[HolderIndex, PublishedKeys]:
         return newest_by_holder(authority_rows.receive_keys(sealed), rig.authority.chain.current)
 
 
+def recorded_packages(tap: Tap) -> list[DealingPackage]:
+    """Every dealing that went over the wire, with all its pieces."""
+    attachments = [decode(ProposeRequest, b).attachment for b in tap.bodies(path=PROPOSE)]
+    attachments += [decode(VoteRequest, b).attachment for b in tap.bodies(path=VOTE)]
+    attachments += tap.bodies(path=DEAL)
+    return [decode(DealingPackage, raw) for raw in attachments if raw]
+
+
+def opening_keys(packages: Iterable[DealingPackage], keys: Iterable[PrivateKey]) -> int:
+    """How many pieces of these dealings some of these keys open."""
+    keys, opened = list(keys), 0
+    for package in packages:
+        dealing = decode(Dealing, package.dealing.body)
+        for slot, piece in zip(dealing.slots, package.pieces, strict=True):
+            for key in keys:
+                try:
+                    open_piece(dealing, piece, slot.receiver, key)
+                except PeerFault:
+                    continue
+                opened += 1
+    return opened
+
+
+def all_keys(rig: DomainRig) -> list[PrivateKey]:
+    """Every decryption key on every device: long-term ones and receive keys."""
+    found = [rig.wrapping_key, *(d.wrapping_key for d in rig.devices.values())]
+    for name in rig.holders():
+        for bundle in seeds_of(rig, name).values():
+            found += [private_key(seed) for _, seed in bundle.seeds]
+    return found
+
+
 # --- crooked dealers -------------------------------------------------------------------------
 
 
@@ -238,7 +279,7 @@ class CrookedHolder(HolderClient):
         if kept is not None:
             return kept
         published, _ = await self.receive_keys(synced)
-        occasion = occasion_of_create(proposal_id(proposal), body, synced.roster, 1)
+        occasion = occasion_of_making(proposal_id(proposal), body, synced.roster, 1)
         package = encode(self._deal(occasion, (), self.me(synced.roster).index, published))
         self._keep(device_rows.DEALT, key, package)
         return package

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tigertally.base.errors import Corrupt, Unavailable
 from tigertally.base.ids import Name
@@ -23,11 +23,13 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
+from tigertally.custody.client.creating import Asked, CreatingClient
 from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.importing import ImportingClient, Progress
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import Released, RequesterClient
 from tigertally.custody.client.unlocking import UnlockingClient
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.service import child
 from tigertally.node.authority import Authority
 from tigertally.node.kinds import all_kinds
@@ -43,6 +45,7 @@ from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.rows import load_chain
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedStore
+from tigertally.transport.channel import Channel
 from tigertally.transport.memory import MemoryNetwork
 
 T = TypeVar("T")
@@ -97,7 +100,7 @@ class DomainRig:
         self.randomness = SeededRandomness(f"rig/{self.seed}")
         self.key = SigningKey.generate(self.randomness)
         self.wrapping_key = PrivateKey.generate(self.randomness)
-        self.disk = MemoryStore()
+        self.disk = self.disk_for("authority")
         self.pin = make_pin(self.randomness)
         card = sign_card(
             self.key, self.wrapping_key.public, name=Name("authority"), role=Role.AUTHORITY
@@ -108,6 +111,14 @@ class DomainRig:
         with self.disk.transaction() as tx:
             put_settings(tx, settings, new_pin_state(self.pin))
         self.start_authority()
+
+    def disk_for(self, name: str) -> MemoryStore:
+        """The disk of a new party."""
+        return MemoryStore()
+
+    def channel_for(self, name: str) -> Channel:
+        """A device's way to the authority."""
+        return self.network.channel(name, "authority")
 
     def start_authority(self) -> None:
         """(Re)start the authority on its disk: it comes up locked."""
@@ -159,14 +170,14 @@ class DomainRig:
         """A new device, not yet a member."""
         key = SigningKey.generate(self.randomness)
         wrapping_key = PrivateKey.generate(self.randomness)
-        disk = MemoryStore()
+        disk = self.disk_for(name)
         store = SealedStore(disk, Secret.random(self.randomness, 32))
         self.network.connect(name, key=key.public)
         party = Party(
             key=key,
             wrapping_key=wrapping_key,
             store=store,
-            channel=self.network.channel(name, "authority"),
+            channel=self.channel_for(name),
             clock=self.clock,
             randomness=self.randomness,
             kinds=all_kinds(),
@@ -276,6 +287,60 @@ class DomainRig:
         if not self.authority.locked:
             await self.services.work(self.authority)
 
+    async def carry(self, asked: Asked, *, by: Sequence[str]) -> None:
+        """The other holders approve what one has proposed."""
+        state = await self.holder(by[0]).proposal(asked.id)
+        for name in by:
+            if state.status is Status.PENDING:
+                state = await self.approve(name, asked.id.hex())
+        assert state.status is Status.COMPLETE
+
+    async def rotate(self, key: str, *, by: Sequence[str], acks: int | None = None) -> Asked:
+        """Make the next version of a key; nobody has synced yet."""
+        client = CreatingClient(self.devices[by[0]].party)
+        synced, _ = await client.sync_all()
+        asked = await client.rotate_or_resume(Name(key), acks, synced)
+        await self.carry(asked, by=by[1:])
+        client.forget(asked)
+        return asked
+
+    async def destroy(self, key: str, *, by: Sequence[str], version: int | None = None) -> Asked:
+        """Destroy a key; nobody has erased anything yet."""
+        client = CreatingClient(self.devices[by[0]].party)
+        synced, _ = await client.sync_all()
+        body = Destroy(key=Name(key), version=version)
+        asked = await client.propose_or_resume(body, synced)
+        await self.carry(asked, by=by[1:])
+        client.forget(asked)
+        return asked
+
+    async def bring(self, requester: str, key: str, secret: bytes, **bends: Any) -> Progress:
+        """The command that imports a secret, once; the same call again goes on."""
+        device = self.devices[requester]
+        client = ImportingClient(device.party)
+        synced = await client.sync()
+        terms = {
+            "key": Name(key),
+            "suite": Suite.PEDERSEN_ED25519,
+            "acks": len(synced.roster.holders),
+            "requesters": (),
+            "unattended": False,
+            "imported": True,
+        }
+        with Secret(secret) as raw:
+            known = client.begin(Create(**{**terms, **bends}), raw, synced)
+            return await client.advance(known, raw, synced, device.device_secret)
+
+    async def import_secret(self, requester: str, key: str, secret: bytes) -> None:
+        """A whole import: m holders approve, twice."""
+        for by in (("h1", "h2"), ("h1", "h3")):
+            asked = await self.bring(requester, key, secret)
+            for name in by:
+                await self.approve(name, asked.proposal.hex())
+            for name in (*self.holders(), *self.holders()):
+                await self.sync(name)
+        assert (await self.bring(requester, key, secret)).state == "active"
+
     async def release(
         self,
         requester: str,
@@ -284,11 +349,12 @@ class DomainRig:
         by: Sequence[str],
         reason: str = "a test",
         form: Form = Form.PRIVATE,
+        version: int = 1,
     ) -> Released:
         """A requester asks, holders approve and sync, the requester collects."""
         client = self.asker(requester)
         synced = await client.sync()
-        ref = KeyRef(name=Name(key), version=1)
+        ref = KeyRef(name=Name(key), version=version)
         request, state = await client.ask(ref, reason, form, synced)
         for name in by:
             await self.approve(name, proposal_id(state.proposal).hex())

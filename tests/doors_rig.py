@@ -14,8 +14,11 @@ from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.messages import lock, sync
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.rows import REPORTED
+from tigertally.custody.messages import destroying, importing, lock, sync
+from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.watching import HELD
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.proposal import proposal_id
@@ -148,10 +151,16 @@ class Doors:
         await rig.form(3)
         await rig.requester("app")
         await rig.create("payroll")
+        await rig.create("doomed")
+        await self._import()
         await self._release()
         second = proposal_id((await rig.propose_key("second")).proposal).hex()
         await rig.approve("h2", second)
         await self._held("h3", sync.ACKNOWLEDGE, lambda: rig.sync("h3"))
+        await self._destroy()
+        with rig.devices["h2"].store.transaction() as tx:
+            tx.delete(REPORTED, b"told")  # as if its epochs had changed
+        await self._held("h2", HELD, lambda: rig.sync("h2"))
         joiner = rig.device("joiner", Role.HOLDER)
         await self._held("joiner", messages.PROPOSE, lambda: rig.joining(joiner).ask())
         await self._held("h1", messages.PROPOSE, lambda: self._create("third"))
@@ -159,9 +168,35 @@ class Doors:
         await self._held("h1", lock.UNLOCK_CHALLENGE, lambda: rig.unlock_by("h1"))
         await self._held("h1", lock.UNLOCK_ANSWER, lambda: rig.unlock_by("h1"))
 
-    async def _release(self) -> None:
-        """One complete, one that waits for a vote, one that was never handed in."""
+    async def _import(self) -> None:
+        """Everything but the last step: the sealed secret was not handed in."""
         rig = self.rig
+        for by in (("h1", "h2"), ("h1", "h3")):
+            for name in by:
+                await rig.approve(name, (await self._bring()).proposal.hex())
+            for _ in range(2):
+                for name in rig.holders():
+                    await rig.sync(name)
+        await self._held("app", importing.IMPORT, self._bring)
+
+    async def _bring(self):
+        return await self.rig.bring("app", "wallet", b"a seed")
+
+    async def _destroy(self) -> None:
+        """h2 has erased, h3's erasure was not handed in; another destruction waits for a vote."""
+        await self.rig.destroy("doomed", by=["h1", "h2"])
+        await self._held("h3", destroying.ERASURE, lambda: self.rig.sync("h3"))
+        client = CreatingClient(self.rig.devices["h1"].party)
+        synced, _ = await client.sync_all()
+        await client.propose_or_resume(Destroy(key=KEY.name, version=None), synced)
+
+    async def _release(self) -> None:
+        """One done, one complete, one that waits for a vote, one that was never handed in."""
+        rig = self.rig
+        _, state = await self._ask("done")
+        for name in ("h1", "h2"):
+            await rig.approve(name, proposal_id(state.proposal).hex())
+        await rig.sync("h1")
         _, state = await self._ask("complete")
         id_ = proposal_id(state.proposal).hex()
         await rig.approve("h2", id_)

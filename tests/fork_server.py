@@ -127,7 +127,8 @@ def _arm_faults() -> None:
     """What only tests ask for, by environment variables that the product does not know.
 
     `FAULT_AT=N`: this process kills itself (`kill -9`) at its N-th journal step: just before or
-    after a commit of its store, just before a message is sent or after its answer has come.
+    after a commit of its store, just before a message is sent or after its answer has come, just
+    before or after a profile gets its name.
     `FAULT_CLOCK=S`: its clock is S seconds ahead.
     """
     ahead = int(os.environ.pop("FAULT_CLOCK", "0"))
@@ -168,6 +169,15 @@ def _kill_at(number: int) -> None:
         step()
         return answer
 
+    rename = Path.rename
+
+    def watched_rename(self: Path, target: Path) -> Path:
+        step()
+        renamed = rename(self, target)
+        step()
+        return renamed
+
+    Path.rename = watched_rename  # type: ignore[method-assign,assignment]
     SqlStore.transaction = watched_transaction  # type: ignore[method-assign]
     HttpChannel.call = watched_call  # type: ignore[method-assign]
 

@@ -18,7 +18,7 @@ from quorum_rig import (
 )
 from tigertally.audit.entry import AuditEntry
 from tigertally.audit.log import AuditLog
-from tigertally.base.ids import Hash, HolderIndex, Name, Text
+from tigertally.base.ids import Hash, HolderIndex, Name, Nonce, Text
 from tigertally.quorum import messages
 from tigertally.quorum.admission import Settings
 from tigertally.quorum.approval import open_approval
@@ -27,9 +27,17 @@ from tigertally.quorum.chain import RosterFile
 from tigertally.quorum.conviction import Conviction
 from tigertally.quorum.founding import found_request, new_pin_state, pin_key, reply_proof
 from tigertally.quorum.joining import Invitation, sign_invitation
-from tigertally.quorum.member import Vote, log_origin
+from tigertally.quorum.member import Vote
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.restoration import (
+    Acceptance,
+    Restoration,
+    RestorationRecord,
+    log_origin,
+    sign_acceptance,
+    sign_restoration,
+)
 from tigertally.quorum.service import state_of
 from tigertally.storage.memory import MemoryStore
 
@@ -68,6 +76,26 @@ def samples() -> dict[str, object]:
     )
     request = found_request(who("h1").key, who("h1").card(), founding(), AUTHORITY_CARD, PIN)
     proof = messages.CheckpointProof(size=1, proof=(Hash(bytes(32)),))
+    restoration = Restoration(
+        domain=ROSTER.domain,
+        base=checkpoint,
+        number=1,
+        nonce=Nonce(bytes(32)),
+        made=NOW,
+        restored=LATER,
+    )
+    acceptance = Acceptance(
+        domain=ROSTER.domain,
+        restoration=restoration.hash,
+        holder=HolderIndex(1),
+        roster=ROSTER.hash,
+        seen=checkpoint,
+        time=LATER,
+    )
+    record = RestorationRecord(
+        restoration=sign_restoration(AUTHORITY.key, restoration),
+        acceptances=(sign_acceptance(who("h1").key, acceptance),),
+    )
     everything = (
         open_card(AUTHORITY_CARD),
         ROSTER,
@@ -95,6 +123,8 @@ def samples() -> dict[str, object]:
             threshold=2,
             unlock=1,
             unlock_have=1,
+            unlock_need=1,
+            restored=False,
             checkpoint=checkpoint,
         ),
         messages.JoinTerms(domain=ROSTER.domain, electorate=ROSTER.electorate, roster=ROSTER.hash),
@@ -122,6 +152,10 @@ def samples() -> dict[str, object]:
         messages.TalliesReply(proposals=(state_of(pending),)),
         messages.AuditRequest(since=0, limit=10, prove=(1,)),
         messages.AuditReply(entries=(entry.to_bytes(),), checkpoint=checkpoint, proofs=(proof,)),
+        restoration,
+        acceptance,
+        record,
+        messages.RestorationsReply(records=(record,)),
     )
     named: dict[str, object] = {}
     for message in everything:

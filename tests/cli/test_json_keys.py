@@ -73,7 +73,7 @@ def test_members(town, tmp_path):
     synced = town.json("holder", "sync", "--profile", "carol")
     assert keys(synced) >= {"received", "sent", "acknowledged", "waiting_for"}
     unlocked = town.json("holder", "unlock", "--profile", "bob")
-    assert unlocked == {"state": "ready", "have": 1, "need": 1}
+    assert unlocked == {"state": "ready", "have": 1, "need": 1, "restored": False}
     invited = town.json("holder", "invite", "--profile", "alice", "--out", tmp_path / "invitation")
     assert keys(invited) >= {"out", "roster_hash"}
     saved = town.json("requester", "backup", "--profile", "app", "--out", tmp_path / "recovery")

@@ -16,7 +16,7 @@ from tigertally.base.codec import decode, dumps, loads
 from tigertally.base.errors import Corrupt, PeerFault, TigertallyError
 from tigertally.base.ids import Name
 from tigertally.custody.client.unlocking import UnlockingClient
-from tigertally.custody.messages import lock, release, sync
+from tigertally.custody.messages import importing, lock, release, sync
 from tigertally.custody.messages.bodies import Form
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval
@@ -34,6 +34,7 @@ ANSWERS: dict[str, tuple[str, type]] = {
     sync.CUSTODY_SYNC: ("h1", sync.CustodySyncReply),
     sync.RECEIVE_KEYS: ("h1", sync.ReceiveKeysReply),
     sync.COLLECT: ("app", release.CollectReply),
+    importing.CONTENT: ("app", importing.ContentReply),
     lock.UNLOCK_CHALLENGE: ("h1", lock.ChallengeReply),
 }
 
@@ -62,8 +63,8 @@ def step(path: str):
         return rig.joining(rig.devices[name]).fetch()
     if path == messages.PROPOSAL:
         return look_up()
-    if path == sync.COLLECT:
-        return collect()
+    if path in (sync.COLLECT, importing.CONTENT):
+        return collect("complete" if path == sync.COLLECT else "done")
     if path in (messages.AUDIT, messages.TALLIES):
         return rig.holder(name).audit()
     if path == sync.RECEIVE_KEYS:
@@ -78,11 +79,11 @@ async def look_up():
     return await client.find(str(decode(Approval, body).proposal), await client.sync())
 
 
-async def collect():
+async def collect(reason):
     rig = doors().rig
     client = rig.asker("app")
     synced = await client.sync()
-    request, _ = await client.ask(KEY, "complete", Form.PRIVATE, synced)
+    request, _ = await client.ask(KEY, reason, Form.PRIVATE, synced)
     secret = rig.devices["app"].device_secret
     return await client.collect(request, KEY, Form.PRIVATE, synced, secret)
 

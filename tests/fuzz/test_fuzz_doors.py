@@ -16,7 +16,7 @@ from tigertally.base.codec import decode, dumps, encode, loads
 from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, Refused, UsageError
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages import lock, release, sync
+from tigertally.custody.messages import destroying, importing, lock, release, sync, watching
 from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
@@ -45,8 +45,10 @@ TAKES: dict[str, type] = {
     messages.ROSTERS: messages.RostersRequest,
     messages.TALLIES: messages.TalliesRequest,
     messages.AUDIT: messages.AuditRequest,
+    messages.RESTORATIONS: messages.Nothing,
     lock.UNLOCK_CHALLENGE: lock.ChallengeRequest,
     lock.UNLOCK_ANSWER: lock.AnswerRequest,
+    lock.UNLOCK_REPORT: lock.ReportRequest,
     sync.CUSTODY_SYNC: sync.CustodySyncRequest,
     sync.RECEIVE_KEYS: sync.ReceiveKeysRequest,
     sync.KEYS: sync.KeysRequest,
@@ -55,17 +57,21 @@ TAKES: dict[str, type] = {
     sync.ACKNOWLEDGE: Envelope,
     sync.COMPLAIN: Envelope,
     sync.ERASED: Envelope,
+    watching.HELD: Envelope,
     sync.DELIVER: sync.DeliverRequest,
     sync.CONTRIBUTE: release.Contribution,
     sync.HOLDERS: messages.Nothing,
     sync.COLLECT: release.CollectRequest,
+    destroying.ERASURE: Envelope,
+    importing.IMPORT: Envelope,
+    importing.CONTENT: importing.ContentRequest,
 }
-READ_WITHOUT_A_WORD = (messages.DOMAIN, messages.TERMS, sync.HOLDERS)
+READ_WITHOUT_A_WORD = (messages.DOMAIN, messages.TERMS, messages.RESTORATIONS, sync.HOLDERS)
 # For anybody who connects; every other door is for members, or for a proposal's own proposer.
 OPEN_TO_ALL = {messages.DOMAIN, messages.TERMS, messages.NEWS}
 # Doors whose good messages leave a trace even if a field was changed, and which.
 TRACES = {
-    sync.CUSTODY_SYNC: {"custody-seen", "due", "receive-keys", "bundles"},
+    sync.CUSTODY_SYNC: {"custody-seen", "custody-receive-keys", "custody-bundle"},
     lock.UNLOCK_CHALLENGE: set(AUDIT),
 }
 # Refusals that are remembered: strangers at the lock, bad answers to a challenge, wrong PINs.
@@ -104,6 +110,7 @@ READS = {
     sync.KEYS: lambda: sync.KeysRequest(name=None),
     sync.KEY_EPOCH: lambda: sync.EpochRequest(key=KeyRef(name="payroll", version=1)),
     sync.RECEIVE_KEYS: lambda: sync.ReceiveKeysRequest(proposal=None),
+    importing.CONTENT: lambda: importing.ContentRequest(key=KeyRef(name="wallet", version=1)),
 }
 
 
@@ -130,7 +137,7 @@ def test_every_door_is_knocked_at():
     assert set(TAKES) == set(doors().handlers)
 
 
-@pytest.mark.parametrize("number", range(9))
+@pytest.mark.parametrize("number", range(11))
 def test_the_good_messages_are_taken(number):
     """The positive control: untouched, every kept message does something."""
     one = doors().kept[number]
@@ -141,7 +148,7 @@ def test_the_good_messages_are_taken(number):
 
 
 def test_that_is_all_of_them():
-    assert len(doors().kept) == 9
+    assert len(doors().kept) == 12
 
 
 @pytest.mark.parametrize("path", sorted(TAKES))
@@ -276,6 +283,9 @@ SIGNED: dict[tuple[str, str], tuple[bytes, type]] = {
     (lock.UNLOCK_ANSWER, "answer"): (tags.UNLOCK_ANSWER, lock.Answer),
     (sync.CUSTODY_SYNC, "receive_keys"): (tags.RECEIVE_KEYS, ReceiveKeys),
     (sync.ACKNOWLEDGE, ""): (tags.ACKNOWLEDGEMENT, Acknowledgement),
+    (watching.HELD, ""): (tags.HELD, watching.HeldReport),
+    (destroying.ERASURE, ""): (tags.ERASURE, destroying.Erasure),
+    (importing.IMPORT, ""): (tags.IMPORT, importing.Imported),
     (sync.DELIVER, "delivery"): (tags.FRAGMENT_DELIVERY, release.FragmentDelivery),
 }
 

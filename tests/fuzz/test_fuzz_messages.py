@@ -16,7 +16,12 @@ import tigertally.custody.messages as custody_messages
 import tigertally.custody.state as custody_state
 from tigertally.base.codec import decode, dumps, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
-from tigertally.custody.messages.bodies import parse_create, parse_release
+from tigertally.custody.messages.bodies import (
+    parse_create,
+    parse_destroy,
+    parse_release,
+    parse_rotate,
+)
 from tigertally.quorum import changes
 from tigertally.quorum.chain import parse_chain
 from tigertally.quorum.joining import parse_invitation
@@ -106,6 +111,8 @@ PARSERS = (
     changes.parse_remove,
     changes.parse_quorum,
     parse_create,
+    parse_rotate,
+    parse_destroy,
     parse_release,
 )
 

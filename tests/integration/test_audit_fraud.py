@@ -14,7 +14,7 @@ from tigertally.base.ids import Name, Text
 from tigertally.node.profile import open_profile
 from tigertally.quorum.admission import get_settings
 from tigertally.quorum.card import domain_of
-from tigertally.quorum.member import log_origin
+from tigertally.quorum.restoration import log_origin
 
 pytestmark = pytest.mark.requirement("X5")
 

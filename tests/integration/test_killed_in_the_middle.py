@@ -7,12 +7,20 @@ before it is sent, just after its answer has come); `fork_server` has the hook.
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import signal
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from process_rig import HOLDERS
+from process_rig import HOLDERS, PASSPHRASE
+from tigertally.base.ids import Name
+from tigertally.base.secret import Secret
+from tigertally.custody.client.rows import DEALT, all_held
+from tigertally.node.profile import open_profile
 from tigertally.quorum.card import Role
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -211,3 +219,172 @@ def test_an_authority_and_a_daemon_that_die_all_the_time(stopped_town, tmp_path,
         assert (key["state"], key["acknowledged"]) == ("active", [1, 2, 3]), key
     for name in HOLDERS:
         assert town.json("audit", "verify", "--profile", name)["ok"], "no history was lost"
+
+
+class Mortal:
+    """A domain unlocked by two, whose authority dies every so many steps, and each command once."""
+
+    def __init__(self, town):
+        self.town = town
+        self.lives = itertools.count(15, 19)
+        self.steps = itertools.cycle(range(2, 26, 3))
+        self.deaths = {"authority": 0, "devices": 0}
+
+    def up(self):
+        """The authority is up and unlocked; both who unlock it die once, too."""
+        while True:
+            self.town.authority_up(FAULT_AT=str(next(self.lives)))
+            for name in ("alice", "bob"):
+                unlock = ("holder", "unlock", "--profile", name)
+                self.once(*unlock, FAULT_AT="3")
+                self.once(*unlock)
+            if not self.town.authority.ended():
+                return
+            self.deaths["authority"] += 1
+
+    def once(self, *args, **environment):
+        """One try; what it may end with, ended it."""
+        outcome = self.town.start(*args, **environment).wait()
+        self.deaths["devices"] += outcome.code == KILLED
+        assert outcome.code in {0, 4, KILLED}, str(outcome)
+        return outcome
+
+    def run(self, *args):
+        """A command that is killed once, and given again until it is done."""
+        environment = {"FAULT_AT": str(next(self.steps))}
+        for _ in range(20):
+            outcome = self.once(*args, **environment)
+            environment = {}
+            if self.town.authority.ended():
+                assert self.town.authority.wait().code == KILLED
+                self.deaths["authority"] += 1
+                self.up()
+            if outcome.code == 0:
+                return outcome
+        raise AssertionError(f"never done: {outcome}")
+
+    def asked(self, *args):
+        """The proposal that a command makes; the others approve it."""
+        return self.run(*args, "--no-wait", "--json").document()["proposal"]
+
+    def until_epoch(self, epoch, *holders):
+        """These sync until every key is active in this epoch, and once more."""
+        for _ in range(30):
+            for name in holders:
+                self.run("holder", "sync", "--profile", name)
+            keys = self.run("key", "list", "--profile", holders[0], "--json").document()
+            if {(key["state"], key["epoch"]) for key in keys} == {("active", epoch)}:
+                break
+        else:
+            raise AssertionError(keys)
+        for name in holders:
+            self.run("holder", "sync", "--profile", name)
+        return keys
+
+
+@pytest.mark.requirement("C6")
+@pytest.mark.requirement("C9")
+@pytest.mark.requirement("C10")
+def test_everybody_killed_while_holders_come_and_go_and_two_unlock(town, tmp_path):
+    """Every step in memory: `scenarios/test_crashes.py`."""
+
+    def released(name, *by):
+        for key in ("payroll", "vault"):
+            town.get(key, tmp_path / f"{key}-{name}", by=by)
+        return [(tmp_path / f"{key}-{name}").read_bytes() for key in ("payroll", "vault")]
+
+    before = released("before", "alice", "carol")
+    quorum = ("quorum", "set", "--threshold", "2", "--unlock", "2", "--profile", "alice")
+    asked = town.json(*quorum, "--no-wait")
+    town.approve(asked["proposal"], "bob")
+    town.authority.kill()
+    mortal = Mortal(town)
+    mortal.up()
+    town.person("dora")
+    enrol = ("holder", "enrol", "--profile", "dora", *town.where)
+    proposal = mortal.asked(*enrol)
+    for name in ("alice", "bob"):
+        mortal.run("holder", "approve", proposal, "--profile", name)
+    mortal.run(*enrol)
+    everybody = ("alice", "bob", "carol", "dora")
+    known = {key["epoch"] for key in mortal.until_epoch(2, *everybody)}
+    proposal = mortal.asked("holder", "remove", "carol", "--profile", "alice")
+    mortal.run("holder", "approve", proposal, "--profile", "bob")
+    left = ("alice", "bob", "dora")
+    keys = mortal.until_epoch(max(known) + 1, *left)
+    assert [key["acknowledged"] for key in keys] == [[1, 2, 4]] * 2
+    assert min(mortal.deaths.values()) >= 5, mortal.deaths
+
+    town.authority.kill()  # this one does not die of itself
+    town.authority_up()
+    town.unlock("alice")
+    town.unlock("dora")
+    for name in left:
+        town.run("holder", "sync", "--profile", name)
+    assert released("after", "bob", "dora") == before
+    epochs = {name: epochs_of(town, name) for name in left}
+    assert all(len(held) == 2 for held in epochs.values()), "one of each suite"
+    assert len({frozenset(held) for held in epochs.values()}) == 1, "the same everywhere"
+
+
+def epochs_of(town, name):
+    """The epochs on a device's disk; all of them certified."""
+    passphrase = Secret(PASSPHRASE.encode())
+    with (
+        open_profile(town.home, Name(name), passphrase=lambda: passphrase) as profile,
+        profile.store.reading() as reader,
+    ):
+        held = list(all_held(reader))
+        assert all(one.certificate is not None for one in held)
+        assert not list(reader.scan(DEALT))
+    return {one.parsed().hash for one in held}
+
+
+def child_at_work(town, key):
+    """The authority's one-shot child, stopped in the middle of making this key."""
+    create = ("key", "create", key, "--profile", "alice", "--suite", "shamir-gf256", "--no-wait")
+    asked = town.json(*create)
+    pid = town.authority.pid
+    working = town.start("holder", "approve", asked["proposal"], "--profile", "bob")
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for child in map(int, children.read_text().split()):
+            # Not before it runs its own program: until then its parent waits for it.
+            if b"custody.service.child" in Path(f"/proc/{child}/cmdline").read_bytes():
+                os.kill(child, signal.SIGSTOP)
+                assert working.wait().code == 0
+                return child
+    raise AssertionError("no child was started")
+
+
+def gone(pid):
+    """Whether a process ends; a dead one whose parent has not looked yet counts."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the child in /proc (Linux)")
+def test_the_authority_ends_while_its_child_works(town):
+    """Stopped, it takes the child with it; killed, the child ends by itself; the key comes."""
+    child = child_at_work(town, "stopped")
+    town.authority_down()
+    assert gone(child)
+    town.authority_up()
+    town.unlock()
+    town.await_active("stopped")
+    child = child_at_work(town, "killed")
+    town.authority.kill()
+    os.kill(child, signal.SIGCONT)
+    assert gone(child)
+    town.authority_up()
+    town.unlock()
+    town.await_active("killed")

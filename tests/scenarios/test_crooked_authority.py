@@ -36,7 +36,7 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.protocol.complaints import judge
 from tigertally.custody.protocol.dealing import draw_sharing, make_dealing
-from tigertally.custody.protocol.holding import occasion_of_create
+from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.protocol.receive_keys import newest_by_holder
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochRecord, EpochStatus, KeyRecord
@@ -73,7 +73,7 @@ def package_for(rig: DomainRig, name: str, record: EpochRecord, attempt: int) ->
     """A good dealing by this holder, made from what its device has (it conspires)."""
     roster = rig.authority.chain.current
     create = parse_create(open_proposal(record.tally.proposal).options())
-    occasion = occasion_of_create(record.proposal, create, roster, attempt)
+    occasion = occasion_of_making(record.proposal, create, roster, attempt)
     bundles = []
     for holder in rig.holders():
         with rig.devices[holder].store.reading() as reader:
@@ -124,7 +124,7 @@ def test_an_honest_dealing_of_another_occasion_frames_nobody() -> None:
         )
         roster = rig.authority.chain.current
         create = parse_create(open_proposal(payroll.tally.proposal).options())
-        occasion = occasion_of_create(payroll.proposal, create, roster, 1)
+        occasion = occasion_of_making(payroll.proposal, create, roster, 1)
         with pytest.raises(Refused):
             judge(conviction, occasion, roster)
 
@@ -341,7 +341,7 @@ def forged_certificate(
 ) -> Certificate:
     roster = rig.authority.chain.current
     create = parse_create(open_proposal(record.tally.proposal).options())
-    occasion = occasion_of_create(record.proposal, create, roster, 1)
+    occasion = occasion_of_making(record.proposal, create, roster, 1)
     if terms == "lower threshold":
         occasion = replace(occasion, threshold=2)
     commitments, _ = draw_sharing(occasion, rig.randomness)

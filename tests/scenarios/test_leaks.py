@@ -9,10 +9,13 @@ import pytest
 
 from custody_thief import (
     Tap,
+    all_keys,
     audit_kinds,
     barrier_sealer,
     epoch_records,
     held_by,
+    opening_keys,
+    recorded_packages,
     seeds_of,
     strings,
 )
@@ -21,17 +24,12 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, TigertallyError, UsageError
 from tigertally.base.ids import Hash, HolderIndex, Name
 from tigertally.base.secret import Secret
-from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.messages.bodies import Form, KeyRef, Suite
-from tigertally.custody.messages.dealing import Dealing, DealingPackage
 from tigertally.custody.messages.sync import CUSTODY_SYNC, CustodySyncReply
-from tigertally.custody.protocol.dealing import open_piece
-from tigertally.custody.protocol.receive_keys import private_key
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochStatus
-from tigertally.quorum.messages import PROPOSE, VOTE, ProposeRequest, VoteRequest
 from tigertally.quorum.proposal import proposal_id
 from tigertally.storage.sealed import SealedReader, SealedTransaction
 
@@ -45,37 +43,6 @@ async def approved(rig: DomainRig, *, holders: int = 3, acks: int | None = None)
     await rig.form(holders)
     state = await rig.propose_key("payroll", acks=acks)
     await rig.approve("h2", proposal_id(state.proposal).hex())
-
-
-def recorded_packages(tap: Tap) -> list[DealingPackage]:
-    """Every dealing that went over the wire, with all its pieces."""
-    attachments = [decode(ProposeRequest, b).attachment for b in tap.bodies(path=PROPOSE)]
-    attachments += [decode(VoteRequest, b).attachment for b in tap.bodies(path=VOTE)]
-    return [decode(DealingPackage, raw) for raw in attachments if raw]
-
-
-def opening_keys(packages: Iterable[DealingPackage], keys: Iterable[PrivateKey]) -> int:
-    """How many pieces of these dealings some of these keys open."""
-    keys, opened = list(keys), 0
-    for package in packages:
-        dealing = decode(Dealing, package.dealing.body)
-        for slot, piece in zip(dealing.slots, package.pieces, strict=True):
-            for key in keys:
-                try:
-                    open_piece(dealing, piece, slot.receiver, key)
-                except PeerFault:
-                    continue
-                opened += 1
-    return opened
-
-
-def all_keys(rig: DomainRig) -> list[PrivateKey]:
-    """Every decryption key on every device: long-term ones and receive keys."""
-    found = [rig.wrapping_key, *(d.wrapping_key for d in rig.devices.values())]
-    for name in rig.holders():
-        for bundle in seeds_of(rig, name).values():
-            found += [private_key(seed) for _, seed in bundle.seeds]
-    return found
 
 
 @pytest.mark.requirement("X4")

@@ -30,6 +30,7 @@ from tigertally.custody.messages.dealing import Erased
 from tigertally.custody.messages.lock import (
     UNLOCK_ANSWER,
     UNLOCK_CHALLENGE,
+    UNLOCK_REPORT,
     Answer,
     AnswerReply,
     AnswerRequest,
@@ -60,8 +61,10 @@ OPEN_WHILE_LOCKED = {
     messages.TERMS,
     messages.ROSTERS,
     messages.AUDIT,
+    messages.RESTORATIONS,  # nothing secret: why a device has to stop
     UNLOCK_CHALLENGE,
     UNLOCK_ANSWER,
+    UNLOCK_REPORT,
 }
 
 
@@ -140,6 +143,9 @@ def test_every_key_operation_of_a_whole_day_is_refused_while_locked() -> None:
                 await rig.sync(name)
         await rig.asker("app").keys()
         await rig.release("app", "payroll", by=["h1", "h3"])
+        await rig.import_secret("app", "wallet", b"a seed")
+        await rig.create("doomed")
+        await rig.destroy("doomed", by=["h1", "h2"])
         recorded = {(path, who, body) for who, path, body in tap.sent if who in rig.devices}
         recorded |= made_up(rig)
         rig.start_authority()

@@ -26,10 +26,10 @@ from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import JOIN, QUORUM, REMOVE
-from tigertally.quorum.member import log_origin
 from tigertally.quorum.messages import ProposalState, SyncReply
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import options_body, proposal_id
+from tigertally.quorum.restoration import log_origin
 
 pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X5")]
 

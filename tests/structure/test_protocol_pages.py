@@ -29,6 +29,8 @@ STEPS = {
     ("custody-create.md", "Judging a complaint"): ["custody/protocol/complaints.py"],
     ("custody-reshare.md", "The flow"): ["custody/protocol/resharing.py"],
     ("custody-release.md", "The flow"): ["custody/protocol/release.py"],
+    ("custody-destroy.md", "The flow"): ["custody/protocol/destroying.py"],
+    ("custody-import.md", "The flow"): ["custody/protocol/importing.py"],
     ("umbral.md", "Delegating"): ["schemes/umbral/key_fragment.py"],
     ("umbral.md", "Opening"): ["schemes/umbral/opening.py"],
     ("lock-and-unlock.md", "Unlocking"): [

@@ -19,16 +19,35 @@ from tigertally.base.ids import FixedBytes, HolderIndex, Name, Text
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.hpke import PrivateKey, PublicKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.messages import bodies, dealing, lock, release, sync
+from tigertally.custody.messages import (
+    bodies,
+    dealing,
+    destroying,
+    importing,
+    lock,
+    release,
+    sync,
+    watching,
+)
 
 SOURCE = "encodings of this project, written by generate_custody_messages.py"
-MODULES: tuple[ModuleType, ...] = (bodies, dealing, lock, release, sync)
+MODULES: tuple[ModuleType, ...] = (
+    bodies,
+    dealing,
+    destroying,
+    importing,
+    lock,
+    release,
+    sync,
+    watching,
+)
 
 # What a field of a message must be, where not any value of its type will do.
 CHOSEN: dict[tuple[str, str], Any] = {
     ("SenderKey", "sender"): 3,
     ("ReceiveKeys", "keys"): None,  # made below
     ("Dealing", "dealer"): 2,
+    ("Imported", "sealed"): bytes(range(40)),
     ("Dealing", "attempt"): 1,
     ("Dealing", "threshold"): 2,
     ("Statement", "attempt"): 1,

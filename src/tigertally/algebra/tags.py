@@ -56,6 +56,13 @@ KEY_CHECK = _tag("key-check")  # MAC: key check value
 PRIVATE_KEY = _tag("private-key")  # key derivation: shared scalar to private key
 FINAL_KEY = _tag("final-key")  # key derivation: private key to final key
 PEDERSEN_GENERATOR = _tag("pedersen-generator")  # hash: the second generator
+HELD = _tag("held")  # signature: which epochs a holder has fragments of
+HELD_HASH = _tag("held-hash")  # hash: names such a report
+RULE = _tag("rule")  # hash: names a rule of an unattended holder
+ERASURE = _tag("erasure")  # signature: a holder has erased a destroyed key
+IMPORT_KEY = _tag("import-key")  # key derivation: private key to what an imported secret is under
+IMPORT = _tag("import")  # signature and AAD: an imported secret, sealed
+IMPORT_SOURCE = _tag("import-source")  # MAC: recognises the file of an import under way
 DEVICE_SECRET = _tag("device-secret")  # AAD: a requester's recovery file
 
 # lock
@@ -64,6 +71,9 @@ BARRIER_ENVELOPE = _tag("barrier-envelope")  # HPKE info: the barrier key for on
 ENVELOPES = _tag("envelopes")  # signature: the envelopes beside a roster
 UNLOCK_CHALLENGE = _tag("unlock-challenge")  # signature: the authority asks
 UNLOCK_ANSWER = _tag("unlock-answer")  # signature: a holder answers
+RESTORATION = _tag("restoration")  # signature: the authority says that it was restored
+RESTORATION_HASH = _tag("restoration-hash")  # hash: names a restoration, and its log
+ACCEPTANCE = _tag("acceptance")  # signature: a holder accepts a restored state
 UNLOCK_WRAP = _tag("unlock-wrap")  # HPKE info: the envelope on its way back
 
 # files
@@ -71,5 +81,5 @@ FILE_KEY = _tag("file-key")  # key derivation: stream key of one file
 FILE_COMMITMENT = _tag("file-commitment")  # key derivation: key commitment of one file
 FILE_CONTEXT = _tag("file-context")  # hash: what a file belongs to
 FILE_ENCRYPTION = _tag("file-encryption")  # key derivation: `tally encrypt`
-BACKUP = _tag("backup")  # key derivation: sealed back-ups
+BACKUP = _tag("backup")  # AAD and stream context: a back-up of an authority
 PASSPHRASE_SEAL = _tag("passphrase-seal")  # AAD: whatever is sealed under a passphrase

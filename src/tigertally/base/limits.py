@@ -11,6 +11,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is
 MAX_MESSAGE_DEPTH = 16  # deepest nesting of a CBOR message
 MAX_SMALL_MESSAGE_BYTES = 64 * 1024  # unauthenticated doors: enrolment, status, unlock
 
+MAX_IMPORT_BYTES = 64 * 1024  # a secret is a key, a seed or a certificate with its key
 MAX_OPEN_REQUESTS = 256  # requests one server answers at the same time
 MAX_REQUESTS_PER_SECOND = 2000  # per peer; a sync loop needs a few
 LONG_POLL_SECONDS = 25  # shorter than the idle time-outs of common middleboxes

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.options import Address, Listen, Profile
+from tigertally.cli.options import Address, In, Listen, Out, Profile
 from tigertally.cli.output import emit, facts
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ Threshold = Annotated[
 ]
 Unlock = Annotated[
     int, typer.Option("--unlock", min=1, max=255, help="How many holders unlock it, at most m.")
+]
+
+BackupPassphrase = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        help="A file whose first line is the back-up's passphrase.",
+        metavar="FILE",
+    ),
 ]
 
 
@@ -104,6 +114,59 @@ def run(profile: Profile) -> None:
             run_daemon(run_authority(opened, host=address.host, port=address.port, url=url))
 
 
+@app.command(epilog="Example: tally authority backup --profile hq --out hq.backup")
+def backup(profile: Profile, out: Out, passphrase_file: BackupPassphrase = None) -> None:
+    """Write everything that the authority keeps into one file under a passphrase.
+
+    It may run meanwhile. The file and its passphrase hold the authority's signing key, but no
+    key of the domain opens with them.
+    """
+    from tigertally.base.randomness import SystemRandomness
+    from tigertally.cli.passphrase import new_passphrase
+    from tigertally.crypto.files import check_output
+    from tigertally.node.backup import write_backup
+    from tigertally.node.clock import SystemClock
+    from tigertally.node.profile import home, open_profile
+
+    check_output(out)
+    with (
+        open_profile(home(), profile, passphrase=None) as opened,
+        new_passphrase(passphrase_file, of=f"the back-up {out.name}") as passphrase,
+    ):
+        size, version = write_backup(
+            opened, out, passphrase, randomness=SystemRandomness(), now=SystemClock().now()
+        )
+    document = {"out": str(out), "bytes": size, "roster_version": version}
+    emit(document, facts(document))
+
+
+@app.command(epilog="Example: tally authority restore --profile hq2 --in hq.backup")
+def restore(profile: Profile, in_: In, passphrase_file: BackupPassphrase = None) -> None:
+    """Make a new profile from a back-up. It comes up locked, and more holders must unlock it.
+
+    Never run it beside the authority that it was made from.
+    """
+    from tigertally.base.randomness import SystemRandomness
+    from tigertally.cli.passphrase import passphrase_source
+    from tigertally.node.backup import restore_backup
+    from tigertally.node.clock import SystemClock
+    from tigertally.node.profile import home
+
+    size, version = restore_backup(
+        home(),
+        profile,
+        in_,
+        passphrase_source(passphrase_file, of=f"the back-up {in_.name}"),
+        randomness=SystemRandomness(),
+        now=SystemClock().now(),
+    )
+    document = {"profile": str(profile), "bytes": size, "roster_version": version}
+    emit(
+        document,
+        facts(document) + "\nStart it with `tally authority run`; then holders unlock it.",
+    )
+
+
 @app.command(epilog="Example: tally authority status --profile hq --json")
 def status(
     profile: Annotated[
@@ -150,17 +213,36 @@ def _own(profile: str) -> tuple[str, FingerprintValue]:
 
 
 def _status(info: DomainInfo) -> dict[str, object]:
-    need = min(info.unlock, info.holders)
     return {
         "state": info.state,
         "roster_version": info.roster_version,
         "roster_hash": info.roster_hash,
         "holders": info.holders,
         "threshold": info.threshold,
-        "unlock": {"have": info.unlock_have, "need": need},
+        "unlock": {"have": info.unlock_have, "need": info.unlock_need},
+        "restored": info.restored,
     }
 
 
 def _progress(document: dict[str, object]) -> str:
     unlock = document["unlock"]
     return "{have} of {need} holders".format(**unlock) if isinstance(unlock, dict) else "-"
+
+
+@app.command(epilog="Example: tally authority scraper --out prometheus.pem")
+def scraper(out: Out) -> None:
+    """Write a key and certificate with which a metrics collector opens `/metrics`.
+
+    An authority answers nobody without a certificate. This one is of a fresh key that no roster
+    lists. Needs no profile.
+    """
+    from tigertally.base.randomness import SystemRandomness
+    from tigertally.crypto.certificates import identity_pem
+    from tigertally.crypto.files import check_output, write_file
+    from tigertally.crypto.signatures import SigningKey
+
+    check_output(out)
+    key = SigningKey.generate(SystemRandomness())
+    write_file(out, identity_pem(key), 0o600)
+    document = {"out": str(out), "fingerprint": str(key.public.fingerprint)}
+    emit(document, facts(document))

@@ -54,19 +54,14 @@ async def _change(
     done: Callable[[Roster], bool],
     wait: float,
 ) -> dict[str, Any]:
-    from tigertally.custody.client.holder import HolderClient
+    from tigertally.custody.client.changing import ChangingClient
     from tigertally.node.members import until
-    from tigertally.quorum.proposal import proposal_id
 
-    client = HolderClient(party)
+    client = ChangingClient(party)
     with open_profile.exclusive(doing="changing the roster"):
         synced, report = await client.sync_all()
         warn(report)
-        proposal = _mine(synced, party, kind, body)
-        if proposal is None:
-            envelope = client.new_proposal(kind, body, synced.roster)
-            await client.propose_with_yes(envelope, synced)
-            proposal = str(proposal_id(envelope))
+        proposal = await client.propose_or_resume(kind, body, synced)
 
     async def step() -> Synced | None:
         with open_profile.exclusive(doing="waiting for a change of the roster"):
@@ -76,16 +71,7 @@ async def _change(
 
     changed = await until(client, step, wait=wait)
     return {
-        "proposal": proposal,
+        "proposal": str(proposal),
         "state": "waiting" if changed is None else "complete",
         "roster_version": synced.roster.version if changed is None else changed.roster.version,
     }
-
-
-def _mine(synced: Synced, party: Party, kind: Name, body: bytes) -> str | None:
-    """The proposal of ours that waits for the very same change."""
-    for seen in synced.proposals:
-        said = seen.proposal
-        if (said.proposer, said.kind, said.body) == (party.key.public, kind, body):
-            return str(seen.id)
-    return None

@@ -214,6 +214,7 @@ def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
         "received": report.received,
         "sent": report.sent,
         "acknowledged": report.acknowledged,
+        "erased": report.erased,
         "waiting_for": list(report.waiting_for),
         "problems": report.problems,
     }
@@ -222,24 +223,54 @@ def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
         note(f"{unanswered} proposals wait for your answer: see `tally holder inbox`")
 
 
-@app.command(epilog="Example: tally holder run --profile alice &")
-def run(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
-    """Run this device as a daemon that syncs at every piece of news. It approves nothing.
+@app.command(epilog="Example: tally holder run --profile alice --rules night.toml &")
+def run(
+    profile: Profile,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            "--rules",
+            help="Approve what this file allows, of keys made with --unattended. Read again at "
+            "SIGHUP.",
+            metavar="FILE",
+        ),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Run this device as a daemon that syncs at every piece of news.
 
-    While it runs, the device is unlocked: its keys are in memory.
+    It approves nothing but what its rules allow. While it runs, the device is unlocked: its keys
+    are in memory.
     """
     from tigertally.node.daemon import prepare, run_holder
     from tigertally.node.daemon import run as run_daemon
+    from tigertally.node.rulebook import read_rules
     from tigertally.quorum.card import Role
 
+    if rules is not None:
+        read_rules(rules)  # before anything starts, or anybody types a passphrase
     with opened(profile, passphrase_file, role=Role.HOLDER) as open_profile:
         prepare()
-        run_daemon(run_holder(open_profile))
+        run_daemon(run_holder(open_profile, rules=rules))
 
 
 @app.command(epilog="Example: tally holder unlock --profile alice")
-def unlock(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
-    """Unlock the authority after its restart, if it is in the state that this device knows."""
+def unlock(
+    profile: Profile,
+    accept_rollback: Annotated[
+        bool,
+        typer.Option(
+            "--accept-rollback",
+            help="Accept that a restored authority has lost what came after its back-up.",
+        ),
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Unlock the authority after its restart, if it is in the state that this device knows.
+
+    After a restore every holder who unlocks also accepts, signed, that the domain goes on from the
+    back-up. An older roster is never accepted: the authority takes the newest that holders know.
+    """
     from tigertally.custody.client.unlocking import UnlockingClient
     from tigertally.custody.messages.lock import AnswerReply
     from tigertally.quorum.card import Role
@@ -247,47 +278,47 @@ def unlock(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     async def work(open_profile: OpenProfile, party: Party) -> AnswerReply:
         wrong = open_profile.wrong_passphrases()
         with open_profile.exclusive(doing="unlocking"):
-            reply = await UnlockingClient(party).unlock(wrong_passphrases=wrong)
+            reply = await UnlockingClient(party).unlock(
+                wrong_passphrases=wrong, accept_rollback=accept_rollback
+            )
         open_profile.clear_wrong_passphrases(wrong)
         return reply
 
     reply = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    document = {"state": reply.state, "have": reply.have, "need": reply.need}
+    document = {
+        "state": reply.state,
+        "have": reply.have,
+        "need": reply.need,
+        "restored": reply.restored,
+    }
+    if reply.restored:
+        note("the authority was restored from a back-up: more holders must unlock it")
     emit(document, f"{reply.state}: {reply.have} of {reply.need} holders have unlocked")
 
 
 @app.command("list", epilog="Example: tally holder list --profile alice")
-def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
-    """List the domain's holders, when they were last seen and how many fragments they hold."""
-    from tigertally.base.codec import decode, encode
-    from tigertally.cli.times import format_time
-    from tigertally.custody.messages.sync import HOLDERS, HoldersReply
+def list_(
+    profile: Profile,
+    removed: Annotated[
+        bool, typer.Option("--removed", help="Also those removed, and if their fragments are dead.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """List the domain's holders: last seen, fragments held, missing, and needed by some key."""
+    from tigertally.cli.watching import holder_infos, holder_lines, margin_words
     from tigertally.quorum.client import MemberClient
-    from tigertally.quorum.messages import Nothing
 
-    async def work(_: OpenProfile, party: Party) -> list[dict[str, object]]:
-        synced = await MemberClient(party).sync()
-        reply = decode(HoldersReply, await party.channel.call(HOLDERS, encode(Nothing())))
-        seen = {one.index: one for one in reply.holders}
-        lines: list[dict[str, object]] = []
-        for holder in synced.roster.holders:
-            known = seen.get(holder.index)
-            last = known.last_seen if known else 0
-            lines.append(
-                {
-                    "index": int(holder.index),
-                    "name": holder.name,
-                    "state": "enrolled",
-                    "last_seen": format_time(last) if last else None,
-                    "fragments": known.fragments if known else 0,
-                    "fingerprint": str(holder.signing_key.fingerprint),
-                }
-            )
-        return lines
+    async def work(_: OpenProfile, party: Party) -> tuple[list[dict[str, object]], str]:
+        client = MemberClient(party)
+        chain = (await client.sync()).chain
+        reply = await holder_infos(party)
+        return holder_lines(chain, reply, removed=removed), margin_words(chain.current, reply)
 
-    lines = as_member(profile, passphrase_file, work)
-    columns = ("index", "name", "state", "last_seen", "fragments")
-    emit(lines, table(columns, [[one[c] for c in columns] for one in lines], empty="no holders"))
+    lines, words = as_member(profile, passphrase_file, work)
+    columns = ("index", "name", "state", "last_seen", "fragments", "missing", "needed")
+    shown = table(columns, [[one[c] for c in columns] for one in lines], empty="no holders")
+    emit(lines, shown)
+    note(words)
 
 
 @app.command(epilog="Example: tally holder remove dora --profile alice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,23 +11,37 @@ import typer
 
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.cli import options
-from tigertally.cli.members import as_member, unanswered, warn
-from tigertally.cli.options import NoWait, Out, PassphraseFile, Profile, Reason, Wait
+from tigertally.cli.making import carry_out
+from tigertally.cli.members import as_member, unanswered
+from tigertally.cli.options import In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
 from tigertally.cli.output import emit, facts, note, table
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
+    from tigertally.custody.client.creating import Asked, CreatingClient
     from tigertally.custody.client.requester import Released
     from tigertally.custody.messages.bodies import Create
     from tigertally.custody.messages.sync import KeyInfo
     from tigertally.node.profile import OpenProfile
-    from tigertally.quorum.client import Party
+    from tigertally.quorum.client import Party, Synced
     from tigertally.quorum.roster import Roster
 
 app = typer.Typer(no_args_is_help=True)
 
 KeyName = Annotated[
     str, typer.Argument(help="The key's name.", parser=options.parse_name, metavar="NAME")
+]
+
+Acks = Annotated[
+    int | None,
+    typer.Option("--acks", min=2, help="Holders that must have it first; default all."),
+]
+Requesters = Annotated[
+    list[str] | None,
+    typer.Option("--requester", help="Who may ask for it; several times; default anybody."),
+]
+Unattended = Annotated[
+    bool, typer.Option("--unattended", help="Holders may release it by their rules alone.")
 ]
 
 
@@ -43,17 +58,9 @@ def create(
             metavar="SUITE",
         ),
     ] = "pedersen-ed25519",
-    acks: Annotated[
-        int | None,
-        typer.Option("--acks", min=2, help="Holders that must have it first; default all."),
-    ] = None,
-    requester: Annotated[
-        list[str] | None,
-        typer.Option("--requester", help="Who may ask for it; several times; default anybody."),
-    ] = None,
-    unattended: Annotated[
-        bool, typer.Option("--unattended", help="Holders may release it by their rules alone.")
-    ] = False,
+    acks: Acks = None,
+    requester: Requesters = None,
+    unattended: Unattended = False,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,
@@ -61,7 +68,6 @@ def create(
     """Propose a new key; this device's approval is in the proposal. Active once holders have it."""
     from tigertally.base.ids import Name
     from tigertally.custody.messages.bodies import Create, parse_suite
-    from tigertally.quorum.card import Role
 
     seconds = options.waiting(wait, no_wait)
     asked = Create(
@@ -72,13 +78,12 @@ def create(
         unattended=unattended,
     )
 
-    async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
-        return await _create(open_profile, party, asked, seconds)
+    async def propose(client: CreatingClient, synced: Synced) -> Asked:
+        return await client.propose_or_resume(_completed(asked, synced.roster), synced)
 
-    document = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    emit(document, facts(document))
-    if document["state"] != "active" and seconds > 0:
-        raise unanswered(seconds)
+    carry_out(
+        profile, passphrase_file, propose, doing="proposing a key", done="active", wait=seconds
+    )
 
 
 def _completed(asked: Create, roster: Roster) -> Create:
@@ -94,65 +99,134 @@ def _completed(asked: Create, roster: Roster) -> Create:
     return complete
 
 
-async def _create(
-    open_profile: OpenProfile, party: Party, wanted: Create, seconds: float
-) -> dict[str, Any]:
-    from tigertally.custody.client.creating import CreatingClient
-    from tigertally.node.members import until
+@app.command(epilog="Example: tally key rotate payroll --profile alice")
+def rotate(
+    name: KeyName,
+    profile: Profile,
+    acks: Acks = None,
+    wait: Wait = options.DEFAULT_WAIT,
+    no_wait: NoWait = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Propose a new version of a key, on its terms; older versions stay until destroyed."""
+    from tigertally.base.ids import Name
 
-    client = CreatingClient(party)
-    with open_profile.exclusive(doing="proposing a key"):
-        synced, report = await client.sync_all()
-        warn(report)
-        asked = await client.propose_or_resume(_completed(wanted, synced.roster), synced)
+    seconds = options.waiting(wait, no_wait)
 
-    async def step() -> str | None:
-        with open_profile.exclusive(doing="waiting for a key"):
-            _, again = await client.sync_all(renew=False)
-            warn(again)
-            return "active" if await client.state_of(asked) == "active" else None
+    async def propose(client: CreatingClient, synced: Synced) -> Asked:
+        return await client.rotate_or_resume(Name(name), acks, synced)
 
-    await until(client, step, wait=seconds)
-    state = await client.state_of(asked)
-    if state == "active":
-        client.forget(asked)
-    return {"proposal": str(asked.id), "key": str(asked.body.key), "state": state}
+    carry_out(
+        profile, passphrase_file, propose, doing="rotating a key", done="active", wait=seconds
+    )
+
+
+@app.command(epilog="Example: tally key destroy payroll --version 1 --profile alice")
+def destroy(
+    name: KeyName,
+    profile: Profile,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", min=1, help="This version alone. Default: ALL VERSIONS."),
+    ] = None,
+    wait: Wait = options.DEFAULT_WAIT,
+    no_wait: NoWait = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Propose to destroy a key: holders erase it, and what is under it stays closed for ever."""
+    from tigertally.base.ids import Name
+    from tigertally.custody.messages.bodies import Destroy
+
+    seconds = options.waiting(wait, no_wait)
+    body = Destroy(key=Name(name), version=version)
+
+    async def propose(client: CreatingClient, synced: Synced) -> Asked:
+        return await client.propose_or_resume(body, synced)
+
+    doing = "destroying a key"
+    carry_out(profile, passphrase_file, propose, doing=doing, done="destroyed", wait=seconds)
+
+
+@app.command("import", epilog="Example: tally key import wallet --profile app --in seed.txt")
+def import_(
+    name: KeyName,
+    profile: Profile,
+    in_: In,
+    acks: Acks = None,
+    requester: Requesters = None,
+    unattended: Unattended = False,
+    wait: Wait = options.DEFAULT_WAIT,
+    no_wait: NoWait = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Bring a secret of up to 64 KiB under the quorum; two approvals: make the key, release it."""
+    from tigertally.base.ids import Name
+    from tigertally.cli.importing import import_secret
+    from tigertally.custody.messages.bodies import Create, Suite
+
+    wanted = Create(
+        key=Name(name),
+        suite=Suite.PEDERSEN_ED25519,
+        acks=acks or 0,
+        requesters=tuple(sorted({Name(one) for one in requester or ()})),
+        unattended=unattended,
+        imported=True,
+    )
+    import_secret(profile, passphrase_file, wanted, in_, options.waiting(wait, no_wait))
 
 
 @app.command("list", epilog="Example: tally key list --profile alice --json")
 def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
-    """List the domain's keys."""
-    found = [_shown(info) for info in _keys(profile, passphrase_file, None)]
-    columns = ("key", "version", "epoch", "state", "suite", "threshold", "acknowledged")
+    """List the domain's keys, each with its margin: how many holders it can still lose."""
+    found = _keys(profile, passphrase_file, None)
+    columns = ("key", "version", "epoch", "state", "suite", "threshold", "acknowledged", "margin")
     emit(found, table(columns, [[one[c] for c in columns] for one in found], empty="no keys"))
 
 
 @app.command(epilog="Example: tally key show payroll --profile alice")
-def show(name: KeyName, profile: Profile, passphrase_file: PassphraseFile = None) -> None:
+def show(
+    name: KeyName,
+    profile: Profile,
+    version: Annotated[
+        int | None,
+        typer.Option("--version", min=1, help="Default: the newest that is not destroyed."),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
     """Show one key: who holds it, who is missing, and whether the authority ever sees it."""
     from tigertally.base.ids import Name
 
-    found = _keys(profile, passphrase_file, Name(name))
+    every = _keys(profile, passphrase_file, Name(name))
+    found = [one for one in every if version in (None, one["version"])]
     if not found:
         raise Refused(f"there is no key {name} (yet): see `tally key list`")
-    document = _shown(found[-1])
-    emit(document, facts(document))
+    document = next((d for d in reversed(found) if d["state"] != "destroyed"), found[-1])
+    document["versions"] = [{"version": d["version"], "state": d["state"]} for d in every]
+    said = {**document, "removed": [_said_of(one) for one in document["removed"]]}
+    emit(document, facts(said))
 
 
-def _keys(profile: Name, passphrase_file: Path | None, name: Name | None) -> tuple[KeyInfo, ...]:
+def _said_of(removed: dict[str, Any]) -> str:
+    state = "its fragment is dead" if removed["dead"] else "ITS FRAGMENT IS NOT DEAD YET"
+    return f"{removed['name']}: {state}"
+
+
+def _keys(profile: Name, passphrase_file: Path | None, name: Name | None) -> list[dict[str, Any]]:
+    from tigertally.cli.members import names_of
     from tigertally.custody.client.requester import RequesterClient
 
-    async def work(_: OpenProfile, party: Party) -> tuple[KeyInfo, ...]:
+    async def work(_: OpenProfile, party: Party) -> list[dict[str, Any]]:
         client = RequesterClient(party)
-        await client.sync()
-        return await client.keys(name)
+        names = names_of((await client.sync()).chain)
+        return [_shown(info, names) for info in await client.keys(name)]
 
     return as_member(profile, passphrase_file, work)
 
 
-def _shown(info: KeyInfo) -> dict[str, Any]:
+def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
     from tigertally.custody.messages.bodies import Suite
 
+    lives = info.state in ("active", "resharing")
     return {
         "key": info.ref.name,
         "version": info.ref.version,
@@ -162,11 +236,21 @@ def _shown(info: KeyInfo) -> dict[str, Any]:
         "threshold": info.threshold,
         "acknowledged": [int(index) for index in info.acknowledged],
         "missing": [int(index) for index in info.missing],
+        "erased": [int(index) for index in info.erased],
         "acks": info.acks,
         "requesters": [str(one) for one in info.requesters],
         "unattended": info.unattended,
         "seen_by_authority": info.suite is Suite.SHAMIR_GF256,
+        "imported": info.imported,
+        "stored": info.stored,
         "trouble": list(info.trouble),
+        "acknowledged_by": [names[index] for index in info.acknowledged],
+        "waiting_for": [names[index] for index in info.missing],
+        "margin": info.usable - info.threshold if lives else None,
+        "removed": [
+            {"index": int(one.holder), "name": names[one.holder], "dead": one.dead}
+            for one in info.removed
+        ],
     }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tigertally.custody.client.report import Report
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.card import Role
+    from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
     from tigertally.quorum.member import SeenProposal
 
@@ -53,7 +54,28 @@ def as_member(
             return await work(open_profile, party)
 
     with opened(profile, passphrase_file, role=role) as open_profile:
-        return asyncio.run(whole(open_profile))
+        try:
+            return asyncio.run(whole(open_profile))
+        finally:
+            tell_notices(open_profile)
+
+
+def tell_notices(open_profile: OpenProfile) -> None:
+    """Tell the person, once, what this device has learned of a restored authority."""
+    from tigertally.quorum.following import forget_notices, notices
+
+    with open_profile.store.reading() as reader:
+        lines = notices(reader)
+    for line in lines:
+        note(f"tally: notice: {line}")
+    if lines:
+        with open_profile.store.transaction() as tx:
+            forget_notices(tx)
+
+
+def names_of(chain: Chain) -> dict[int, str]:
+    """Every holder's name by its index, removed ones' too."""
+    return {int(h.index): str(h.name) for roster in chain.rosters for h in roster.holders}
 
 
 def unanswered(wait: float) -> Unavailable:

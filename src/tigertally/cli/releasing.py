@@ -57,7 +57,7 @@ async def _release(
     wanted: Wanted,
     use: Callable[[Released], dict[str, Any]],
 ) -> dict[str, Any]:
-    from tigertally.custody.client.requester import RequesterClient
+    from tigertally.custody.client.requester import AskAgain, RequesterClient
     from tigertally.custody.messages.bodies import KeyRef
     from tigertally.node.members import until
     from tigertally.node.recovery import device_secret_of
@@ -69,18 +69,26 @@ async def _release(
         version = wanted.version or await client.newest_version(Name(wanted.name))
         ref = KeyRef(name=Name(wanted.name), version=version)
         request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
-    id_ = str(proposal_id(request.proposal))
     if wanted.wait:
+        id_ = str(proposal_id(request.proposal))
         note(f"waiting for holders to approve {id_[:12]}… ({ref}: {wanted.reason})")
 
     async def step() -> Released | None:
+        nonlocal request
         with (
             open_profile.exclusive(doing="collecting a key"),
             device_secret_of(open_profile) as secret,
         ):
-            return await client.collect(request, ref, wanted.form, await client.sync(), secret)
+            synced = await client.sync()
+            try:
+                return await client.collect(request, ref, wanted.form, synced, secret)
+            except AskAgain as why:
+                request, _ = await client.repeat(request, await client.sync())
+                note(f"{why}: asked again as {str(proposal_id(request.proposal))[:12]}…")
+                return None
 
     key = await until(client, step, wait=wanted.wait)
+    id_ = str(proposal_id(request.proposal))
     if key is None:
         return {"proposal": id_, "state": "waiting"}
     for name in key.faulty:

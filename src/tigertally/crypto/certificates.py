@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -116,6 +117,18 @@ def public_key_of(der: bytes) -> VerifyKey:
     if certificate_of(key) != der:
         raise MalformedMessage("not an identity certificate: not of the carrier's form")
     return key
+
+
+def identity_pem(key: SigningKey) -> bytes:
+    """The private key and its certificate as one PEM text, for other programs that speak TLS.
+
+    **Security:** holds the private key in the clear: write it with mode 0600 only.
+    """
+    with key.seed.exposed() as raw:
+        private = Ed25519PrivateKey.from_private_bytes(raw)
+    secret = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    certificate = x509.load_der_x509_certificate(identity_certificate(key))
+    return secret + certificate.public_bytes(Encoding.PEM)
 
 
 def server_context(key: SigningKey) -> ssl.SSLContext:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
 from tigertally.custody.messages.bodies import (
     CREATE,
+    DESTROY,
     RELEASE,
+    ROTATE,
     Create,
+    Destroy,
     Form,
     KeyRef,
+    Making,
     Release,
+    Rotate,
     Suite,
     parse_create,
+    parse_destroy,
     parse_release,
+    parse_rotate,
 )
+from tigertally.quorum.changes import split_warning
 from tigertally.quorum.kinds import Kind
 from tigertally.quorum.proposal import Proposal
 from tigertally.quorum.roster import Roster
@@ -22,19 +32,47 @@ from tigertally.quorum.roster import Roster
 
 def words_of_create(create: Create) -> str:
     """What approvers read."""
-    who = ", ".join(create.requesters) if create.requesters else "any requester"
-    sees = "; THE AUTHORITY SEES THIS KEY for moments" if create.suite is Suite.SHAMIR_GF256 else ""
-    alone = "; UNATTENDED: holders may release it by rule" if create.unattended else ""
+    mark = "; IMPORT: the proposer will store a secret of its own under it" * create.imported
+    return f"make the key {create.key} {_words_of_terms(create)}{mark}"
+
+
+def words_of_rotation(rotate: Rotate) -> str:
+    """What approvers read."""
     return (
-        f"make the key {create.key} ({create.suite.value}), active once {create.acks} holders "
-        f"have it; {who} may ask for it{sees}{alone}"
+        f"make a new version of a key: {rotate.ref} {_words_of_terms(rotate)}; older versions stay "
+        "usable until they are destroyed"
     )
+
+
+def words_of_destruction(destroy: Destroy) -> str:
+    """What approvers read."""
+    which = "ALL VERSIONS" if destroy.version is None else f"version {destroy.version} alone"
+    return (
+        f"destroy the key {destroy.key}, {which}: every holder erases its fragments, and what is "
+        "encrypted under it stays closed FOR EVER"
+    )
+
+
+def _words_of_terms(making: Making) -> str:
+    who = ", ".join(making.requesters) if making.requesters else "any requester"
+    seen = making.suite is Suite.SHAMIR_GF256
+    sees = "; THE AUTHORITY SEES THIS KEY for moments" if seen else ""
+    alone = "; UNATTENDED: holders may release it by rule" if making.unattended else ""
+    return (
+        f"({making.suite.value}), active once {making.acks} holders have it; {who} may ask for it"
+        f"{sees}{alone}"
+    )
+
+
+def warning_of_making(roster: Roster, making: Making) -> str:
+    """What approvers read besides: could two keys of this name be certified?"""
+    return split_warning(making.acks, roster.threshold, len(roster.holders))
 
 
 def words_of_release(release: Release) -> str:
     """What approvers read."""
     form = (
-        "FORM PRIVATE: the requester keeps the private key itself"
+        "FORM PRIVATE: the requester keeps the private key itself, or the secret imported as it"
         if release.form is Form.PRIVATE
         else "form final, as its program promises"
     )
@@ -45,6 +83,19 @@ def holder_may_propose(roster: Roster, proposal: Proposal, body: object) -> None
     """Keys are made by holders."""
     if roster.holder_of(proposal.proposer) is None:
         raise Refused(f"only a holder may propose {proposal.kind}")
+
+
+def creator_may_propose(roster: Roster, proposal: Proposal, body: Create) -> None:
+    """Keys are made by holders; an import is proposed by the requester that brings the secret."""
+    if not body.imported:
+        holder_may_propose(roster, proposal, body)
+        return
+    requester = roster.requester_of(proposal.proposer)
+    if requester is None:
+        raise Refused("only an enrolled requester may import a secret")
+    if body.suite is not Suite.PEDERSEN_ED25519:
+        raise Refused("an import needs pedersen-ed25519: else the authority could open the secret")
+    check_may_ask(body.ref, body.requesters, str(requester.name))
 
 
 def requester_may_propose(roster: Roster, proposal: Proposal, body: object) -> None:
@@ -75,6 +126,12 @@ def acks_warning(acks: int, threshold: int) -> str:
     )
 
 
+def some_of(names: Sequence[object], most: int = 3) -> str:
+    """The first names and how many more there are, for a line that must stay short."""
+    shown = ", ".join(str(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
 def check_may_ask(ref: KeyRef, requesters: tuple[Name, ...], name: str) -> None:
     """May this requester ask for the key? With none named at creation, any may; else `Refused`."""
     if requesters and name not in requesters:
@@ -94,6 +151,20 @@ KINDS = (
         name=CREATE,
         parse=parse_create,
         words=words_of_create,
+        warning=warning_of_making,
+        may_propose=creator_may_propose,
+    ),
+    Kind(
+        name=ROTATE,
+        parse=parse_rotate,
+        words=words_of_rotation,
+        warning=warning_of_making,
+        may_propose=holder_may_propose,
+    ),
+    Kind(
+        name=DESTROY,
+        parse=parse_destroy,
+        words=words_of_destruction,
         may_propose=holder_may_propose,
     ),
     Kind(

@@ -29,8 +29,8 @@ from tigertally.quorum.admission import get_settings
 from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.desk import Barrier, Desk, KeepChanges
-from tigertally.quorum.member import log_origin
 from tigertally.quorum.messages import NewsReply, NewsRequest
+from tigertally.quorum.restoring import current_origin
 from tigertally.quorum.rows import load_chain
 from tigertally.storage.store import Store, Transaction
 from tigertally.transport.channel import Handler, Request
@@ -107,8 +107,9 @@ class Authority:
         with store.reading() as reader:
             settings = get_settings(reader)
             self._chain: Chain | None = load_chain(reader, key.public)
+            origin = current_origin(reader, domain_of(settings.card))
         self._card = open_card(settings.card)
-        self._log = AuditLog(log_origin(domain_of(settings.card)), key)
+        self._log = AuditLog(origin, key)
 
     @property
     def chain(self) -> Chain | None:
@@ -126,6 +127,11 @@ class Authority:
     def locked(self) -> bool:
         """Is there a domain, and no barrier key in memory?"""
         return self._chain is not None and self._barrier is None
+
+    @property
+    def unlock_failures(self) -> int:
+        """Failed attempts to unlock since the start, wrong passphrases of holders among them."""
+        return self._services.lock.failures
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every path with its handler, for a server or for a memory network."""

@@ -7,17 +7,20 @@ import contextlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import structlog
 
 from tigertally.base.errors import Corrupt, Refused, TigertallyError, Unavailable
 from tigertally.base.process import harden, settle_down
 from tigertally.base.randomness import SystemRandomness
-from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.client.report import Report
+from tigertally.custody.client.unattended import UnattendedClient
 from tigertally.node.clock import SystemClock
 from tigertally.node.members import connected
 from tigertally.node.profile import OpenProfile
+from tigertally.node.rulebook import RuleBook
+from tigertally.quorum.following import notices
 
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
 _FIRST_PAUSE = 0.5  # seconds; doubled up to _LONGEST_PAUSE while the authority is away
@@ -108,14 +111,24 @@ async def _until_stopped(stop: asyncio.Event, worker: asyncio.Task[None]) -> Non
         waiting.cancel()
 
 
-async def run_holder(profile: OpenProfile) -> None:
-    """A holder's daemon: syncs whenever there is news. It approves nothing."""
+async def run_holder(profile: OpenProfile, *, rules: Path | None = None) -> None:
+    """A holder's daemon: syncs whenever there is news; approves what its rules allow, or nothing.
+
+    Args:
+        rules: the rules file; read again at SIGHUP.
+
+    Raises:
+        UsageError: the rules cannot be read.
+    """
     log = structlog.get_logger("tigertally.holder")
+    book = None if rules is None else RuleBook(rules)
     stop = stop_event()
+    if book is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, book.reload)
     async with connected(profile) as party:
-        client = HolderClient(party)
+        client = UnattendedClient(party)
         say_ready(str(profile.info.member))
-        await _stoppable(stop, lambda: _follow(client, profile, log))
+        await _stoppable(stop, lambda: _follow(client, profile, log, book))
     log.info("stopped")
 
 
@@ -133,20 +146,28 @@ async def _stoppable(stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -
 
 
 async def _follow(
-    client: HolderClient, profile: OpenProfile, log: structlog.stdlib.BoundLogger
+    client: UnattendedClient,
+    profile: OpenProfile,
+    log: structlog.stdlib.BoundLogger,
+    book: RuleBook | None,
 ) -> None:
     clock = asyncio.get_running_loop().time
     renewed = -float(_RENEW_SECONDS)
     pause = _FIRST_PAUSE
+    told = 0
     while True:
         renew = clock() - renewed >= _RENEW_SECONDS
         try:
             with profile.exclusive(doing="syncing"):
-                _, report = await client.sync_all(renew=renew)
+                synced, report = await client.sync_all(renew=renew)
+                if book is not None:
+                    book.changed.clear()
+                    book.tell(await client.answer_by_rules(synced, book.rules, report))
             renewed = clock() if renew else renewed
             _tell(report, log)
+            told = _tell_notices(profile, log, told)
             pause = _FIRST_PAUSE
-            await client.news(_RENEW_SECONDS)
+            await _news(client, book)
         except (Refused, Corrupt) as error:
             log.warning("cannot go on", error=str(error))
             raise
@@ -160,6 +181,23 @@ async def _follow(
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
+async def _news(client: UnattendedClient, book: RuleBook | None) -> None:
+    """Wait for news of the authority, or until the rules are others."""
+    if book is None:
+        await client.news(_RENEW_SECONDS)
+        return
+    news = asyncio.ensure_future(client.news(_RENEW_SECONDS))
+    changed = asyncio.ensure_future(book.changed.wait())
+    try:
+        await asyncio.wait({news, changed}, return_when=asyncio.FIRST_COMPLETED)
+        if news.done():
+            news.result()
+    finally:
+        changed.cancel()
+        news.cancel()
+        await asyncio.gather(news, changed, return_exceptions=True)
+
+
 def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
     if report.received or report.sent or report.acknowledged:
         log.info(
@@ -170,6 +208,15 @@ def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
         )
     for problem in report.problems:
         log.warning("fault", error=problem, culprits=report.culprits)
+
+
+def _tell_notices(profile: OpenProfile, log: structlog.stdlib.BoundLogger, told: int) -> int:
+    """Log what a person will be told by the next command too; how many there are."""
+    with profile.store.reading() as reader:
+        lines = notices(reader)
+    for line in lines[told:]:
+        log.warning("notice", text=line)
+    return len(lines)
 
 
 def run(work: Awaitable[None]) -> None:

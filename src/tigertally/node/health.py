@@ -1,40 +1,121 @@
-"""`/healthz`, `/readyz` and `/metrics` of the authority. Nothing secret, nothing about members."""
+"""`/healthz`, `/readyz` and `/metrics` of the authority.
+
+Nothing secret; holders by their index, requesters and keys not at all (decision 19). So there are
+as many lines as the roster has holders, and a few.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from tigertally.base import secret
+from tigertally.base.errors import Unavailable
+from tigertally.custody.service.watching import Overview, overview
+from tigertally.custody.state.authority import EpochStatus, KeyState
 from tigertally.node.authority import Authority
 from tigertally.transport.server import Page
 
 Pages = Mapping[str, Callable[[], Page | Awaitable[Page]]]
 
+_FRESH_SECONDS = 2.0  # a scrape costs a look at every key: nobody makes us do it all the time
+_UNKNOWN = math.nan
+
+
+class Metrics:
+    """What `/metrics` says. While the authority is locked, what lies behind the barrier is NaN."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self._registry = CollectorRegistry()
+        self._locked = self._gauge("locked", "1 while the authority is locked")
+        self._holders = self._gauge("holders", "holders in the roster")
+        self._threshold = self._gauge("threshold", "the quorum")
+        self._version = self._gauge("roster_version", "the roster's version")
+        self._unlocked = self._gauge(
+            "unlocked_secrets", "secrets that could not be locked in memory"
+        )
+        self._margin = self._gauge("quorum_margin", "holders the domain can lose")
+        self._least = self._gauge(
+            "key_margin_least", "holders that can be lost before the first key is gone"
+        )
+        self._pending = self._gauge("pending_proposals", "proposals that wait for approvals")
+        self._old = self._gauge(
+            "old_fragments", "fragments of removed holders that are not dead yet, over all keys"
+        )
+        self._keys = self._gauge("keys", "keys by state", "state")
+        self._epochs = self._gauge("epochs", "epochs and attempts by state", "state")
+        self._seen = self._gauge(
+            "holder_last_seen_timestamp_seconds",
+            "when each holder last synced, Unix time; 0 for never",
+            "holder",
+        )
+        self._failures = Counter(
+            "tigertally_unlock_failures",
+            "failed attempts to unlock since the start",
+            registry=self._registry,
+        )
+        self._counted = 0
+        self._shown: Page | None = None
+        self._until = 0.0
+
+    def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
+        return Gauge(f"tigertally_{name}", words, labels, registry=self._registry)
+
+    async def page(self) -> Page:
+        """The numbers now, or of two seconds ago."""
+        now = asyncio.get_running_loop().time()
+        if self._shown is None or now >= self._until:
+            self._show_outside()
+            self._show_inside(await self._look())
+            body = generate_latest(self._registry)
+            self._shown = Page(body=body, content_type="text/plain; version=0.0.4")
+            self._until = now + _FRESH_SECONDS
+        return self._shown
+
+    async def _look(self) -> Overview | None:
+        """Behind the barrier; None while it is closed, or before the first holder."""
+        try:
+            return await self._authority.run(overview, background=True)
+        except Unavailable:
+            return None
+
+    def _show_outside(self) -> None:
+        """What a locked authority knows, too."""
+        authority = self._authority
+        roster = None if authority.chain is None else authority.chain.current
+        self._locked.set(authority.locked)
+        self._holders.set(0 if roster is None else len(roster.holders))
+        self._threshold.set(0 if roster is None else roster.threshold)
+        self._version.set(0 if roster is None else roster.version)
+        self._margin.set(_UNKNOWN if roster is None else len(roster.holders) - roster.threshold)
+        self._unlocked.set(secret.unlocked_count())
+        failures = authority.unlock_failures
+        self._failures.inc(failures - self._counted)
+        self._counted = failures
+
+    def _show_inside(self, seen: Overview | None) -> None:
+        self._seen.clear()
+        least = None if seen is None else seen.least_margin
+        self._least.set(_UNKNOWN if least is None else least)
+        self._pending.set(_UNKNOWN if seen is None else seen.pending)
+        self._old.set(_UNKNOWN if seen is None else seen.old_fragments)
+        for key in KeyState:
+            self._keys.labels(key.value).set(_UNKNOWN if seen is None else seen.keys[key.value])
+        for epoch in EpochStatus:
+            count = _UNKNOWN if seen is None else seen.epochs[epoch.value]
+            self._epochs.labels(epoch.value).set(count)
+        if seen is not None:
+            for index, at in seen.seen.items():
+                self._seen.labels(str(int(index))).set(at)
+
 
 def pages(authority: Authority) -> Pages:
     """The pages of one authority."""
-    registry = CollectorRegistry()
-    locked = Gauge("tigertally_locked", "1 while the authority is locked", registry=registry)
-    holders = Gauge("tigertally_holders", "holders in the roster", registry=registry)
-    quorum = Gauge("tigertally_threshold", "the quorum", registry=registry)
-    version = Gauge("tigertally_roster_version", "the roster's version", registry=registry)
-    unlocked = Gauge(
-        "tigertally_unlocked_secrets",
-        "secrets that could not be locked in memory",
-        registry=registry,
-    )
-
-    def metrics() -> Page:
-        roster = None if authority.chain is None else authority.chain.current
-        locked.set(authority.locked)
-        holders.set(0 if roster is None else len(roster.holders))
-        quorum.set(0 if roster is None else roster.threshold)
-        version.set(0 if roster is None else roster.version)
-        unlocked.set(secret.unlocked_count())
-        return Page(body=generate_latest(registry), content_type="text/plain; version=0.0.4")
 
     def alive() -> Page:
         return _json({"alive": True})
@@ -44,7 +125,7 @@ def pages(authority: Authority) -> Pages:
         state = "locked" if authority.locked else "ready" if up else "forming"
         return _json({"ready": up, "state": state}, status=200 if up else 503)
 
-    return {"/healthz": alive, "/readyz": ready, "/metrics": metrics}
+    return {"/healthz": alive, "/readyz": ready, "/metrics": Metrics(authority).page}
 
 
 def _json(value: object, *, status: int = 200) -> Page:

@@ -11,9 +11,7 @@ are files of mode 0600.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -31,14 +29,15 @@ from tigertally.crypto import hpke
 from tigertally.crypto.files import write_file
 from tigertally.crypto.passphrase import INTERACTIVE, Parameters
 from tigertally.crypto.signatures import SigningKey
+from tigertally.node.building import building, taken
 from tigertally.node.identity import Identity, Secrets, open_identity, seal_identity
 from tigertally.node.turns import Count, Exclusive
 from tigertally.quorum.card import Role
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.sql import SqlStore
 
-_IDENTITY = "identity"
-_STORE = "store.db"
+IDENTITY = "identity"
+STORE = "store.db"
 _LOCK = "lock"
 _WRONG = "wrong-passphrases"
 _SETTINGS = "settings"  # the sealed table
@@ -84,7 +83,7 @@ def profile_names(home: Path) -> list[Name]:
         for folder in home.iterdir():
             with suppress(MalformedMessage):  # not a profile's name: none of ours
                 name = Name(folder.name)
-                if os.path.lexists(folder / _IDENTITY):
+                if os.path.lexists(folder / IDENTITY):
                     names.append(name)
     return sorted(names)
 
@@ -138,24 +137,14 @@ def create_profile(
         raise UsageError(f"the profile of a {role.value} needs a passphrase")
     target = home / profile
     if os.path.lexists(target):
-        raise _taken(profile)
+        raise taken(profile)
     secrets = Secrets.generate(randomness)
     identity = seal_identity(
         secrets, role=role, member=member, created=now, under=passphrase, parameters=parameters
     )
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{profile}.", suffix=".partial", dir=home))
-    try:
-        write_file(building / _IDENTITY, identity.to_bytes(), 0o600)
-        SqlStore(building / _STORE).close()
-        try:
-            building.rename(target)
-        except OSError as error:
-            raise (_taken(profile) if os.path.lexists(target) else error) from error
-    except BaseException:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    _flush_directory(home)
+    with building(home, profile) as folder:
+        write_file(folder / IDENTITY, identity.to_bytes(), 0o600)
+        SqlStore(folder / STORE).close()
     return OpenProfile(_info(target, profile, identity), secrets)
 
 
@@ -209,7 +198,7 @@ def change_passphrase(
             parameters=parameters,
         )
         with opened.exclusive(doing="changing the passphrase"):
-            write_file(opened.info.path / _IDENTITY, sealed.to_bytes(), 0o600)
+            write_file(opened.info.path / IDENTITY, sealed.to_bytes(), 0o600)
 
 
 class OpenProfile:
@@ -243,7 +232,7 @@ class OpenProfile:
             Corrupt: the file is gone or damaged.
         """
         if self._plain is None:
-            path = self.info.path / _STORE
+            path = self.info.path / STORE
             if not path.is_file():
                 raise Corrupt(f"profile {self.info.profile} has lost its store, {path}")
             self._plain = SqlStore(path, create=False)
@@ -321,13 +310,13 @@ def _info(path: Path, profile: Name, identity: Identity) -> ProfileInfo:
         fingerprint=identity.fingerprint,
         created=identity.created,
         path=path,
-        store=str(path / _STORE),
+        store=str(path / STORE),
         sealed=identity.sealed,
     )
 
 
 def _read_identity(home: Path, profile: Name) -> Identity:
-    path = home / profile / _IDENTITY
+    path = home / profile / IDENTITY
     try:
         raw = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -349,7 +338,7 @@ def _asker(profile: Name, ask: Callable[[], Secret] | None) -> Callable[[], Secr
 
 
 def _warn_if_open_to_others(info: ProfileInfo) -> None:
-    for path in (info.path, info.path / _IDENTITY):
+    for path in (info.path, info.path / IDENTITY):
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             warnings.warn(
@@ -357,15 +346,3 @@ def _warn_if_open_to_others(info: ProfileInfo) -> None:
                 RuntimeWarning,
                 stacklevel=3,
             )
-
-
-def _taken(profile: Name) -> UsageError:
-    return UsageError(f"there is a profile {profile} already")
-
-
-def _flush_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

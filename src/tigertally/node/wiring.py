@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages import bodies, lock, sync
-from tigertally.custody.service import child, resharing, rows
+from tigertally.custody.messages import bodies, destroying, importing, lock, sync
+from tigertally.custody.messages.watching import HELD
+from tigertally.custody.service import child, past, resharing, rows, watching
 from tigertally.custody.service.authority_jobs import (
     deal_job,
     finish_reshare,
@@ -18,8 +19,10 @@ from tigertally.custody.service.authority_jobs import (
     reshare_job,
     signed_package,
 )
-from tigertally.custody.service.creating import CreateKey
+from tigertally.custody.service.creating import MakeKey
+from tigertally.custody.service.destroying import DestroyKey, ErasureService
 from tigertally.custody.service.epochs import EpochService
+from tigertally.custody.service.importing import ImportService
 from tigertally.custody.service.locking import LockService
 from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
 from tigertally.custody.service.syncing import SyncService
@@ -51,13 +54,16 @@ class AuthorityServices:
         self.lock = LockService()
         self.epochs = EpochService()
         self.releases = ReleaseService()
+        self.erasures = ErasureService()
+        self.imports = ImportService()
         roster = ChangeRoster((self.lock.roster_changed, resharing.roster_changed))
         executors: dict[str, Executor] = {str(kind): roster for kind in changes.KINDS}
-        executors[bodies.CREATE] = CreateKey()
+        executors[bodies.CREATE] = executors[bodies.ROTATE] = MakeKey()
+        executors[bodies.DESTROY] = DestroyKey()
         executors[bodies.RELEASE] = ReleaseKey()
         self.quorum = QuorumService(all_kinds(), executors)
         self.relay = RelayService(self.quorum)
-        self.syncing = SyncService(self.epochs, self.releases)
+        self.syncing = SyncService(self.epochs, self.releases, self.erasures)
         self.admission = AdmissionService(self.lock.found, self.lock.progress)
 
     def routes(self) -> Mapping[str, Route]:
@@ -73,12 +79,15 @@ class AuthorityServices:
             messages.ROSTERS: self.relay.rosters,
             messages.TALLIES: self.relay.tallies,
             messages.AUDIT: self.relay.audit,
+            messages.RESTORATIONS: self.relay.restorations,
             lock.UNLOCK_CHALLENGE: self.lock.challenge,
             lock.UNLOCK_ANSWER: self.lock.answer,
+            lock.UNLOCK_REPORT: self.lock.report,
             sync.CUSTODY_SYNC: self.syncing.sync,
             sync.RECEIVE_KEYS: self.syncing.receive_keys,
-            sync.KEYS: self.syncing.keys,
-            sync.HOLDERS: self.syncing.holders,
+            sync.KEYS: watching.keys,
+            sync.HOLDERS: watching.holders,
+            HELD: past.held,
             sync.KEY_EPOCH: self.syncing.epoch,
             sync.DEAL: self.epochs.deal,
             sync.CONTRIBUTE: resharing.contribute,
@@ -87,6 +96,9 @@ class AuthorityServices:
             sync.ERASED: self.epochs.erased,
             sync.DELIVER: self.releases.deliver,
             sync.COLLECT: self.releases.collect,
+            destroying.ERASURE: self.erasures.erasure,
+            importing.IMPORT: self.imports.take,
+            importing.CONTENT: self.imports.content,
         }
 
     def has_jobs(self, desk: Desk) -> bool:
@@ -130,7 +142,9 @@ class AuthorityServices:
         if result.rebuilt is not None:
             rebuilt = result.rebuilt
             await authority.run(
-                lambda desk: self.releases.rebuilt(desk, proposal, rebuilt.wrapped, rebuilt.faulty),
+                lambda desk: self.releases.rebuilt(
+                    desk, proposal, wanted.epoch, rebuilt.wrapped, rebuilt.faulty
+                ),
                 background=True,
             )
 

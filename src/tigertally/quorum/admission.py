@@ -10,6 +10,7 @@ from tigertally.base.errors import Corrupt, Refused
 from tigertally.base.limits import CLOCK_SKEW
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.quorum import restoring
 from tigertally.quorum.card import open_card
 from tigertally.quorum.chain import first_roster, found
 from tigertally.quorum.desk import Desk, KeepChanges
@@ -73,7 +74,7 @@ class AdmissionService:
         """What anybody may know."""
         settings = get_settings(desk.plain)
         roster = None if desk.chain is None else desk.chain.current
-        have, _ = self._progress(desk)
+        have, need = self._progress(desk)
         locked = roster is not None and desk.barrier is None
         forming = roster is None or roster.forming
         return DomainInfo(
@@ -85,6 +86,8 @@ class AdmissionService:
             threshold=settings.threshold if roster is None else roster.threshold,
             unlock=settings.unlock if roster is None else roster.unlock,
             unlock_have=have,
+            unlock_need=need,
+            restored=restoring.pending(desk.plain) is not None,
             checkpoint=desk.log.checkpoint(desk.plain).to_text(),
         )
 

@@ -13,17 +13,17 @@ from tigertally.base.errors import Unavailable
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.client import MemberClient
+from tigertally.quorum.following import load_lines, load_witness, store_witness
 from tigertally.quorum.member import (
     advance,
     blaming_the_authority,
     compare_cosigned,
     cosigned_sizes,
-    load_witness,
     newest_witness,
     proofs_by_size,
-    store_witness,
 )
 from tigertally.quorum.messages import AuditReply, AuditRequest
+from tigertally.quorum.proof import make_proof
 
 _AUDIT_PAGE = 500  # entries
 _PROVEN_AT_ONCE = 500  # checkpoints; the authority proves up to 1,000 in one answer
@@ -47,6 +47,7 @@ class AuditingClient(MemberClient):
         Raises:
             PeerFault: it was rewritten, truncated or forked.
         """
+        await self.follow((await self._audit_page(0, (), limit=0)).checkpoint)
         with self.party.store.reading() as reader:
             chain = self._load(reader)
             witness = load_witness(reader, chain.current)
@@ -68,6 +69,23 @@ class AuditingClient(MemberClient):
             entries=tuple(entries[: signed.checkpoint.size]),
             checkpoint=signed,
             cosigned_by=await self._cosigners(),
+        )
+
+    async def prove(self, first: int, count: int) -> bytes:
+        """Audit the whole log, then write some of its entries as a file for third parties.
+
+        Raises:
+            PeerFault: as `audit`.
+            Refused: there are no such entries, or they do not fit into a file.
+        """
+        report = await self.audit()
+        try:
+            seen = await self.tallies(0)
+        except Unavailable:
+            seen = ()  # locked: then without the holders' verdicts
+        verdicts = [e for one in seen for e in (*one.state.approvals, *one.state.rejections)]
+        return make_proof(
+            self.chain(), report.entries, report.checkpoint, verdicts, first=first, count=count
         )
 
     async def _audit_page(
@@ -106,5 +124,5 @@ class AuditingClient(MemberClient):
         with self.taking(reply.checkpoint.encode()) as tx:
             proofs = proofs_by_size(reply.proofs)
             witness = advance(load_witness(tx, chain.current), reply.checkpoint, proofs)
-            compare_cosigned(witness, verdicts, proofs)
+            compare_cosigned(witness, verdicts, proofs, load_lines(tx), chain.current.domain)
             store_witness(tx, witness)

@@ -66,6 +66,20 @@ class Chain:
         if proposal.predecessor not in (None, approval.roster):
             raise Refused("the verdict was given under another roster than the change follows")
 
+    def check_names(self, new: Roster) -> None:
+        """A requester's name stays its own: what was approved for it passes to nobody else.
+
+        Raises:
+            Refused: the roster gives the name of an earlier requester to another device.
+        """
+        owners = {r.name: r.signing_key for old in self.rosters for r in old.requesters}
+        for requester in new.requesters:
+            if owners.get(requester.name, requester.signing_key) != requester.signing_key:
+                raise Refused(
+                    f"another requester was called {requester.name} before, and keys may have been "
+                    "made for it: choose another name"
+                )
+
     def after(self, version: int) -> tuple[SignedRoster, ...]:
         """The signed rosters that somebody at `version` lacks."""
         return self.signed[version:]
@@ -87,6 +101,7 @@ class Chain:
                 chain._check_same(signed, version)
                 continue
             roster = verify_successor(chain.current, signed)
+            chain.check_names(roster)
             chain = Chain((*chain.rosters, roster), (*chain.signed, signed))
         return chain
 

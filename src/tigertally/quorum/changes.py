@@ -174,6 +174,26 @@ def _in_words(change: Remove | SetQuorum) -> str:
     return f"; keys go on once {change.acks} holders have new fragments" if change.acks else ""
 
 
+def warning_of_removal(roster: Roster, remove: Remove) -> str:
+    """What approvers read besides."""
+    return split_warning(remove.acks, roster.threshold, len(roster.holders) - 1)
+
+
+def warning_of_quorum(roster: Roster, change: SetQuorum) -> str:
+    """What approvers read besides."""
+    return split_warning(change.acks, change.threshold, len(roster.holders))
+
+
+def split_warning(acks: int, threshold: int, holders: int) -> str:
+    """Can two epochs be certified for two halves of the holders? 0 acknowledgements: all."""
+    if not acks or acks + threshold > holders:
+        return ""
+    return (
+        f"{acks} of {holders} acknowledgements are so few that a dishonest authority can give "
+        "two parts of the holders fragments that do not go together"
+    )
+
+
 def joiner_proposes(roster: Roster, proposal: Proposal, join: Join) -> None:
     """A join is proposed by the one who wants in, with the key on its card."""
     if proposal.proposer != join.card.signing_key:

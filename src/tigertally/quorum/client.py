@@ -6,10 +6,11 @@ member's sealed store, and changed only in transactions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
@@ -24,7 +25,9 @@ from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict, attachment_hash, sign_approval
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.changes import KINDS as ROSTER_KINDS
+from tigertally.quorum.changes import apply_change
 from tigertally.quorum.conviction import check_not_convicted, keep_conviction
+from tigertally.quorum.following import follow, load_lines, load_witness, store_witness
 from tigertally.quorum.kinds import Kinds
 from tigertally.quorum.member import (
     SeenProposal,
@@ -35,12 +38,10 @@ from tigertally.quorum.member import (
     compare_cosigned,
     free_vote,
     load_chain,
-    load_witness,
     newest_witness,
     proofs_by_size,
     remember_vote,
     see,
-    store_witness,
     take_rosters,
     vote_given,
 )
@@ -57,7 +58,7 @@ from tigertally.quorum.messages import (
     VoteRequest,
 )
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
-from tigertally.quorum.roster import Holder, Roster
+from tigertally.quorum.roster import Holder, Roster, SignedRoster
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
@@ -126,16 +127,48 @@ class MemberClient:
             PeerFault: the authority forked the rosters or its audit log.
             Locked, Unavailable
         """
-        party = self.party
-        with party.store.reading() as reader:
+        raw, witness = await self._ask_sync()
+        reply = decode(SyncReply, raw)
+        if await self.follow(reply.checkpoint, reply.rosters):
+            raw, witness = await self._ask_sync()  # with proofs from where we stand now
+            reply = decode(SyncReply, raw)
+        synced = self._synced(reply, witness, raw)
+        await self._look_after_vote(synced)
+        return synced
+
+    async def _ask_sync(self) -> tuple[bytes, Witness]:
+        with self.party.store.reading() as reader:
             check_not_convicted(reader)
             chain = self._load(reader)
             witness = load_witness(reader, chain.current)
         request = SyncRequest(roster_version=len(chain.signed), checkpoint_size=witness.size)
-        raw = await party.channel.call(messages.SYNC, encode(request))
-        synced = self._synced(decode(SyncReply, raw), witness, raw)
-        await self._look_after_vote(synced)
-        return synced
+        return await self.party.channel.call(messages.SYNC, encode(request)), witness
+
+    async def follow(self, checkpoint: str, rosters: Sequence[SignedRoster] = ()) -> bool:
+        """Follow to the log of a restored authority, if it shows one that holders accepted.
+
+        Args:
+            checkpoint: what it shows.
+            rosters: newer ones that it shows with it.
+
+        Returns:
+            Whether the log is another than before.
+
+        Raises:
+            PeerFault: it was restored and too few holders have accepted that; nothing is taken.
+        """
+        origin = SignedCheckpoint.from_text(checkpoint).checkpoint.origin
+        with self.party.store.reading() as reader:
+            chain = self._load(reader)
+            if origin == load_witness(reader, chain.current).origin:
+                return False
+        shown = await self.party.channel.call(messages.RESTORATIONS, encode(messages.Nothing()))
+        records = decode(messages.RestorationsReply, shown).records
+        with self.taking(shown) as tx:
+            known = len(chain.signed)
+            longer = take_rosters(tx, rosters, chain.current.authority.signing_key)
+            follow(tx, records, origin, longer, known_version=known)
+        return True
 
     @contextmanager
     def taking(self, shown: bytes) -> Iterator[Transaction]:
@@ -162,9 +195,11 @@ class MemberClient:
             chain = take_rosters(tx, reply.rosters, authority, known)
             proofs = proofs_by_size(reply.proofs)
             witness = advance(before, reply.checkpoint, proofs)
+            lines = load_lines(tx)
             seen = tuple(see(state, chain, party.kinds) for state in reply.proposals)
             for one in seen:
-                compare_cosigned(witness, (*one.approvals, *one.rejections), proofs)
+                verdicts = (*one.approvals, *one.rejections)
+                compare_cosigned(witness, verdicts, proofs, lines, chain.current.domain)
                 check_cast(one, chain)
             witness = newest_witness(load_witness(tx, chain.current), before, witness)
             store_witness(tx, witness)
@@ -245,6 +280,7 @@ class MemberClient:
         if verdict is Verdict.APPROVE:
             check_may_vote_on(opened, synced.roster, self.party.kinds)
             if opened.predecessor is not None:
+                synced.chain.check_names(apply_change(synced.roster, opened, created=now))
                 with self.party.store.transaction() as tx:
                     check_vote_free(tx, opened, id_, now=now)
                     remember_vote(tx, opened, id_)

@@ -19,6 +19,11 @@ from tigertally.quorum.proposal import Proposal, parsed_body
 from tigertally.quorum.roster import Roster
 
 
+def no_warning(_roster: Roster, _body: object) -> str:
+    """Nothing to warn of."""
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One operation.
@@ -26,6 +31,7 @@ class Kind:
     Attributes:
         parse: from the body's options to a typed body; raises `MalformedMessage`.
         words: what a person reads before signing.
+        warning: what it reads besides, seeing to which holders it is put; empty if all is well.
         proposers: may this member propose it? Raises `Refused`.
         takes_late_approvals: approvals beyond the quorum are kept (releases want spare fragments).
         while_forming: may be decided while there are fewer holders than the quorum.
@@ -35,6 +41,7 @@ class Kind:
     parse: Callable[[dict[str, Wire]], Any]
     words: Callable[[Any], str]
     may_propose: Callable[[Roster, Proposal, Any], None]
+    warning: Callable[[Roster, Any], str] = no_warning
     takes_late_approvals: bool = False
     while_forming: bool = False
 
@@ -59,10 +66,16 @@ def kind_of(kinds: Kinds, proposal: Proposal) -> Kind:
     return kinds[proposal.kind]
 
 
-def words_of(kinds: Kinds, proposal: Proposal) -> str:
-    """A proposal in words. Raises `MalformedMessage`."""
+def words_of(kinds: Kinds, proposal: Proposal, roster: Roster | None = None) -> str:
+    """A proposal in words; with a warning, if the roster it is put to gives cause for one.
+
+    Raises:
+        MalformedMessage
+    """
     kind = kind_of(kinds, proposal)
-    return kind.words(parsed_body(kind.parse, proposal))
+    body = parsed_body(kind.parse, proposal)
+    warning = "" if roster is None else kind.warning(roster, body)
+    return kind.words(body) + (f"; WARNING: {warning}" if warning else "")
 
 
 ROSTER_KINDS = (
@@ -77,12 +90,14 @@ ROSTER_KINDS = (
         name=changes.REMOVE,
         parse=changes.parse_remove,
         words=changes.words_of_holder_removal,
+        warning=changes.warning_of_removal,
         may_propose=changes.holder_proposes,
     ),
     Kind(
         name=changes.QUORUM,
         parse=changes.parse_quorum,
         words=changes.words_of_quorum,
+        warning=changes.warning_of_quorum,
         may_propose=changes.holder_proposes,
     ),
     Kind(

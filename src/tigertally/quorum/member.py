@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
@@ -21,7 +21,7 @@ from tigertally.base.errors import (
     Refused,
     Unavailable,
 )
-from tigertally.base.ids import Hash, HolderIndex, ProposalId
+from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.approval import Approval, Verdict, open_approval
@@ -31,14 +31,13 @@ from tigertally.quorum.kinds import Kinds, kind_of, words_of
 from tigertally.quorum.messages import CheckpointProof, ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
+from tigertally.quorum.restoration import Lines, Place, place_of
 from tigertally.quorum.roster import Roster, SignedRoster
 from tigertally.quorum.tally import Tally, check_approval, check_electorate, needed, voters
 from tigertally.storage.store import Reader, Transaction
 
 ROSTERS = "member-roster"  # version -> SignedRoster
-WITNESS = "member-witness"  # one row: the newest verified checkpoint
 VOTES = "member-vote"  # roster hash -> Vote, for kinds that change the roster
-_NEWEST = b"newest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +68,6 @@ class SeenProposal:
     def tally(self) -> Tally:
         """The proposal with its approvals, for `verify_tally`."""
         return Tally(proposal=self.state.proposal, approvals=self.state.approvals)
-
-
-def log_origin(domain: Hash | bytes) -> str:
-    """The name of a domain's audit log in its checkpoints."""
-    return f"tigertally/{bytes(domain).hex()[:32]}"
 
 
 def load_chain(reader: Reader, known: Chain | None = None) -> Chain:
@@ -139,22 +133,6 @@ def take_rosters(
     return chain
 
 
-def load_witness(reader: Reader, roster: Roster) -> Witness:
-    """What we remember of the audit log."""
-    witness = Witness(origin=log_origin(roster.domain), key=roster.authority.signing_key)
-    row = reader.get(WITNESS, _NEWEST)
-    if row is None:
-        return witness
-    newest = SignedCheckpoint.from_text(row.decode())
-    return Witness(origin=witness.origin, key=witness.key, newest=newest)
-
-
-def store_witness(tx: Transaction, witness: Witness) -> None:
-    """Keep the newest checkpoint."""
-    if witness.newest is not None:
-        tx.put(WITNESS, _NEWEST, witness.newest.to_text().encode())
-
-
 def proofs_by_size(proofs: Sequence[CheckpointProof]) -> Mapping[int, tuple[Hash, ...]]:
     """Consistency proofs to the newest checkpoint, by the size they begin at."""
     return {proof.size: proof.proof for proof in proofs}
@@ -198,26 +176,38 @@ def newest_witness(stored: Witness, before: Witness, advanced: Witness) -> Witne
 
 
 def compare_cosigned(
-    witness: Witness, approvals: Sequence[Approval], proofs: Mapping[int, tuple[Hash, ...]]
+    witness: Witness,
+    approvals: Sequence[Approval],
+    proofs: Mapping[int, tuple[Hash, ...]],
+    lines: Lines,
+    domain: DomainId,
 ) -> None:
     """Compare the checkpoints that other holders were shown with our own.
 
     A checkpoint that the authority did not sign proves nothing and is passed over: the holder who
-    sent it may have made it up.
+    sent it may have made it up. So is one from behind an accepted restore: that log is lost.
+
+    Args:
+        lines: the restorations that this device has followed.
 
     Raises:
-        PeerFault: the authority signed two histories.
+        PeerFault: the authority signed two histories, or keeps a log that we know nothing of.
     """
     for approval in approvals:
         if not approval.checkpoint:
             continue
         try:
             signed = SignedCheckpoint.from_text(approval.checkpoint)
-            signed.verify(witness.key, name=witness.origin)
+            shown = signed.verify(witness.key)
         except (MalformedMessage, InvalidSignature):
             continue
-        with blaming_the_authority():
-            witness.compare(signed, proofs.get(signed.checkpoint.size, ()))
+        place = place_of(lines, domain, witness.origin, shown.origin, shown.size)
+        if place is Place.UNKNOWN:
+            raise _lie(f"holder {approval.holder} was shown another log: {shown.origin}")
+        if place is Place.INSIDE:
+            with blaming_the_authority():
+                same = replace(witness, origin=shown.origin)
+                same.compare(signed, proofs.get(shown.size, ()))
 
 
 def cosigned_sizes(approvals: Sequence[Approval]) -> tuple[int, ...]:
@@ -253,7 +243,7 @@ def see(state: ProposalState, chain: Chain, kinds: Kinds) -> SeenProposal:
     return SeenProposal(
         id=id_,
         proposal=proposal,
-        words=words_of(kinds, proposal),
+        words=words_of(kinds, proposal, roster),
         proposer=_proposer(chain.current, proposal),
         state=state,
         approvals=approvals,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tigertally.base.ids import DomainId, Hash, ProposalId, RosterHash, Text
 from tigertally.crypto.envelope import Envelope
 from tigertally.quorum.pending import Status
+from tigertally.quorum.restoration import RestorationRecord
 from tigertally.quorum.roster import SignedRoster
 
 DOMAIN = "/v1/domain"
@@ -24,6 +25,7 @@ NEWS = "/v1/news"
 ROSTERS = "/v1/rosters"
 TALLIES = "/v1/tallies"
 AUDIT = "/v1/audit"
+RESTORATIONS = "/v1/restorations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class DomainInfo:
     """What anybody may know: who the authority is and whether it works.
 
     `state` is `forming`, `locked` or `ready`; the roster's version is 0 before the first holder.
+    `restored` is true until enough holders have accepted that it was restored from a back-up.
     """
 
     card: Envelope
@@ -46,6 +49,8 @@ class DomainInfo:
     threshold: int
     unlock: int
     unlock_have: int
+    unlock_need: int
+    restored: bool
     checkpoint: str
 
 
@@ -201,3 +206,10 @@ class AuditReply:
     entries: tuple[bytes, ...]
     checkpoint: str
     proofs: tuple[CheckpointProof, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorationsReply:
+    """Every restore behind this state, with the holders' acceptances, oldest first."""
+
+    records: tuple[RestorationRecord, ...]

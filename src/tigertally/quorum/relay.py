@@ -12,7 +12,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.ids import Hash
 from tigertally.crypto.envelope import parse_message
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.quorum import rows
+from tigertally.quorum import restoring, rows
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.member import cosigned_sizes
@@ -20,7 +20,9 @@ from tigertally.quorum.messages import (
     AuditReply,
     AuditRequest,
     CheckpointProof,
+    Nothing,
     ProposalState,
+    RestorationsReply,
     RostersReply,
     RostersRequest,
     SyncReply,
@@ -75,6 +77,12 @@ class RelayService:
         )
         found = islice(theirs, min(request.limit, _MOST_ROWS))
         return encode(TalliesReply(proposals=tuple(found)))
+
+    def restorations(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """Every restore with its acceptances, for members; works while locked."""
+        decode(Nothing, raw)
+        desk.member(peer)
+        return encode(RestorationsReply(records=restoring.records(desk.plain)))
 
     def audit(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """Audit entries, the newest checkpoint, proofs; for members; works while locked."""

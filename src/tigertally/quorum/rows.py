@@ -53,6 +53,14 @@ def put_pending(tx: Transaction, pending: Pending) -> None:
         tx.delete(OPEN, id_)
 
 
+def forget_attachments(tx: Transaction, pending: Pending) -> None:
+    """What travelled with the approvals of a proposal that came to nothing is of no use."""
+    if pending.status in (Status.PENDING, Status.COMPLETE):
+        return
+    for key in [key for key, _ in tx.scan(ATTACHMENTS, prefix=pending.id)]:
+        tx.delete(ATTACHMENTS, key)
+
+
 def get_pending(reader: Reader, id_: ProposalId) -> Pending:
     """A proposal's state; `Refused` if there is none of that id. Raises `Corrupt`."""
     row = reader.get(PROPOSALS, id_)

@@ -73,7 +73,7 @@ class ChangeRoster:
 
     def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
         """Refuse a change that is not possible on this roster."""
-        changes.apply_change(desk.roster, proposal, created=desk.now)
+        desk.known_chain.check_names(changes.apply_change(desk.roster, proposal, created=desk.now))
 
     def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
         """Nothing to get ready."""
@@ -218,6 +218,7 @@ class QuorumService:
         if attachment:
             desk.sealed.put(rows.ATTACHMENTS, pending.id + bytes([approval.holder]), attachment)
         rows.put_pending(desk.sealed, pending)
+        rows.forget_attachments(desk.sealed, pending)
         self._record_verdict(desk, pending, approval)
         if verdict in pending.late:
             executor.late(desk, pending, approval)
@@ -285,6 +286,7 @@ class QuorumService:
                 fresh = fresh.moved_to(Status.VOID, str(error))
         if fresh != pending:
             rows.put_pending(desk.sealed, fresh)
+            rows.forget_attachments(desk.sealed, fresh)
             desk.record(
                 f"proposal.{fresh.status.value}",
                 actor="authority",

@@ -96,6 +96,23 @@ class SqlStore:
             busy: int = cursor.fetchone()[0]
             return busy == 0
 
+    def copy_to(self, path: Path) -> None:
+        """Write the store as it is at this moment into a new file of mode 0600; work goes on.
+
+        Raises:
+            UsageError: the file exists, or cannot be made.
+            Unavailable, Corrupt: as for a transaction.
+        """
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+        with self._cursor() as cursor:
+            try:
+                cursor.execute(sqlite.COPY, (os.fspath(path),))
+            except self._driver_error as error:
+                raise sqlite.fault(error) from error
+
     def close(self) -> None:
         """See `Store.close`."""
         self._closed = True

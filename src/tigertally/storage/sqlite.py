@@ -25,6 +25,7 @@ UNDO_PART = "ROLLBACK TO part"
 END_PART = "RELEASE part"
 PIN_SNAPSHOT = "SELECT version_num FROM alembic_version"  # the snapshot is that of the first read
 CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)"  # answers (busy, frames, moved)
+COPY = "VACUUM INTO ?"  # reads in one transaction, beside a writer; copies no deleted bytes
 
 _FILE_MODE = 0o600
 _SMALLEST_PAGE = 512

@@ -9,7 +9,7 @@ import pytest
 from custody_small import KEY, small
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, Text
-from tigertally.custody.messages.bodies import Create, Form, Release, Suite
+from tigertally.custody.messages.bodies import Create, Destroy, Form, Release, Suite
 from tigertally.custody.policy import (
     KINDS,
     acks_warning,
@@ -17,6 +17,7 @@ from tigertally.custody.policy import (
     check_may_ask,
     check_requesters,
     words_of_create,
+    words_of_destruction,
     words_of_release,
 )
 from tigertally.quorum.proposal import open_proposal
@@ -82,21 +83,54 @@ def test_a_warning_below_twice_the_quorum_less_one() -> None:
 
 @pytest.mark.requirement("C7")
 def test_holders_make_keys_and_requesters_ask_for_them() -> None:
-    create, ask = KINDS[0], KINDS[1]
+    create, rotate, destroy, ask = KINDS
     by_holder = open_proposal(SMALL.create()[0].proposal)
     by_requester = open_proposal(SMALL.release()[0].proposal)
-    create.may_propose(SMALL.roster, by_holder, None)
+    create.may_propose(SMALL.roster, by_holder, CREATE)
     ask.may_propose(SMALL.roster, by_requester, None)
     with pytest.raises(Refused):
-        create.may_propose(SMALL.roster, by_requester, None)
+        create.may_propose(SMALL.roster, by_requester, CREATE)
     with pytest.raises(Refused):
         ask.may_propose(SMALL.roster, by_holder, None)
     stranger = replace(by_holder, proposer=SMALL.rig.key.public)
-    for kind in (create, ask):
+    for kind in (create, rotate, destroy, ask):
         with pytest.raises(Refused):
-            kind.may_propose(SMALL.roster, stranger, None)
+            kind.may_propose(SMALL.roster, stranger, CREATE)
+    for kind in (rotate, destroy):
+        kind.may_propose(SMALL.roster, by_holder, None)
+        with pytest.raises(Refused):
+            kind.may_propose(SMALL.roster, by_requester, None)
     assert ask.takes_late_approvals
     assert not create.takes_late_approvals
+
+
+@pytest.mark.requirement("C2")
+def test_an_import_is_proposed_by_a_requester_for_itself_and_never_in_shamir() -> None:
+    create = KINDS[0]
+    by_holder = open_proposal(SMALL.create()[0].proposal)
+    by_requester = open_proposal(SMALL.release()[0].proposal)
+    imported = replace(CREATE, imported=True)
+    create.may_propose(SMALL.roster, by_requester, imported)
+    create.may_propose(
+        SMALL.roster, by_requester, replace(imported, requesters=(Name("app"), Name("b")))
+    )
+    with pytest.raises(Refused, match="only an enrolled requester"):
+        create.may_propose(SMALL.roster, by_holder, imported)
+    with pytest.raises(Refused, match="the authority could open"):
+        create.may_propose(SMALL.roster, by_requester, replace(imported, suite=Suite.SHAMIR_GF256))
+    with pytest.raises(Refused, match="app may not ask"):
+        create.may_propose(SMALL.roster, by_requester, replace(imported, requesters=(Name("b"),)))
+    assert "IMPORT" in words_of_create(imported)
+    assert "IMPORT" not in words_of_create(CREATE)
+
+
+def test_a_destruction_says_how_much_is_destroyed() -> None:
+    every = words_of_destruction(Destroy(key=Name("payroll"), version=None))
+    assert "ALL VERSIONS" in every
+    assert "FOR EVER" in every
+    one = words_of_destruction(Destroy(key=Name("payroll"), version=3))
+    assert "version 3 alone" in one
+    assert "ALL" not in one
 
 
 def test_those_named_exist_and_only_they_may_ask() -> None:

@@ -22,7 +22,7 @@ from tigertally.audit.log import AuditLog
 from tigertally.base.errors import Corrupt, InvalidSignature, PeerFault, Refused, Unavailable
 from tigertally.base.ids import Text
 from tigertally.node.wiring import all_kinds
-from tigertally.quorum import member
+from tigertally.quorum import following, member, restoration
 from tigertally.quorum.approval import open_approval
 from tigertally.quorum.card import Role
 from tigertally.quorum.messages import CheckpointProof, ProposalState
@@ -168,7 +168,7 @@ class TestVotes:
 
 
 class TestWitness:
-    log = AuditLog(member.log_origin(NOWADAYS.domain), AUTHORITY.key)
+    log = AuditLog(restoration.log_origin(NOWADAYS.domain), AUTHORITY.key)
 
     def shown(self, *words):
         with MemoryStore().transaction() as tx:
@@ -180,13 +180,13 @@ class TestWitness:
             return self.log.checkpoint(tx).to_text(), proofs
 
     def test_it_moves_on_and_is_kept(self, tx):
-        fresh = member.load_witness(tx, NOWADAYS)
+        fresh = following.load_witness(tx, NOWADAYS)
         assert fresh.size == 0
         one, _ = self.shown("a")
         three, proofs = self.shown("a", "b", "c")
         witness = member.advance(fresh, one, {})
-        member.store_witness(tx, witness)
-        assert member.load_witness(tx, NOWADAYS) == witness
+        following.store_witness(tx, witness)
+        assert following.load_witness(tx, NOWADAYS) == witness
         assert member.advance(witness, three, proofs).size == 3
         for bad, with_proofs in ((self.shown("x", "b", "c")[0], proofs), (three, {})):
             with pytest.raises(PeerFault):
@@ -194,31 +194,31 @@ class TestWitness:
 
     def test_what_others_cosigned(self, tx):
         three, proofs = self.shown("a", "b", "c")
-        witness = member.advance(member.load_witness(tx, NOWADAYS), three, {})
+        witness = member.advance(following.load_witness(tx, NOWADAYS), three, {})
 
         def approval(checkpoint):
             return open_approval(verdict(ASKED, NOWADAYS, 1, checkpoint=checkpoint), NOWADAYS)
 
         fine = [approval(text) for text in ("", self.shown("a")[0], three)]
-        member.compare_cosigned(witness, fine, proofs)
+        member.compare_cosigned(witness, fine, proofs, {}, NOWADAYS.domain)
         assert member.cosigned_sizes(fine) == (1, 3)
         for text in (self.shown("x")[0], self.shown("a", "b", "x")[0], self.shown(*"abcd")[0]):
             with pytest.raises(PeerFault):
-                member.compare_cosigned(witness, [approval(text)], proofs)
+                member.compare_cosigned(witness, [approval(text)], proofs, {}, NOWADAYS.domain)
 
     def test_what_a_holder_made_up_convicts_nobody(self, tx):
         three, proofs = self.shown("a", "b", "c")
-        witness = member.advance(member.load_witness(tx, NOWADAYS), three, {})
+        witness = member.advance(following.load_witness(tx, NOWADAYS), three, {})
         other = AuditLog(self.log.origin, who("h1").key)
         with MemoryStore().transaction() as made:
             other.append(made, time=1, kind="test.entry", actor="h1", summary="lie")
             forged = other.checkpoint(made).to_text()
         for text in ("nonsense", forged):
             approval = open_approval(verdict(ASKED, NOWADAYS, 1, checkpoint=text), NOWADAYS)
-            member.compare_cosigned(witness, [approval], proofs)
+            member.compare_cosigned(witness, [approval], proofs, {}, NOWADAYS.domain)
 
     def test_two_syncs_of_one_device(self, tx):
-        fresh = member.load_witness(tx, NOWADAYS)
+        fresh = following.load_witness(tx, NOWADAYS)
         one = member.advance(fresh, self.shown("a")[0], {})
         two = member.advance(fresh, self.shown("a", "b")[0], {})
         other = member.advance(fresh, self.shown("x")[0], {})

@@ -7,7 +7,8 @@ leaves the device is stored first and re-sent byte for byte, so a crash never ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import (
@@ -19,14 +20,16 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
-from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.voting import DEAL_TRIES, VotingClient, check_in_vain
+from tigertally.custody.client.reporting import ReportingClient
+from tigertally.custody.client.restored import tell_if_restored
+from tigertally.custody.client.terms import terms_of_base, terms_of_opening
+from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
     Suite,
-    parse_create,
 )
 from tigertally.custody.messages.dealing import (
     BaseKey,
@@ -69,16 +72,20 @@ from tigertally.custody.protocol.receive_keys import (
     possible_senders,
 )
 from tigertally.custody.protocol.release import open_authority_key, wrap_held
-from tigertally.custody.protocol.resharing import check_reshare_request, share_again
+from tigertally.custody.protocol.resharing import (
+    check_not_behind,
+    check_reshare_request,
+    share_again,
+)
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.client import Synced
-from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.proposal import proposal_id
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
 
 
-class HolderClient(VotingClient):
+class HolderClient(ReportingClient):
     """Everything a holder does once it has enrolled."""
 
     async def sync_all(self, *, renew: bool = True) -> tuple[Synced, Report]:
@@ -90,9 +97,11 @@ class HolderClient(VotingClient):
         report = Report()
         for _ in range(_ROUNDS):
             synced = await self.sync()
+            await tell_if_restored(self.party, self.me(synced.roster).index)
             if not await self._round(synced, report, renew=renew):
                 break
             renew = False
+        await self._guarded(report, self.report_held(synced))
         return synced, report
 
     async def _round(self, synced: Synced, report: Report, *, renew: bool) -> bool:
@@ -116,6 +125,8 @@ class HolderClient(VotingClient):
         self, synced: Synced, reply: CustodySyncReply, me: HolderIndex, report: Report
     ) -> bool:
         done = False
+        for destroyed in reply.erasures:
+            done |= await self._guarded(report, self._erase(synced, destroyed, me, report))
         for opening in reply.openings:
             done |= await self._guarded(report, self._open(synced, opening, me, report))
         for asked in reply.deals:
@@ -160,7 +171,7 @@ class HolderClient(VotingClient):
             now = self.party.clock.now()
             too_old = now - MAX_PROPOSAL_LIFETIME
             erased = rows.forget_old_seeds(tx, in_use=in_use, made_before=too_old)
-            erased += rows.forget_expired_wraps(tx, now)
+            erased += rows.forget_expired(tx, now)
         if erased:
             self.party.store.scrub()
 
@@ -169,50 +180,54 @@ class HolderClient(VotingClient):
     ) -> None:
         """Take our fragments of an epoch, store them, then acknowledge; or complain."""
         id_ = proposal_id(opening.tally.proposal)
-        terms = _terms(opening)
+        terms = terms_of_opening(opening)
         self._check_terms(terms)
         key = rows.attempt_key(id_, opening.attempt)
         known = self._already_held(key)
         if known is not None:  # our acknowledgement was lost
-            statement, _, _ = check_any_opening(opening, synced.chain, self._epochs_of)
-            if statement.hash != known.parsed().hash:
+            with self._holding() as holding:
+                statement, _, _ = check_any_opening(opening, synced.chain, holding.of)
+            if statement.hash != known.epoch:
                 raise PeerFault(
                     "the authority made two epochs of one attempt", culprits=("authority",)
                 )
             ack = acknowledge_again(known, me, key=self.party.key, now=self.party.clock.now())
             await self._call(ACKNOWLEDGE, encode(ack))
             return
-        if not opening.base:
-            check_made_once(
-                tuple(terms),
-                id_,
-                opening.attempt,
-                self._held(tuple(terms)),
-                roster_version=synced.chain.at(opening.roster).version,
-            )
+        version = synced.chain.at(opening.roster).version
+        if opening.base:
+            with self._holding() as holding:
+                check_not_behind(terms, (version, opening.attempt), holding.live)
+        else:
+            self._check_not_destroyed(tuple(terms))
+            held = self._held(tuple(terms))
+            check_made_once(tuple(terms), id_, opening.attempt, held, roster_version=version)
         with self.party.store.reading() as reader:
             outcome = receive_opening(
                 opening,
                 synced.chain,
                 me,
                 seed_for=lambda bundle, sender: rows.seed_of(reader, bundle, sender),
-                known=lambda ref: rows.held_of(reader, ref),
+                known=rows.Held(reader).of,
                 key=self.party.key,
                 now=self.party.clock.now(),
             )
-        await self._answer(outcome, key, terms, report)
-
-    def _epochs_of(self, ref: KeyRef) -> list[HeldEpoch]:
-        return self._held((ref,))
-
-    def _live(self, ref: KeyRef) -> HeldEpoch | None:
-        with self.party.store.reading() as reader:
-            return rows.live_epoch(reader, ref)
+        await self._answer(outcome, key, terms, opening, report)
 
     def _held(self, keys: Sequence[KeyRef]) -> list[HeldEpoch]:
-        """Every epoch of these keys on this device."""
+        """Every epoch of these keys on this device, each once."""
+        with self._holding() as holding:
+            return holding.of_any(keys)
+
+    @contextmanager
+    def _holding(self) -> Iterator[rows.Held]:
         with self.party.store.reading() as reader:
-            return [held for ref in keys for held in rows.held_of(reader, ref)]
+            yield rows.Held(reader)
+
+    def _check_not_destroyed(self, keys: Sequence[KeyRef]) -> None:
+        with self.party.store.reading() as reader:
+            for ref in keys:
+                rows.check_not_destroyed(reader, ref)
 
     def _already_held(self, key: bytes) -> HeldEpoch | None:
         with self.party.store.reading() as reader:
@@ -222,7 +237,12 @@ class HolderClient(VotingClient):
             return rows.find_held(reader, row)
 
     async def _answer(
-        self, outcome: Outcome, key: bytes, terms: Mapping[KeyRef, Terms], report: Report
+        self,
+        outcome: Outcome,
+        key: bytes,
+        terms: Mapping[KeyRef, Terms],
+        opening: Opening,
+        report: Report,
     ) -> None:
         if isinstance(outcome, Stored):
             statement = outcome.held.parsed()
@@ -230,7 +250,12 @@ class HolderClient(VotingClient):
                 rows.put_held(tx, outcome.held)
                 for ref, said in terms.items():
                     rows.put_terms(tx, ref, said)
-                tx.put(rows.ANSWERED, key, statement.hash)
+                tx.put(rows.ANSWERED, key, outcome.held.epoch)
+                if statement.base is None:  # the epoch is open: nobody asks for our dealing again
+                    rows.drop_dealt(tx, statement.proposal)
+                    rows.put_making(tx, statement.keys[0], opening.tally)
+                else:  # other keys of the same change may still wait for theirs
+                    tx.delete(rows.DEALT, key)
             report.received += len(statement.keys)
             await self._call(ACKNOWLEDGE, encode(outcome.acknowledgement))
             report.acknowledged += 1
@@ -272,9 +297,11 @@ class HolderClient(VotingClient):
     def _occasion(self, synced: Synced, asked: DealRequest, me: HolderIndex) -> Occasion:
         """What we are asked to deal for: keys that are made, or shared anew."""
         if asked.base:
-            self._check_terms(_terms_of_base(asked.base))
-            return check_reshare_request(asked, synced.chain, me, self._live)
+            self._check_terms(terms_of_base(asked.base))
+            with self._holding() as holding:
+                return check_reshare_request(asked, synced.chain, me, holding.live)
         occasion = check_deal_request(asked, synced.chain, me)
+        self._check_not_destroyed(occasion.keys)
         check_made_once(
             occasion.keys,
             occasion.proposal,
@@ -285,10 +312,14 @@ class HolderClient(VotingClient):
         return occasion
 
     def _check_terms(self, terms: Mapping[KeyRef, Terms]) -> None:
-        """Is what the authority says of these keys what their holders approved?"""
+        """Is what the authority says of these keys what their holders approved?
+
+        An attempt to make a key that was never certified binds nobody: its name may be free again.
+        """
         with self.party.store.reading() as reader:
             for ref, said in terms.items():
-                if rows.terms_of(reader, ref) not in (None, said):
+                known = rows.terms_of(reader, ref)
+                if known not in (None, said) and rows.live_name(reader, ref) is not None:
                     raise PeerFault(
                         f"the authority changed who may ask for {ref}", culprits=("authority",)
                     )
@@ -303,13 +334,14 @@ class HolderClient(VotingClient):
             raise Refused("the authority has given no fresh key for this change yet")
         target = open_authority_key(fresh, synced.roster, id_)
         fragments = []
-        for one in asked.base:
-            held = self._live(one.ref)
-            if held is None:
-                raise Refused(f"this device holds no active fragment of {one.ref}")
-            fragments.append(
-                wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
-            )
+        with self._holding() as holding:
+            for one in asked.base:
+                held = holding.live(one.ref)
+                if held is None:
+                    raise Refused(f"this device holds no active fragment of {one.ref}")
+                fragments.append(
+                    wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
+                )
         sent = Contribution(proposal=id_, attempt=asked.attempt, fragments=tuple(fragments))
         await self._call(CONTRIBUTE, encode(sent))
         report.sent += 1
@@ -322,11 +354,11 @@ class HolderClient(VotingClient):
         published: Mapping[HolderIndex, PublishedKeys],
     ) -> DealingPackage:
         randomness = self.party.randomness
-        sharing = (
-            share_again(occasion, base, me, self._live, randomness)
-            if base
-            else draw_sharing(occasion, randomness)
-        )
+        if base:
+            with self._holding() as holding:
+                sharing = share_again(occasion, base, me, holding.live, randomness)
+        else:
+            sharing = draw_sharing(occasion, randomness)
         try:
             return sign_sharing(
                 occasion, sharing, dealer=me, receive_keys=published, key=self.party.key
@@ -339,7 +371,7 @@ class HolderClient(VotingClient):
         taken = False
         for certificate in reply.certificates:
             try:
-                statement = decode(Statement, certificate.statement)
+                statement = parse_message(Statement, certificate.statement)
                 verify_certificate(certificate, synced.chain.at(statement.roster))
                 self._check_certifiable(statement)
             except _FAULTS as error:
@@ -359,15 +391,3 @@ class HolderClient(VotingClient):
         check_certifiable(
             statement, None if answered is None else Hash(answered), self._held(statement.keys)
         )
-
-
-def _terms(opening: Opening) -> dict[KeyRef, Terms]:
-    """The keys of an epoch, with what was approved when they were made."""
-    if opening.base:
-        return _terms_of_base(opening.base)
-    create = parse_create(open_proposal(opening.tally.proposal).options())
-    return {create.ref: Terms(requesters=create.requesters, unattended=create.unattended)}
-
-
-def _terms_of_base(base: tuple[BaseKey, ...]) -> dict[KeyRef, Terms]:
-    return {one.ref: Terms(requesters=one.requesters, unattended=one.unattended) for one in base}

@@ -12,6 +12,7 @@ class Report:
     received: int = 0
     sent: int = 0
     acknowledged: int = 0
+    erased: int = 0
     waiting_for: tuple[str, ...] = ()
     problems: list[str] = field(default_factory=list)
     culprits: list[str] = field(default_factory=list)

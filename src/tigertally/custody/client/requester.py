@@ -6,7 +6,7 @@ caller uses it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
@@ -16,12 +16,16 @@ from tigertally.base.ids import DomainId, Hash, Name, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows
+from tigertally.custody.client.known import fetch_keys, newest_usable
 from tigertally.custody.client.rows import Request
 from tigertally.custody.messages.bodies import RELEASE, Form, KeyRef, Release, Suite
 from tigertally.custody.messages.dealing import Statement
+from tigertally.custody.messages.importing import CONTENT, ContentReply, ContentRequest
 from tigertally.custody.messages.release import CollectReply, CollectRequest
-from tigertally.custody.messages.sync import COLLECT, KEYS, KeyInfo, KeysReply, KeysRequest
+from tigertally.custody.messages.sync import COLLECT, KeyInfo
 from tigertally.custody.protocol.epochs import verify_certificate
+from tigertally.custody.protocol.importing import unseal_import
+from tigertally.custody.protocol.relayed import check_approvers
 from tigertally.custody.protocol.release import (
     check_enough,
     collect,
@@ -37,7 +41,7 @@ from tigertally.quorum.client import Synced
 from tigertally.quorum.member import see
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
-from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.proposal import Proposal, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import Tally, verify_tally
 
@@ -58,20 +62,20 @@ class Released:
     faulty: tuple[str, ...]
 
 
+class AskAgain(Refused):
+    """Holders or quorum have changed, and the request ended with them: `RequesterClient.repeat`."""
+
+
 class RequesterClient(AuditingClient):
     """Asking for keys."""
 
     async def keys(self, name: Name | None = None) -> tuple[KeyInfo, ...]:
         """The domain's keys as the authority tells; nothing secret rests on it."""
-        raw = await self.party.channel.call(KEYS, encode(KeysRequest(name=name)))
-        return decode(KeysReply, raw).keys
+        return await fetch_keys(self.party, name)
 
     async def newest_version(self, name: Name) -> int:
-        """The newest version of a key; `Refused` if there is none."""
-        known = await self.keys(name)
-        if not known:
-            raise Refused(f"there is no key {name} (yet): see `tally key list`")
-        return max(info.ref.version for info in known)
+        """The newest version of a key that can be released; `Refused` if there is none."""
+        return newest_usable(await self.keys(name), name).ref.version
 
     async def ask(
         self, key: KeyRef, reason: str, form: Form, synced: Synced
@@ -87,6 +91,8 @@ class RequesterClient(AuditingClient):
             state = await self._again(request)
             if state is not None and state.status in (Status.PENDING, Status.COMPLETE):
                 return request, state
+            if state is not None and state.status is Status.VOID:
+                return await self.repeat(request, synced)
             self.forget(request)
             if state is not None and state.status is Status.REJECTED:
                 raise Refused(f"the holders rejected this request: {_reasons(state)}")
@@ -98,6 +104,16 @@ class RequesterClient(AuditingClient):
             return await self.propose(request.proposal)
         except Refused:
             return None
+
+    async def repeat(self, request: Request, synced: Synced) -> tuple[Request, ProposalState]:
+        """Put the very same request to the holders as they are now.
+
+        Raises:
+            Refused: it is not possible any more (it is forgotten).
+        """
+        body = decode(Proposal, request.proposal.body).body
+        proposal = self.new_proposal(RELEASE, body, synced.roster)
+        return await self._put(replace(request, proposal=proposal))
 
     def _known(self, what: Hash) -> Request | None:
         with self.party.store.reading() as reader:
@@ -116,11 +132,15 @@ class RequesterClient(AuditingClient):
             wrapping_key=private.public,
         )
         proposal = self.new_proposal(RELEASE, body.to_body(), synced.roster)
-        request = Request(proposal=proposal, seed=private.seed.to_secret_bytes(), what=what)
+        seed = private.seed.to_secret_bytes()
+        return await self._put(Request(proposal=proposal, seed=seed, what=what))
+
+    async def _put(self, request: Request) -> tuple[Request, ProposalState]:
+        """Keep the request, then hand it in."""
         with self.party.store.transaction() as tx:
-            tx.put(rows.REQUESTS, what, encode(request))
+            tx.put(rows.REQUESTS, request.what, encode(request))
         try:
-            return request, await self.propose(proposal)
+            return request, await self.propose(request.proposal)
         except Refused:
             self.forget(request)
             raise
@@ -136,10 +156,28 @@ class RequesterClient(AuditingClient):
     ) -> Released | None:
         """What is there by now: the key, or None while more must answer.
 
+        The private form of a key that was made for an import is what was imported.
+
         Raises:
-            Refused: rejected, expired or void.
+            AskAgain: it ended because holders or quorum have changed.
+            Refused: rejected, expired, or not possible any more; or nothing has been imported yet.
             PeerFault: too many wrong fragments; names the holders.
         """
+        released = await self.collect_key(request, key, form, synced, device_secret)
+        if released is None or form is not Form.PRIVATE:
+            return released
+        with released.secret as private:
+            raw = await self.party.channel.call(CONTENT, encode(ContentRequest(key=key)))
+            reply = decode(ContentReply, raw)
+            imported = unseal_import(reply, private, key, synced.chain)
+            if imported is None:
+                imported = Secret(private.to_secret_bytes())
+        return replace(released, secret=imported)
+
+    async def collect_key(
+        self, request: Request, key: KeyRef, form: Form, synced: Synced, device_secret: Secret
+    ) -> Released | None:
+        """The key itself, also of an import; raises as `collect`."""
         id_ = proposal_id(request.proposal)
         raw = await self.party.channel.call(COLLECT, encode(CollectRequest(proposal=id_)))
         reply = decode(CollectReply, raw)
@@ -147,13 +185,45 @@ class RequesterClient(AuditingClient):
             raise PeerFault("the authority answered about another request", culprits=("authority",))
         if reply.state.status is Status.PENDING:
             return None
+        synced = await self._up_to_date(reply, synced)
         if reply.state.status is not Status.COMPLETE:
+            self._check_not_void(request, reply.state, synced)
             self.forget(request)
             why = _reasons(reply.state) or reply.state.why
             raise Refused(f"the request is {reply.state.status.value}: {why}")
-        return self._assembled(
+        released = self._assembled(
             request, reply, key, form=form, synced=synced, device_secret=device_secret
         )
+        if released is None:
+            self._check_still_coming(request, reply.state, synced)
+        return released
+
+    async def _up_to_date(self, reply: CollectReply, synced: Synced) -> Synced:
+        """Has the roster changed between our sync and this answer? Then sync again."""
+        known = {roster.hash for roster in synced.chain.rosters}
+        ours = reply.certificate is None or (
+            decode(Statement, reply.certificate.statement).roster in known
+        )
+        return synced if ours and reply.state.status is not Status.VOID else await self.sync()
+
+    def _check_not_void(self, request: Request, state: ProposalState, synced: Synced) -> None:
+        """Not on the authority's word: we see for ourselves that holders or quorum have changed."""
+        asked = decode(Proposal, request.proposal.body)
+        if state.status is Status.VOID and asked.electorate != synced.roster.electorate:
+            raise AskAgain("holders or quorum have changed since this was asked for")
+
+    def _check_still_coming(self, request: Request, state: ProposalState, synced: Synced) -> None:
+        """A complete tally without its key yet: may its holders still answer it?"""
+        tally = Tally(proposal=state.proposal, approvals=state.approvals)
+        put_to = synced.chain.for_proposal(decode(Proposal, request.proposal.body))
+        verified = verify_tally(tally, put_to)
+        try:
+            check_approvers(put_to, verified.approved_by, synced.roster)
+        except Refused as error:
+            raise AskAgain(str(error)) from error
+        if self.party.clock.now() >= verified.proposal.expires:
+            self.forget(request)
+            raise Refused("the request expired before enough holders had sent their fragments")
 
     def _assembled(
         self,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.ids import Hash, ProposalId
-from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.base.errors import Refused
+from tigertally.base.ids import Hash, Name, ProposalId
+from tigertally.crypto.envelope import Envelope, parse_message
+from tigertally.custody.messages.bodies import Destroy, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     ReceiveKeys,
     Statement,
     bundle_hash,
+    epoch_hash,
 )
 from tigertally.custody.state.holder import HeldEpoch, KeptWrap, ReceiveSeeds, Terms
+from tigertally.quorum.tally import Tally
 from tigertally.storage.store import Reader, Transaction
 
 SEEDS = "holder-receive-seeds"  # bundle hash -> ReceiveSeeds
@@ -28,9 +31,14 @@ WRAPS = "holder-wrap"  # proposal id, epoch -> KeptWrap
 WRAP_ENDS = "holder-wrap-ends"  # expiry (8 bytes), proposal id, epoch -> nothing
 DEALT = "holder-dealt"  # proposal id, attempt -> DealingPackage, re-sent byte for byte
 TERMS = "holder-terms"  # key -> Terms
+DEALT_ENDS = "holder-dealt-ends"  # expiry (8 bytes), proposal id, attempt -> nothing
+MAKINGS = "holder-making"  # key -> the tally that made it, for an authority that was restored
+DESTROYED = "holder-destroyed"  # key name, version (0: all) -> proposal id of the tally
 APPROVED = "holder-approved"  # proposal id -> the signed approval, re-sent byte for byte
+REPORTED = "holder-reported"  # number: of our last report; told: it still says what we hold
 REQUESTS = "requester-request"  # what was asked -> Request
 _NEWEST = b"newest"
+_NUMBER, _TOLD = b"number", b"told"
 _FORGOTTEN_AT_ONCE = 100  # the next sync forgets more
 
 
@@ -111,36 +119,39 @@ def certify(tx: Transaction, certificate: Certificate) -> bool:
     Returns:
         Whether something was erased.
     """
-    statement = decode(Statement, certificate.statement)
-    name = statement.hash
+    statement = parse_message(Statement, certificate.statement)
+    name = epoch_hash(certificate.statement)
     held = find_held(tx, name)
     if held is None:
         return False
     tx.put(EPOCHS, name, encode(replace(held, certificate=certificate)))
     tx.delete(UNCERTIFIED, name)
-    erased = False
+    lower: dict[Hash, set[KeyRef]] = {}
     for ref in statement.keys:
-        for place, lower in list(tx.scan(HELD, prefix=ref.to_bytes())):
+        for place, epoch in list(tx.scan(HELD, prefix=ref.to_bytes())):
             if place < held_key(ref, statement.order):
                 tx.delete(HELD, place)
-                _erase_payload(tx, Hash(lower), ref)
-                erased = True
+                lower.setdefault(Hash(epoch), set()).add(ref)
+    for epoch_name, refs in lower.items():
+        _erase_payloads(tx, epoch_name, refs)
+        tx.delete(REPORTED, _TOLD)
+    erased = bool(lower)
     for place, row in list(tx.scan(WRAPS)):
         wrap = decode(KeptWrap, row)
-        if wrap.key in statement.keys and wrap.epoch != name:
+        if wrap.epoch != name and wrap.key in statement:
             _drop_wrap(tx, place, wrap)
             erased = True
     return erased
 
 
-def _erase_payload(tx: Transaction, name: Hash, ref: KeyRef) -> None:
-    """Erase one key's fragment from an epoch; the whole epoch with its last key."""
+def _erase_payloads(tx: Transaction, name: Hash, refs: Collection[KeyRef]) -> None:
+    """Erase the fragments of some keys from an epoch; the whole epoch with its last key."""
     held = find_held(tx, name)
     if held is None:
         return
     keys = held.parsed().keys
     payloads = tuple(
-        b"" if key == ref else payload for key, payload in zip(keys, held.payloads, strict=True)
+        b"" if key in refs else payload for key, payload in zip(keys, held.payloads, strict=True)
     )
     if any(payloads):
         tx.put(EPOCHS, name, encode(replace(held, payloads=payloads)))
@@ -151,12 +162,13 @@ def _erase_payload(tx: Transaction, name: Hash, ref: KeyRef) -> None:
 
 def erase_key(tx: Transaction, ref: KeyRef) -> int:
     """Erase every fragment and wrap of a key (it is destroyed); returns how many fragments."""
+    tx.delete(REPORTED, _TOLD)
     places = [place for place, _ in tx.scan(HELD, prefix=ref.to_bytes())]
     for place in places:
         name = tx.get(HELD, place)
         tx.delete(HELD, place)
         if name is not None:
-            _erase_payload(tx, Hash(name), ref)
+            _erase_payloads(tx, Hash(name), {ref})
     for place, row in list(tx.scan(WRAPS)):
         wrap = decode(KeptWrap, row)
         if wrap.key == ref:
@@ -164,15 +176,72 @@ def erase_key(tx: Transaction, ref: KeyRef) -> int:
     return len(places)
 
 
+def erase_destroyed(tx: Transaction, body: Destroy, tally: ProposalId) -> int:
+    """Erase what a verified tally destroys and remember that; returns how many fragments."""
+    tx.put(DESTROYED, _destroyed_key(body.key, body.version or 0), tally)
+    refs = {ref for ref in _refs_held(tx, body.key) if body.covers(ref)}
+    wraps = (decode(KeptWrap, row) for _, row in tx.scan(WRAPS))
+    refs |= {wrap.key for wrap in wraps if body.covers(wrap.key)}
+    return sum(erase_key(tx, ref) for ref in sorted(refs))
+
+
+def destroyed(reader: Reader, ref: KeyRef) -> bool:
+    """Has this device erased that version for a tally?"""
+    places = (_destroyed_key(ref.name, version) for version in (0, ref.version))
+    return any(reader.get(DESTROYED, place) is not None for place in places)
+
+
+def check_not_destroyed(reader: Reader, ref: KeyRef) -> None:
+    """Raises `Refused` if the key is destroyed: nothing brings it back."""
+    if destroyed(reader, ref):
+        raise Refused(f"{ref} is destroyed: this device takes and deals nothing for it")
+
+
+def _destroyed_key(name: Name, version: int) -> bytes:
+    return name.encode() + b"\x00" + version.to_bytes(4, "big")
+
+
+def _refs_held(reader: Reader, name: Name) -> set[KeyRef]:
+    start = name.encode() + b"\x00"
+    places = [place for place, _ in reader.scan(HELD, prefix=start)]
+    versions = {int.from_bytes(place[len(start) : len(start) + 4], "big") for place in places}
+    return {KeyRef(name=name, version=version) for version in versions}
+
+
 def put_terms(tx: Transaction, ref: KeyRef, terms: Terms) -> None:
     """Remember what was approved when the key was made."""
     tx.put(TERMS, ref.to_bytes(), encode(terms))
+
+
+def put_making(tx: Transaction, ref: KeyRef, tally: Tally) -> None:
+    """Remember how the key was made; we have verified that tally."""
+    tx.put(MAKINGS, ref.to_bytes(), encode(tally))
+
+
+def making_of(reader: Reader, ref: KeyRef) -> Tally | None:
+    """How the key was made; None on a device that joined later."""
+    row = reader.get(MAKINGS, ref.to_bytes())
+    return None if row is None else decode(Tally, row)
 
 
 def terms_of(reader: Reader, ref: KeyRef) -> Terms | None:
     """What was approved when the key was made."""
     row = reader.get(TERMS, ref.to_bytes())
     return None if row is None else decode(Terms, row)
+
+
+def terms_before(reader: Reader, ref: KeyRef) -> Terms | None:
+    """The terms of the newest earlier version of this key that the device knows."""
+    start = ref.name.encode() + b"\x00"
+    known = [row for place, row in reader.scan(TERMS, prefix=start) if place < ref.to_bytes()]
+    return decode(Terms, known[-1]) if known else None
+
+
+def suite_before(reader: Reader, ref: KeyRef) -> Suite | None:
+    """The suite of the newest earlier version of this key that the device holds."""
+    earlier = sorted(one for one in _refs_held(reader, ref.name) if one < ref)
+    held = Held(reader).of(earlier[-1]) if earlier else []
+    return held[-1].parsed().suite if held else None
 
 
 def held_key(ref: KeyRef, order: tuple[int, int]) -> bytes:
@@ -182,13 +251,16 @@ def held_key(ref: KeyRef, order: tuple[int, int]) -> bytes:
 
 def put_held(tx: Transaction, held: HeldEpoch) -> None:
     """Keep an epoch's fragments once, and find them under each of its keys."""
-    statement = held.parsed()
-    name = statement.hash
+    statement, name = held.parsed(), held.epoch
     tx.put(EPOCHS, name, encode(held))
+    tx.delete(REPORTED, _TOLD)
     if held.certificate is None:
         tx.put(UNCERTIFIED, name, b"")
     for ref in statement.keys:
         tx.put(HELD, held_key(ref, statement.order), name)
+    for ref in statement.keys:
+        if destroyed(tx, ref):  # it travelled with others: it never gets onto the disk
+            erase_key(tx, ref)
 
 
 def find_held(reader: Reader, name: bytes) -> HeldEpoch | None:
@@ -197,16 +269,57 @@ def find_held(reader: Reader, name: bytes) -> HeldEpoch | None:
     return None if row is None else decode(HeldEpoch, row)
 
 
-def held_of(reader: Reader, ref: KeyRef) -> list[HeldEpoch]:
-    """All epochs of a key on this device, oldest first."""
-    names = [name for _, name in reader.scan(HELD, prefix=ref.to_bytes())]
-    return [held for held in (find_held(reader, name) for name in names) if held is not None]
+class Held:
+    """The epochs on this device at one moment, each read once however many keys it is of."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._epochs: dict[bytes, HeldEpoch | None] = {}
+
+    def _named(self, name: bytes) -> HeldEpoch | None:
+        if name not in self._epochs:
+            self._epochs[name] = find_held(self._reader, name)
+        return self._epochs[name]
+
+    def of(self, ref: KeyRef) -> list[HeldEpoch]:
+        """All epochs of a key, oldest first."""
+        names = [name for _, name in self._reader.scan(HELD, prefix=ref.to_bytes())]
+        return [held for held in map(self._named, names) if held is not None]
+
+    def of_any(self, refs: Iterable[KeyRef]) -> list[HeldEpoch]:
+        """All epochs of any of these keys, each once."""
+        names = {name for ref in refs for _, name in self._reader.scan(HELD, prefix=ref.to_bytes())}
+        return [held for held in map(self._named, sorted(names)) if held is not None]
+
+    def live(self, ref: KeyRef) -> HeldEpoch | None:
+        """The newest certified epoch of a key."""
+        name = live_name(self._reader, ref)
+        return None if name is None else self._named(name)
 
 
 def all_held(reader: Reader) -> Iterator[HeldEpoch]:
     """Every epoch on this device, once."""
     for _, row in reader.scan(EPOCHS):
         yield decode(HeldEpoch, row)
+
+
+def tell_again(tx: Transaction) -> None:
+    """The authority may have lost our last report."""
+    tx.delete(REPORTED, _TOLD)
+
+
+def report_number(reader: Reader) -> int | None:
+    """The number of our next report; None if the last one still says what we hold."""
+    if reader.get(REPORTED, _TOLD) is not None:
+        return None
+    return int.from_bytes(reader.get(REPORTED, _NUMBER) or b"", "big") + 1
+
+
+def put_report_number(tx: Transaction, number: int, *, told: bool) -> None:
+    """Remember a report before it is sent, and again once the authority has it."""
+    tx.put(REPORTED, _NUMBER, number.to_bytes(8, "big"))
+    if told:
+        tx.put(REPORTED, _TOLD, b"")
 
 
 def uncertified(reader: Reader) -> tuple[Hash, ...]:
@@ -220,15 +333,26 @@ def live_name(reader: Reader, ref: KeyRef) -> Hash | None:
     return next((n for n in reversed(names) if reader.get(UNCERTIFIED, n) is None), None)
 
 
-def live_epoch(reader: Reader, ref: KeyRef) -> HeldEpoch | None:
-    """The newest certified epoch of a key on this device."""
-    name = live_name(reader, ref)
-    return None if name is None else find_held(reader, name)
-
-
 def attempt_key(proposal: ProposalId, attempt: int) -> bytes:
     """Names one attempt."""
     return proposal + attempt.to_bytes(2, "big")
+
+
+def put_dealt(tx: Transaction, key: bytes, package: bytes, expires: int) -> None:
+    """Keep a dealing that goes with an approval until it cannot count any more."""
+    tx.put(DEALT, key, package)
+    tx.put(DEALT_ENDS, expires.to_bytes(8, "big") + key, b"")
+
+
+def has_dealt(reader: Reader, proposal: ProposalId) -> bool:
+    """Do we keep a dealing for a proposal, to send it again?"""
+    return any(True for _ in reader.scan(DEALT, prefix=proposal, limit=1))
+
+
+def drop_dealt(tx: Transaction, proposal: ProposalId) -> None:
+    """Forget what we dealt for a proposal: it has arrived, or is not wanted any more."""
+    for key, _ in list(tx.scan(DEALT, prefix=proposal)):
+        tx.delete(DEALT, key)
 
 
 def put_wrap(tx: Transaction, wrap: KeptWrap) -> None:
@@ -254,14 +378,19 @@ def wraps_of(reader: Reader, proposal: ProposalId) -> list[KeptWrap]:
     return [decode(KeptWrap, row) for _, row in reader.scan(WRAPS, prefix=proposal)]
 
 
-def forget_expired_wraps(tx: Transaction, now: int) -> int:
-    """Erase wraps whose proposal has expired; how many. They stand in order of their end."""
+def forget_expired(tx: Transaction, now: int) -> int:
+    """Erase wraps and first dealings whose proposal has expired; returns how many."""
+    return _forget_ended(tx, WRAP_ENDS, WRAPS, now) + _forget_ended(tx, DEALT_ENDS, DEALT, now)
+
+
+def _forget_ended(tx: Transaction, ends: str, table: str, now: int) -> int:
+    """Rows stand in order of their end."""
     dead = []
-    for end, _ in tx.scan(WRAP_ENDS, limit=_FORGOTTEN_AT_ONCE):
+    for end, _ in tx.scan(ends, limit=_FORGOTTEN_AT_ONCE):
         if int.from_bytes(end[:8], "big") > now:
             break
         dead.append(end)
     for end in dead:
-        tx.delete(WRAPS, end[8:])
-        tx.delete(WRAP_ENDS, end)
+        tx.delete(table, end[8:])
+        tx.delete(ends, end)
     return len(dead)

@@ -80,7 +80,10 @@ class SendingClient(AuditingClient):
         verdict = self._first_approval(seen, synced, wrap if new else None)
         state = await self.vote(seen.state, verdict)
         if state.status is Status.COMPLETE:
-            await self.send_fragment(synced, state, report)
+            try:
+                await self.send_fragment(synced, state, report)
+            except Refused as error:  # a newer epoch was certified meanwhile: the next sync sends
+                report.blame(error)
         return state
 
     def _check_asker(self, synced: Synced, proposal: Proposal) -> None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Unavailable
-from tigertally.base.ids import Name
+from tigertally.base.errors import Refused, Unavailable
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.sending import SendingClient
-from tigertally.custody.messages.bodies import CREATE, RELEASE, Create, Suite, parse_create
+from tigertally.custody.messages.bodies import (
+    CREATE,
+    MAKING,
+    RELEASE,
+    ROTATE,
+    Making,
+    Rotate,
+    Suite,
+    parse_making,
+)
 from tigertally.custody.policy import check_acks
 from tigertally.custody.protocol.dealing import make_dealing
-from tigertally.custody.protocol.holding import occasion_of_create
+from tigertally.custody.protocol.holding import occasion_of_making
+from tigertally.custody.state.holder import Terms
 from tigertally.quorum.approval import Verdict
 from tigertally.quorum.client import Synced
 from tigertally.quorum.member import SeenProposal, see
@@ -36,8 +45,8 @@ class VotingClient(SendingClient):
         """
         report = Report()
         kind = seen.proposal.kind
-        if kind == CREATE:
-            state = await self._approve_create(seen, synced)
+        if kind in MAKING:
+            state = await self._approve_making(seen, synced)
         elif kind == RELEASE:
             state = await self.approve_release(seen, synced, report)
         else:
@@ -52,11 +61,12 @@ class VotingClient(SendingClient):
         return state
 
     async def create_key(
-        self, body: Create, synced: Synced, *, proposal: Envelope | None = None
+        self, body: Making, synced: Synced, *, proposal: Envelope | None = None
     ) -> ProposalState:
-        """Propose a new key (as `proposal`, if it is made); our approval and dealing go with it."""
+        """Propose a key (as `proposal`, if it is made); our approval and dealing go with it."""
         if proposal is None:
-            proposal = self.new_proposal(Name(CREATE), body.to_body(), synced.roster)
+            kind = ROTATE if isinstance(body, Rotate) else CREATE
+            proposal = self.new_proposal(kind, body.to_body(), synced.roster)
         for _ in range(DEAL_TRIES):
             attachment = await self._first_dealing(proposal, body, synced)
             verdict = self.new_verdict(proposal, synced, Verdict.APPROVE, attachment=attachment)
@@ -66,9 +76,14 @@ class VotingClient(SendingClient):
                 self._dealt_in_vain(proposal, error)
         raise Unavailable("receive keys change faster than we can deal: try again")
 
-    async def _approve_create(self, seen: SeenProposal, synced: Synced) -> ProposalState:
+    async def _approve_making(self, seen: SeenProposal, synced: Synced) -> ProposalState:
         proposal = seen.state.proposal
-        body = parse_create(seen.proposal.options())
+        with self.party.store.reading() as reader:
+            row = reader.get(rows.APPROVED, seen.id)
+            sent = row is not None and not rows.has_dealt(reader, seen.id)
+        if row is not None and sent:  # our dealing is in the epoch that opened: nothing to deal
+            return await self.vote(seen.state, decode(Envelope, row))
+        body = parse_making(seen.proposal)
         for _ in range(DEAL_TRIES):
             attachment = await self._first_dealing(proposal, body, synced)
             verdict = self._first_verdict(proposal, synced, attachment)
@@ -78,8 +93,9 @@ class VotingClient(SendingClient):
                 self._dealt_in_vain(proposal, error)
         raise Unavailable("receive keys change faster than we can deal: try again")
 
-    async def _first_dealing(self, proposal: Envelope, body: Create, synced: Synced) -> bytes:
+    async def _first_dealing(self, proposal: Envelope, body: Making, synced: Synced) -> bytes:
         """The dealing that travels with our approval; kept, so that it is the same next time."""
+        self._check_may_make(body)
         if body.suite is Suite.SHAMIR_GF256:
             return b""
         key = rows.attempt_key(proposal_id(proposal), 1)
@@ -92,14 +108,29 @@ class VotingClient(SendingClient):
         check_acks(body.acks, roster)
         published, _ = await self.receive_keys(synced)
         package = make_dealing(
-            occasion_of_create(proposal_id(proposal), body, roster, 1),
+            occasion_of_making(proposal_id(proposal), body, roster, 1),
             dealer=self.me(roster).index,
             receive_keys=published,
             key=self.party.key,
             randomness=self.party.randomness,
         )
-        self._keep(rows.DEALT, key, encode(package))
+        with self.party.store.transaction() as tx:
+            rows.put_dealt(tx, key, encode(package), open_proposal(proposal).expires)
         return encode(package)
+
+    def _check_may_make(self, body: Making) -> None:
+        """A destroyed key never comes back, and a rotation keeps the terms that we know.
+
+        Raises:
+            Refused
+        """
+        with self.party.store.reading() as reader:
+            rows.check_not_destroyed(reader, body.ref)
+            before = rows.terms_before(reader, body.ref)
+            suite = rows.suite_before(reader, body.ref)
+        said = Terms(requesters=body.requesters, unattended=body.unattended)
+        if before not in (None, said) or suite not in (None, body.suite):
+            raise Refused(f"{body.ref} would be on other terms than the versions before")
 
     def _first_verdict(self, proposal: Envelope, synced: Synced, attachment: bytes) -> Envelope:
         """Our approval; the same bytes for the same dealing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tigertally.base.codec import Wire
 from tigertally.base.errors import MalformedMessage, UsageError
@@ -12,12 +12,16 @@ from tigertally.base.ids import Name, Text
 from tigertally.base.limits import MAX_HOLDERS
 from tigertally.crypto.hpke import PublicKey
 from tigertally.quorum.changes import only_options, option
-from tigertally.quorum.proposal import options_body
+from tigertally.quorum.proposal import Proposal, options_body, parsed_body
 
 E = TypeVar("E", bound=Enum)
 
 CREATE = Name("custody.create")
+ROTATE = Name("custody.rotate")
+DESTROY = Name("custody.destroy")
 RELEASE = Name("custody.release")
+MAKING = (CREATE, ROTATE)
+"""The kinds that make a version of a key; everything about their epochs is the same."""
 
 MAX_VERSION = 2**31 - 1  # versions are counted by people
 
@@ -57,13 +61,17 @@ class KeyRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
-    """Make a new key. `acks` holders must have stored their fragment before it is active."""
+    """Make a new key. `acks` holders must have stored their fragment before it is active.
+
+    `imported`: the proposer is a requester that will store a secret of its own under the key.
+    """
 
     key: Name
     suite: Suite
     acks: int
     requesters: tuple[Name, ...]
     unattended: bool
+    imported: bool = False
 
     @property
     def ref(self) -> KeyRef:
@@ -72,13 +80,53 @@ class Create:
 
     def to_body(self) -> bytes:
         """The proposal's body."""
-        return options_body(
-            key=str(self.key),
-            suite=self.suite.value,
-            acks=self.acks,
-            requester=[str(name) for name in self.requesters],
-            unattended=self.unattended,
-        )
+        mark = {"imported": True} if self.imported else {}
+        return options_body(**_terms(self), **mark)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotate:
+    """Make a new version of a key, on the terms of the versions before; all terms are repeated.
+
+    So whoever reads this needs nothing else: a holder that joined later, or an auditor.
+    """
+
+    key: Name
+    version: int
+    suite: Suite
+    acks: int
+    requesters: tuple[Name, ...]
+    unattended: bool
+
+    @property
+    def ref(self) -> KeyRef:
+        """The version that this makes."""
+        return KeyRef(name=self.key, version=self.version)
+
+    def to_body(self) -> bytes:
+        """The proposal's body."""
+        return options_body(version=self.version, **_terms(self))
+
+
+Making = Create | Rotate
+"""A body that makes a version of a key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destroy:
+    """Erase a key everywhere: one version, or (None) all that there are and ever will be."""
+
+    key: Name
+    version: int | None
+
+    def covers(self, ref: KeyRef) -> bool:
+        """Is this version to be erased?"""
+        return ref.name == self.key and self.version in (None, ref.version)
+
+    def to_body(self) -> bytes:
+        """The proposal's body."""
+        one = {} if self.version is None else {"version": self.version}
+        return options_body(key=str(self.key), **one)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,20 +157,38 @@ class Release:
 
 def parse_create(options: dict[str, Wire]) -> Create:
     """Parse the body of `custody.create`; raises `MalformedMessage`."""
-    only_options(options, "key", "suite", "acks", "requester", "unattended")
-    names = option(options, "requester", list)
-    if any(type(name) is not str for name in names) or names != sorted(set(names)):
-        raise MalformedMessage("requesters are distinct names in order")
-    acks = option(options, "acks", int)
-    if not 1 <= acks <= MAX_HOLDERS:
-        raise MalformedMessage("acks is 1 to the number of holders")
-    return Create(
-        key=Name(option(options, "key", str)),
-        suite=_member(Suite, option(options, "suite", str)),
-        acks=acks,
-        requesters=tuple(Name(name) for name in names),
-        unattended=option(options, "unattended", bool),
-    )
+    only_options(options, *_TERMS, "imported")
+    if options.get("imported", True) is not True:
+        raise MalformedMessage("the mark of an import is there, or it is not")
+    return Create(**_parsed_terms(options), imported="imported" in options)
+
+
+def parse_rotate(options: dict[str, Wire]) -> Rotate:
+    """Parse the body of `custody.rotate`; raises `MalformedMessage`."""
+    only_options(options, *_TERMS, "version")
+    rotate = Rotate(**_parsed_terms(options), version=option(options, "version", int))
+    if rotate.ref.version < 2:
+        raise MalformedMessage("a rotation makes version 2 or a later one")
+    return rotate
+
+
+def parse_making(proposal: Proposal) -> Making:
+    """The body of a proposal that makes a key; raises `MalformedMessage` if it makes none."""
+    if proposal.kind == ROTATE:
+        return parsed_body(parse_rotate, proposal)
+    if proposal.kind == CREATE:
+        return parsed_body(parse_create, proposal)
+    raise MalformedMessage(f"{proposal.kind} makes no key")
+
+
+def parse_destroy(options: dict[str, Wire]) -> Destroy:
+    """Parse the body of `custody.destroy`; raises `MalformedMessage`."""
+    only_options(options, "key", "version")
+    name = Name(option(options, "key", str))
+    if "version" not in options:
+        return Destroy(key=name, version=None)
+    one = KeyRef(name=name, version=option(options, "version", int))
+    return Destroy(key=name, version=one.version)
 
 
 def parse_release(options: dict[str, Wire]) -> Release:
@@ -140,6 +206,35 @@ def parse_release(options: dict[str, Wire]) -> Release:
     )
     _ = release.ref  # checks the version
     return release
+
+
+_TERMS = ("key", "suite", "acks", "requester", "unattended")
+
+
+def _terms(making: Making) -> dict[str, Wire]:
+    return {
+        "key": str(making.key),
+        "suite": making.suite.value,
+        "acks": making.acks,
+        "requester": [str(name) for name in making.requesters],
+        "unattended": making.unattended,
+    }
+
+
+def _parsed_terms(options: dict[str, Wire]) -> dict[str, Any]:
+    names = option(options, "requester", list)
+    if any(type(name) is not str for name in names) or names != sorted(set(names)):
+        raise MalformedMessage("requesters are distinct names in order")
+    acks = option(options, "acks", int)
+    if not 1 <= acks <= MAX_HOLDERS:
+        raise MalformedMessage("acks is 1 to the number of holders")
+    return {
+        "key": Name(option(options, "key", str)),
+        "suite": _member(Suite, option(options, "suite", str)),
+        "acks": acks,
+        "requesters": tuple(Name(name) for name in names),
+        "unattended": option(options, "unattended", bool),
+    }
 
 
 def parse_suite(text: str) -> Suite:

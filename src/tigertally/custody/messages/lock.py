@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tigertally.base.ids import DomainId, Hash, HolderIndex, Nonce, RosterHash
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, Nonce, RosterHash
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
+from tigertally.custody.messages.dealing import Certificate
 from tigertally.quorum.messages import CheckpointProof
 from tigertally.quorum.roster import SignedRoster
+from tigertally.quorum.tally import Tally
 
 UNLOCK_CHALLENGE = "/v1/unlock/challenge"
 UNLOCK_ANSWER = "/v1/unlock/answer"
+UNLOCK_REPORT = "/v1/unlock/report"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +98,57 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRequest:
-    """A signed answer, with the rosters that the authority lacks (if any)."""
+    """A signed answer, with the rosters that the authority lacks (if any).
+
+    `acceptance` goes to an authority that was restored from a back-up. A holder that has no
+    envelope in the restored state accepts with an answer whose `wrapped` is empty.
+    """
 
     answer: Envelope
     rosters: tuple[SignedRoster, ...]
+    acceptance: Envelope | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerReply:
-    """How far the unlocking is: `state` is `locked` or `ready`."""
+    """How far the unlocking is: `state` is `locked` or `ready`.
+
+    `restored`: enough holders must first accept that it was restored from a back-up.
+    """
 
     state: str
     have: int
     need: int
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTerms:
+    """What was approved when a key was made, as a holder remembers it.
+
+    `making` is the tally that made the key; None from a holder that joined later.
+    """
+
+    requesters: tuple[Name, ...]
+    unattended: bool
+    making: Tally | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochClaim:
+    """One epoch that a holder has fragments of: what a restored authority may not know.
+
+    `terms` are in the order of the statement's keys.
+    """
+
+    statement: bytes
+    certificate: Certificate | None
+    acknowledgement: Envelope
+    terms: tuple[KeyTerms, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRequest:
+    """What a holder holds, for a restored authority; a page of it."""
+
+    claims: tuple[EpochClaim, ...]

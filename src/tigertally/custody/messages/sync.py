@@ -14,7 +14,9 @@ from tigertally.custody.messages.dealing import (
     Opening,
     check_attempt,
 )
+from tigertally.custody.messages.destroying import EraseDue
 from tigertally.custody.messages.release import WrappedFragment
+from tigertally.custody.messages.watching import RemovedFragment, RemovedHolder
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.tally import Tally
 
@@ -74,6 +76,7 @@ class CustodySyncReply:
     openings: tuple[Opening, ...]
     deals: tuple[DealRequest, ...]
     releases: tuple[ReleaseDue, ...]
+    erasures: tuple[EraseDue, ...]
     certificates: tuple[Certificate, ...]
     open_bundles: tuple[Hash, ...]
     waiting_for: tuple[str, ...]
@@ -110,7 +113,12 @@ class KeysRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyInfo:
-    """A key as members see it. `acknowledged` and `missing` are holder indices."""
+    """A key as members see it. `acknowledged`, `missing` and `erased` are holder indices.
+
+    `missing`: who has yet to deal or acknowledge; of a destroyed key, to erase. `stored` is the
+    size of an imported secret as it is kept (sealed), 0 before it is there. `usable` is how
+    many of the present holders have a fragment of the live epoch; below `threshold` it is gone.
+    """
 
     ref: KeyRef
     suite: Suite
@@ -120,10 +128,15 @@ class KeyInfo:
     acks: int
     acknowledged: tuple[HolderIndex, ...]
     missing: tuple[HolderIndex, ...]
+    erased: tuple[HolderIndex, ...]
     requesters: tuple[Name, ...]
     unattended: bool
+    imported: bool
+    stored: int
     created: int
     trouble: tuple[str, ...]
+    usable: int
+    removed: tuple[RemovedFragment, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,15 +155,28 @@ class EpochRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HolderInfo:
-    """When a holder last synced (0: never), and how many live fragments it has acknowledged."""
+    """When a holder last synced (0: never), and how many live fragments it has acknowledged.
+
+    `missing` counts the keys whose newest epoch it has not acknowledged, `needed` the keys that
+    would be gone if this holder were lost now.
+    """
 
     index: HolderIndex
     last_seen: int
     fragments: int
+    missing: int
+    needed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldersReply:
-    """What the authority knows of the holders; nothing secret rests on it."""
+    """What the authority knows of the holders; nothing secret rests on it.
+
+    `least_margin` is the number of holders that can still be lost before the first key is gone
+    (None: there is no key), `lost` how many keys are gone already.
+    """
 
     holders: tuple[HolderInfo, ...]
+    least_margin: int | None
+    lost: int
+    removed: tuple[RemovedHolder, ...]

@@ -15,7 +15,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.bodies import CREATE, Create, KeyRef, Suite, parse_create
+from tigertally.custody.messages.bodies import MAKING, KeyRef, Making, Suite, parse_making
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     Acknowledgement,
@@ -26,7 +26,7 @@ from tigertally.custody.messages.dealing import (
     Statement,
 )
 from tigertally.custody.messages.sync import DealRequest
-from tigertally.custody.policy import check_acks
+from tigertally.custody.policy import check_acks, some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, sign_complaint
 from tigertally.custody.protocol.dealing import (
     Occasion,
@@ -35,10 +35,10 @@ from tigertally.custody.protocol.dealing import (
     dealer_name,
     open_piece,
 )
-from tigertally.custody.protocol.epochs import statement_of
+from tigertally.custody.protocol.epochs import statement_shown
 from tigertally.custody.protocol.receive_keys import private_key
 from tigertally.custody.protocol.relayed import shown_by_authority
-from tigertally.custody.protocol.resharing import check_reshare_opening
+from tigertally.custody.protocol.resharing import check_reshare_opening, same_key
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
@@ -75,8 +75,8 @@ class KeyGone:
 Outcome = Stored | Complained | KeyGone
 
 
-def occasion_of_create(id_: ProposalId, body: Create, roster: Roster, attempt: int) -> Occasion:
-    """What a dealing for a new key must be for."""
+def occasion_of_making(id_: ProposalId, body: Making, roster: Roster, attempt: int) -> Occasion:
+    """What a dealing for a new key, or a new version of one, must be for."""
     return Occasion(
         domain=roster.domain,
         proposal=id_,
@@ -90,7 +90,7 @@ def occasion_of_create(id_: ProposalId, body: Create, roster: Roster, attempt: i
 
 
 def expected_dealers(
-    tally: VerifiedTally, body: Create, convicted: frozenset[int]
+    tally: VerifiedTally, body: Making, convicted: frozenset[int]
 ) -> tuple[int, ...]:
     """Who deals: the authority alone, or exactly the approvers, less those proven to have lied."""
     if body.suite is Suite.SHAMIR_GF256:
@@ -109,11 +109,11 @@ def check_opening(opening: Opening, chain: Chain) -> tuple[Statement, Occasion, 
     roster = chain.at(opening.roster)
     with shown_by_authority():
         tally = verify_tally(opening.tally, roster)  # (1) a quorum of these holders approved
-        if tally.proposal.kind != CREATE:
+        if tally.proposal.kind not in MAKING:
             raise Refused(f"{tally.proposal.kind} opens no epoch")
-        body = parse_create(tally.proposal.options())
+        body = parse_making(tally.proposal)
         check_acks(body.acks, roster)
-        occasion = occasion_of_create(tally.id, body, roster, opening.attempt)
+        occasion = occasion_of_making(tally.id, body, roster, opening.attempt)
         convicted = check_convictions(opening, body, tally, roster)  # (2) who is left out, and why
         pairs = [(e, check_shown(e, occasion, roster)) for e in opening.dealings]  # (3) signed, apt
     dealers = tuple(dealing.dealer for _, dealing in pairs)
@@ -122,13 +122,7 @@ def check_opening(opening: Opening, chain: Chain) -> tuple[Statement, Occasion, 
             "the authority opened an epoch that was not dealt by its approvers",
             culprits=("authority",),
         )
-    statement = statement_of(
-        occasion,
-        pairs,
-        roster=opening.roster,
-        roster_version=roster.version,
-        acks=body.acks,
-    )
+    statement = statement_shown(occasion, pairs, roster=roster, acks=body.acks)
     return statement, occasion, [dealing for _, dealing in pairs]
 
 
@@ -157,7 +151,7 @@ def check_made_once(
     """
     for one in held:
         has = one.parsed()
-        names = ", ".join(str(key) for key in keys if key in has.keys)
+        names = some_of([key for key in keys if key in has.keys])
         same = has.proposal == proposal
         if not names:
             continue
@@ -191,12 +185,15 @@ def check_certifiable(
         )
     for one in held:
         has = one.parsed()
-        made = has.base is None and statement.base is None
-        later = has.proposal != statement.proposal or has.attempt > statement.attempt
-        if made and later and has.hash != statement.hash and has.order > statement.order:
+        later = statement.base is None and has.order > statement.order
+        if later and not all(same_key(has, statement, ref) for ref in _common(has, statement)):
             raise PeerFault(
                 "the authority certified an attempt that it had ended", culprits=("authority",)
             )
+
+
+def _common(one: Statement, other: Statement) -> list[KeyRef]:
+    return [ref for ref in one.keys if ref in other.keys]
 
 
 def check_deal_request(asked: DealRequest, chain: Chain, me: HolderIndex) -> Occasion:
@@ -209,17 +206,17 @@ def check_deal_request(asked: DealRequest, chain: Chain, me: HolderIndex) -> Occ
     roster = chain.at(asked.roster)
     with shown_by_authority():
         tally = verify_tally(asked.tally, roster)
-        if tally.proposal.kind != CREATE or asked.attempt < 2:
+        if tally.proposal.kind not in MAKING or asked.attempt < 2:
             raise Refused("nothing is to be dealt for this proposal")
-        body = parse_create(tally.proposal.options())
+        body = parse_making(tally.proposal)
         convicted = check_convictions(asked, body, tally, roster)
     if me not in expected_dealers(tally, body, convicted):
         raise Refused("this device is not a dealer of that epoch")
-    return occasion_of_create(tally.id, body, roster, asked.attempt)
+    return occasion_of_making(tally.id, body, roster, asked.attempt)
 
 
 def check_convictions(
-    opening: Opening | DealRequest, body: Create, tally: VerifiedTally, roster: Roster
+    opening: Opening | DealRequest, body: Making, tally: VerifiedTally, roster: Roster
 ) -> frozenset[int]:
     """Judge each conviction ourselves: nobody is left out on the authority's word.
 
@@ -232,7 +229,7 @@ def check_convictions(
             complaint = open_complaint(conviction.complaint, roster)
             if complaint.attempt >= opening.attempt:
                 raise MalformedMessage("a conviction comes from an earlier attempt")
-            occasion = occasion_of_create(tally.id, body, roster, complaint.attempt)
+            occasion = occasion_of_making(tally.id, body, roster, complaint.attempt)
             convicted.add(judge(conviction, occasion, roster))
         except (MalformedMessage, Refused) as error:
             raise PeerFault(

@@ -146,6 +146,21 @@ def answer_challenge(
     return sign_message(key, tags.UNLOCK_ANSWER, answer)
 
 
+def accept_only(
+    envelope: Envelope, challenge: Challenge, *, holder: HolderIndex, key: SigningKey
+) -> Envelope:
+    """(5) A holder that joined after the back-up has no envelope: its acceptance is its answer."""
+    answer = Answer(
+        domain=challenge.domain,
+        challenge=challenge_hash(envelope),
+        holder=holder,
+        roster=challenge.roster,
+        wrapped=b"",
+        refusal="",
+    )
+    return sign_message(key, tags.UNLOCK_ANSWER, answer)
+
+
 def refuse_challenge(
     envelope: Envelope,
     challenge: Challenge,
@@ -214,7 +229,8 @@ def combine_barrier(parts: Mapping[HolderIndex, Secret], envelopes: Envelopes) -
         part = next(iter(parts.values()))
         barrier = Secret(part.to_secret_bytes())
     else:
-        barrier = shamir.combine(parts)
+        enough = sorted(parts)[: envelopes.unlock]
+        barrier = shamir.combine({holder: parts[holder] for holder in enough})
     found = barrier_hash(envelopes.domain, barrier)
     if not hmac.compare_digest(found, envelopes.barrier_hash):
         barrier.wipe()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import framed, tagged_hash
-from tigertally.base.codec import decode
 from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
 from tigertally.base.secret import Secret
@@ -27,12 +26,13 @@ from tigertally.custody.messages.release import (
     Rebuilt,
     WrappedFragment,
 )
+from tigertally.custody.protocol.relayed import verify_standing
 from tigertally.custody.protocol.suites import SHAMIR, SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import Proposal, parsed_body
 from tigertally.quorum.roster import Roster
-from tigertally.quorum.tally import Tally, VerifiedTally, check_live, verify_tally
+from tigertally.quorum.tally import Tally, VerifiedTally, check_live
 
 
 def wrap_fragment(
@@ -66,9 +66,9 @@ def wrap_held(
 ) -> WrappedFragment:
     """Encrypt our fragment of one key for one proposal. Raises `Refused` as `wrap_fragment`."""
     statement = held.parsed()
-    if held.certificate is None or ref not in statement.keys:
+    if held.certificate is None or ref not in statement:
         raise Refused(f"this device holds no fragment of {ref}")
-    payload = held.payloads[statement.keys.index(ref)]
+    payload = held.payload_of(ref)
     info = _fragment_info(statement.domain, proposal, ref, statement.hash, me)
     wrapped = target.seal(payload, info=info)
     delivery = FragmentDelivery(
@@ -94,14 +94,9 @@ def check_release_tally(tally: Tally, chain: Chain, *, now: int) -> tuple[Verifi
         MalformedMessage, InvalidSignature
         Refused: no quorum, expired, approvers or the requester are no longer members.
     """
-    put_to = chain.for_proposal(decode(Proposal, tally.proposal.body))
-    verified = verify_tally(tally, put_to)
+    verified = verify_standing(tally, chain)
     check_live(verified, now=now)
     roster = chain.current
-    here = {(holder.index, holder.signing_key) for holder in roster.holders}
-    still = [i for i in verified.approved_by if (i, put_to.holder(i).signing_key) in here]
-    if put_to.electorate != roster.electorate and len(still) < roster.threshold:
-        raise Refused("too few of the holders who approved this are still holders: ask again")
     if verified.proposal.kind != RELEASE:
         raise Refused(f"{verified.proposal.kind} releases no fragment")
     requester_name(roster, verified.proposal)
@@ -226,8 +221,9 @@ def _opened(
 
 
 def names_of(roster: Roster, indices: Sequence[HolderIndex]) -> tuple[str, ...]:
-    """Holders' names, for errors and screens."""
-    return tuple(str(roster.holder(index).name) for index in indices)
+    """Holders' names, for errors and screens; of one who has been removed, its number."""
+    names = {holder.index: str(holder.name) for holder in roster.holders}
+    return tuple(names.get(index, f"holder {index}") for index in indices)
 
 
 def check_enough(collected: Collected, statement: Statement, roster: Roster) -> None:

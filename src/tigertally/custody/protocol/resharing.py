@@ -7,7 +7,7 @@ whichever come first. Steps numbered as in `docs/protocols/custody-reshare.md`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tigertally.base.codec import decode
@@ -33,7 +33,7 @@ from tigertally.custody.protocol.dealing import (
     dealer_name,
     join_sharings,
 )
-from tigertally.custody.protocol.epochs import statement_of
+from tigertally.custody.protocol.epochs import statement_shown
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
@@ -141,7 +141,7 @@ def check_reshare_request(
         statement = None if held is None else held.parsed()
         if statement is None or statement.hash != one.epoch:
             raise Refused(f"this device does not hold the live epoch of {one.ref}")
-        if chain.at(statement.roster).electorate == change.new.electorate:
+        if statement.roster_version >= change.new.version:
             raise Refused(f"{one.ref} is shared among these holders already")
         if statement.commitments_of(one.ref) != one.commitments:
             raise PeerFault(
@@ -170,8 +170,7 @@ def share_again(
         held = live(one.ref)
         if held is None:
             raise Refused(f"this device does not hold {one.ref}")
-        statement = held.parsed()
-        with Secret(held.payloads[statement.keys.index(one.ref)]) as payload:
+        with Secret(held.payload_of(one.ref)) as payload:
             return rules.deal_again(
                 payload,
                 index=me,
@@ -186,6 +185,9 @@ def share_again(
 
 def check_donation(dealing: Dealing, base: tuple[BaseKey, ...], roster: Roster) -> None:
     """(5) Did a donor deal the very fragments that the live epochs gave it? Anyone can check.
+
+    Asked only when what the donors dealt does not add up to the key: errors that cancel each other
+    out have changed nothing.
 
     Raises:
         PeerFault: it dealt something else (named, sure: it signed base and commitments).
@@ -209,13 +211,15 @@ def check_reshare_opening(
     """(6) A receiver: everything about the new epoch that does not need our own pieces.
 
     A joiner takes the old commitments because each of m donors has signed them (in the hash
-    `base`); whoever holds any epoch of a key also checks that it is still the same key.
+    `base`); whoever holds an epoch of a key also checks that it is still the same key. But an
+    attempt to make the key that was never certified binds nobody: a later one may have come of it.
 
     Args:
         known: every epoch of a key on this device.
 
     Raises:
-        MalformedMessage, InvalidSignature, Refused
+        MalformedMessage, InvalidSignature
+        Refused: this device has replaced that epoch already.
         PeerFault: a donor or the authority put together something else.
     """
     change = change_at(chain, opening.roster)
@@ -224,21 +228,39 @@ def check_reshare_opening(
     pairs = [(e, check_shown(e, occasion, change.new)) for e in opening.dealings]
     dealings = [dealing for _, dealing in pairs]
     _check_donors(change, opening.base, suite, [dealing.dealer for dealing in dealings])
-    for dealing in dealings:
-        check_donation(dealing, opening.base, change.new)
-    statement = statement_of(
-        occasion,
-        pairs,
-        roster=opening.roster,
-        roster_version=change.new.version,
-        acks=change.acks,
-    )
-    for ref, commitments in zip(statement.keys, statement.commitments, strict=True):
-        for held in known(ref):
-            mine = held.parsed()
-            if SUITES[suite].key_of(mine.commitments_of(ref)) != SUITES[suite].key_of(commitments):
-                raise PeerFault(f"the reshare would change {ref}", culprits=("authority",))
+    statement = statement_shown(occasion, pairs, roster=change.new, acks=change.acks)
+    key_of = SUITES[suite].key_of
+    for one, commitments in zip(opening.base, statement.commitments, strict=True):
+        if key_of(one.commitments) != key_of(commitments):  # the sum is wrong: who lied?
+            for dealing in dealings:
+                check_donation(dealing, opening.base, change.new)
+        for held in known(one.ref):
+            made = held.certificate is None and held.parsed().base is None
+            if not made and not same_key(held.parsed(), statement, one.ref):
+                raise PeerFault(f"the reshare would change {one.ref}", culprits=("authority",))
     return statement, occasion, dealings
+
+
+def check_not_behind(keys: Iterable[KeyRef], order: tuple[int, int], held: LiveEpoch) -> None:
+    """A device that holds a certified epoch takes no fragment of an earlier one any more.
+
+    It erased those; a relay that shows their openings once more brings none of them back.
+
+    Raises:
+        Refused: this epoch is not newer than the certified one on this device.
+    """
+    for ref in keys:
+        live = held(ref)
+        if live is not None and live.parsed().order >= order:
+            raise Refused(f"this device holds a newer epoch of {ref} already")
+
+
+def same_key(one: Statement, other: Statement, ref: KeyRef) -> bool:
+    """Are two epochs of one name epochs of one key?"""
+    rules = SUITES[one.suite]
+    return one.suite is other.suite and (
+        rules.key_of(one.commitments_of(ref)) == rules.key_of(other.commitments_of(ref))
+    )
 
 
 def _suite_of(dealings: Sequence[Envelope]) -> Suite:

@@ -19,6 +19,7 @@ from tigertally.custody.protocol.dealing import Occasion, dealing_of
 from tigertally.custody.protocol.epochs import occasion_of
 from tigertally.custody.service import rows
 from tigertally.custody.service.child import DealJob, Dealt, RebuildJob, ReshareJob
+from tigertally.custody.service.crossing import epoch_to_collect, present_fragments
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.proposal import open_proposal, parsed_body
@@ -87,14 +88,18 @@ def _keys_to_deal_to(desk: Desk, record: EpochRecord) -> tuple[Envelope, ...] | 
 
 
 def finish_reshare(desk: Desk, id_: bytes) -> None:
-    """The child is done with these fragments: forget them, and the key that opened them."""
+    """An attempt is dealt or has ended: forget its fragments, and the key that opened them."""
     rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
     for place, _ in list(desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_)):
         desk.sealed.delete(rows.CONTRIBUTIONS, place)
     attempts = desk.sealed.scan(rows.EPOCHS, prefix=id_[:32])
-    records = [rows.parsed(EpochRecord, row) for key, row in attempts if key != id_]
-    if all(record.status is not EpochStatus.DEALING for record in records):
+    others = [rows.parsed(EpochRecord, row) for key, row in attempts if key != id_]
+    if not any(_waits_for_child(record) for record in others):
         desk.sealed.delete(rows.FRESH, id_[:32])  # no other keys of this change wait for it
+
+
+def _waits_for_child(record: EpochRecord) -> bool:
+    return record.status is EpochStatus.DEALING and record.dealers == (AUTHORITY,)
 
 
 def signed_package(desk: Desk, occasion: Occasion, dealt: Dealt) -> DealingPackage:
@@ -110,15 +115,14 @@ def rebuild_job(desk: Desk, proposal: ProposalId) -> RebuildJob | None:
     release = parsed_body(parse_release, open_proposal(pending.proposal))
     seed = desk.sealed.get(rows.FRESH, proposal)
     key = rows.get_key(desk.sealed, release.ref)
-    if seed is None or key.live is None or key.live_hash is None:
+    if seed is None or key.live is None:
         rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)
         return None
-    record = rows.get_epoch(desk.sealed, key.live)
-    if not record.statement:
-        raise Refused("the key has no live epoch")
+    record = epoch_to_collect(desk, key, proposal)
+    name = record.parsed_statement().hash
     return RebuildJob(
         seed=seed,
-        fragments=tuple(rows.fragments(desk.sealed, proposal, key.live_hash)),
+        fragments=tuple(present_fragments(desk, proposal, name)),
         statement=record.statement,
         key=release.ref,
         proposal=proposal,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault, TigertallyError, Unavailable
-from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.base.process import harden
 from tigertally.base.randomness import SystemRandomness
@@ -55,6 +55,11 @@ class RebuildJob:
     proposal: ProposalId
     roster: Roster
     requester: PublicKey
+
+    @property
+    def epoch(self) -> Hash:
+        """The epoch that the fragments are of."""
+        return decode(Statement, self.statement).hash
 
     def __repr__(self) -> str:
         return f"RebuildJob({self.key})"

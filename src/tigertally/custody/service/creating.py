@@ -11,15 +11,16 @@ from dataclasses import replace
 from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavailable
 from tigertally.base.ids import HolderIndex
-from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import Create, Suite
+from tigertally.crypto.envelope import Envelope, parse_message
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.bodies import Create, Making, Rotate, Suite
 from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage, bundle_hash
-from tigertally.custody.policy import check_acks, check_requesters
+from tigertally.custody.policy import check_acks, check_requesters, some_of
 from tigertally.custody.protocol.dealing import check_package
 from tigertally.custody.protocol.epochs import with_dealing
-from tigertally.custody.protocol.holding import expected_dealers, occasion_of_create
+from tigertally.custody.protocol.holding import expected_dealers, occasion_of_making
 from tigertally.custody.service import rows
-from tigertally.custody.state.authority import EpochRecord, EpochStatus, KeyRecord
+from tigertally.custody.state.authority import EpochRecord, EpochStatus, KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Pending
@@ -28,21 +29,29 @@ from tigertally.quorum.rows import ATTACHMENTS, get_pending
 from tigertally.quorum.tally import VerifiedTally
 
 
-class CreateKey:
-    """Executes `custody.create`."""
+class MakeKey:
+    """Executes `custody.create` and `custody.rotate`."""
 
-    def check(self, desk: Desk, proposal: Proposal, body: Create) -> None:
-        """The name is free, the numbers are possible, the requesters exist."""
-        if rows.find_key(desk.sealed, body.ref) is not None:
-            raise Refused(f"there is a key {body.key} already")
+    def check(self, desk: Desk, proposal: Proposal, body: Making) -> None:
+        """The name or version is free, the numbers are possible, the requesters exist."""
+        if isinstance(body, Rotate):
+            _check_rotation(desk, body)
+        else:
+            self._check_creation(desk, body)
         check_acks(body.acks, desk.roster)
+
+    def _check_creation(self, desk: Desk, body: Create) -> None:
+        for known in rows.all_keys(desk.sealed, body.key):
+            gone = known.state is KeyState.DESTROYED
+            why = ": the name of a destroyed key is not given again" if gone else ""
+            raise Refused(f"there is a key {body.key} already{why}")
         check_requesters(body, desk.roster)
 
-    def admitted(self, desk: Desk, pending: Pending, body: Create) -> None:
+    def admitted(self, desk: Desk, pending: Pending, body: Making) -> None:
         """Nothing to get ready."""
 
     def check_attachment(
-        self, desk: Desk, pending: Pending, body: Create, approval: Approval, attachment: bytes
+        self, desk: Desk, pending: Pending, body: Making, approval: Approval, attachment: bytes
     ) -> None:
         """An approval carries its holder's dealing (or nothing, where the authority deals)."""
         if body.suite is Suite.SHAMIR_GF256:
@@ -50,7 +59,7 @@ class CreateKey:
                 raise MalformedMessage("the authority deals this suite: nothing goes with a yes")
             return
         package = decode(DealingPackage, attachment)
-        occasion = occasion_of_create(pending.id, body, desk.roster, 1)
+        occasion = occasion_of_making(pending.id, body, desk.roster, 1)
         if decode(Dealing, package.dealing.body).dealer != approval.holder:
             raise MalformedMessage("an approval carries its own holder's dealing")
         try:
@@ -60,7 +69,7 @@ class CreateKey:
             raise PeerFault(str(error), culprits=(name,), sure=True) from error
         check_bundles(desk, dealing)
 
-    def execute(self, desk: Desk, tally: VerifiedTally, body: Create) -> None:
+    def execute(self, desk: Desk, tally: VerifiedTally, body: Making) -> None:
         """Open the first epoch, dealt by exactly the approvers."""
         roster = desk.roster
         dealers = expected_dealers(tally, body, frozenset())
@@ -82,11 +91,13 @@ class CreateKey:
         )
         key = KeyRecord(
             ref=body.ref,
+            made_by=tally.id,
             suite=body.suite,
             requesters=body.requesters,
             unattended=body.unattended,
             created=desk.now,
             coming=rows.epoch_id(record),
+            imported=isinstance(body, Create) and body.imported,
         )
         rows.put_key(desk.sealed, key)
         for index in dealers:
@@ -103,6 +114,29 @@ class CreateKey:
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """The dealers are exactly the approvers in the tally: late ones deal nothing."""
+
+
+def _check_rotation(desk: Desk, body: Rotate) -> None:
+    """The version is the next one, and on the terms of the newest that works."""
+    versions = list(rows.all_keys(desk.sealed, body.key))
+    usable = [record for record in versions if record.usable]
+    if not versions:
+        raise Refused(f"there is no key {body.key} (yet): see `tally key list`")
+    newest = versions[-1]
+    if newest.state is KeyState.PENDING:
+        raise Refused(f"{newest.ref} is still being made")
+    if not usable:
+        raise Refused(f"{body.key} is destroyed: make a key under another name")
+    if body.version != newest.ref.version + 1:
+        raise Refused(f"the newest version of {body.key} is {newest.ref.version}")
+    before = usable[-1]
+    if before.imported:
+        raise Refused(
+            f"{body.key} was imported: import the new secret under another name, then destroy it"
+        )
+    terms = (before.suite, before.requesters, before.unattended)
+    if terms != (body.suite, body.requesters, body.unattended):
+        raise Refused(f"a rotation keeps the terms of {before.ref}: make another key for others")
 
 
 def check_bundles(desk: Desk, dealing: Dealing) -> None:
@@ -132,7 +166,7 @@ def take_package(desk: Desk, record: EpochRecord, package: DealingPackage) -> Ep
 def announce(desk: Desk, record: EpochRecord) -> None:
     """Write down who owes what in this state of the epoch, and wake them."""
     id_ = rows.epoch_id(record).to_bytes()
-    name = ", ".join(str(ref) for ref in record.keys)
+    name = some_of(record.keys)
     if record.status is EpochStatus.OPEN:
         for index in record.holders:
             rows.put_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
@@ -140,8 +174,8 @@ def announce(desk: Desk, record: EpochRecord) -> None:
         desk.record(
             "custody.opened",
             actor="authority",
-            summary=f"{name}: attempt {record.attempt} dealt by {list(record.dealers)}",
-            detail=record.parsed_statement().hash,
+            summary=f"{name}: attempt {record.attempt} dealt by {some_of(record.dealers, 20)}",
+            detail=record.epoch,
         )
         desk.wake_holders()
         return
@@ -160,6 +194,18 @@ def forget_pieces(desk: Desk, record: EpochRecord, receiver: HolderIndex | None 
             desk.sealed.delete(rows.PIECES, key)
 
 
+def retire(desk: Desk, record: EpochRecord) -> None:
+    """Nobody need fetch or acknowledge this epoch any more.
+
+    A later one is certified, or its keys are destroyed.
+    """
+    id_ = rows.epoch_id(record).to_bytes()
+    for index in record.holders:
+        if rows.has_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_):
+            rows.drop_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
+            forget_pieces(desk, record, index)
+
+
 def trouble(desk: Desk, record: EpochRecord, text: str) -> None:
     """Let `key show` say what went wrong."""
     for ref in record.keys:
@@ -173,3 +219,9 @@ def set_coming(desk: Desk, record: EpochRecord) -> None:
     for ref in record.keys:
         key = rows.get_key(desk.sealed, ref)
         rows.put_key(desk.sealed, replace(key, coming=rows.epoch_id(record)))
+
+
+def proposer_of(desk: Desk, key: KeyRecord) -> VerifyKey:
+    """Who proposed the key."""
+    making = get_pending(desk.sealed, key.made_by).proposal
+    return parse_message(Proposal, making.body).proposer

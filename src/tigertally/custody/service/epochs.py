@@ -20,6 +20,7 @@ from tigertally.custody.messages.dealing import (
     DealingPackage,
     Erased,
 )
+from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, open_erased
 from tigertally.custody.protocol.dealing import check_package, dealer_name
 from tigertally.custody.protocol.epochs import (
@@ -27,17 +28,28 @@ from tigertally.custody.protocol.epochs import (
     occasion_of,
     with_acknowledgement,
 )
+from tigertally.custody.protocol.resharing import check_donation
 from tigertally.custody.service import rows
 from tigertally.custody.service.authority_jobs import finish_reshare
 from tigertally.custody.service.creating import (
     announce,
     check_bundles,
     forget_pieces,
+    proposer_of,
+    retire,
     set_coming,
     take_package,
     trouble,
 )
-from tigertally.custody.service.resharing import end_attempt, retry, share_stale_keys
+from tigertally.custody.service.crossing import send_again
+from tigertally.custody.service.past import Watch, with_past
+from tigertally.custody.service.resharing import (
+    bar_donor,
+    end_attempt,
+    more_donors,
+    retry,
+    share_stale_keys,
+)
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.quorum.messages import Nothing
@@ -56,16 +68,37 @@ class EpochService:
             raise Refused("a dealing is handed in by its dealer")
         id_ = EpochId(proposal=dealing.proposal, attempt=dealing.attempt)
         record = rows.get_epoch(desk.sealed, id_)
-        roster = self._roster(desk, record)
-        checked = check_package(package, occasion_of(record, roster), roster)
-        if package.dealing in record.dealings:  # its answer was lost
+        done = record.status is not EpochStatus.DEALING or holder.index in record.barred
+        if done or package.dealing in record.dealings:  # others were enough; its answer was lost
             return encode(Nothing())
+        checked = self._checked(desk, record, package)
         check_bundles(desk, checked)
         record = take_package(desk, record, package)
         rows.put_epoch(desk.sealed, record)
         rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
         announce(desk, record)
         return encode(Nothing())
+
+    def _checked(self, desk: Desk, record: EpochRecord, package: DealingPackage) -> Dealing:
+        """A dealing that is in order; a donor that dealt something else is named and left out."""
+        roster = self._roster(desk, record)
+        try:
+            checked = check_package(package, occasion_of(record, roster), roster)
+            if record.base:
+                check_donation(checked, record.base, roster)
+        except PeerFault as fault:
+            if not (fault.sure and record.base):
+                raise
+            desk.record(
+                "custody.convicted",
+                actor=", ".join(fault.culprits),
+                summary=f"attempt {record.attempt}: {fault}"[:400],
+                detail=encode(package.dealing),
+            )
+            trouble(desk, record, f"attempt {record.attempt}: {fault}")
+            bar_donor(desk, record, decode(Dealing, package.dealing.body).dealer)
+            raise KeepChanges(fault) from fault
+        return checked
 
     def deal_as_authority(self, desk: Desk, package: DealingPackage) -> None:
         """The one-shot child has dealt (suite `shamir-gf256`)."""
@@ -92,10 +125,10 @@ class EpochService:
                 summary=f"{name} contributed a wrong fragment",
                 detail=id_,
             )
-        trouble(desk, record, f"wrong fragments from {', '.join(names) or 'nobody named'}")
+        trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
         if record.status is EpochStatus.DEALING:
             end_attempt(desk, record, "wrong fragments")
-            retry(desk, record, frozenset(int(index) for index in faulty))
+            retry(desk, replace(record, barred=(*record.barred, *faulty)))
 
     def acknowledge(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """A holder has stored its fragment; with enough of them the key is active."""
@@ -116,29 +149,37 @@ class EpochService:
         if rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
             rows.drop_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder.index)
-            names = ", ".join(str(ref) for ref in record.keys)
             desk.record(
                 "custody.acknowledged",
                 actor=holder.name,
-                summary=f"{holder.name} holds its fragment of {names}",
+                summary=f"{holder.name} holds its fragment of {some_of(record.keys)}",
                 detail=ack.epoch,
             )
         if before is EpochStatus.OPEN and record.status is EpochStatus.CERTIFIED:
             self._activate(desk, record)
+        elif record.status is EpochStatus.CERTIFIED and record.roster != desk.roster.hash:
+            more_donors(desk, record.keys)
+            share_stale_keys(desk)  # so far too few may have had it to share it anew
         return encode(Nothing())
 
     def _activate(self, desk: Desk, record: EpochRecord) -> None:
         """The epoch is certified: its keys live in it from now on."""
-        statement = record.parsed_statement()
+        watch = Watch(desk)
+        replaced: dict[EpochId, EpochRecord] = {}
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
+            if key.state is KeyState.DESTROYED:
+                continue
             if key.live is not None:
-                self._retire(desk, rows.get_epoch(desk.sealed, key.live))
+                if key.live not in replaced:
+                    replaced[key.live] = rows.get_epoch(desk.sealed, key.live)
+                if key.live_hash is not None:
+                    key = with_past(watch, key, key.live_hash, replaced[key.live])
             live = replace(
                 key,
                 state=KeyState.ACTIVE,
                 live=rows.epoch_id(record),
-                live_hash=statement.hash,
+                live_hash=record.epoch,
                 coming=None,
                 number=key.number + 1,
             )
@@ -147,18 +188,15 @@ class EpochService:
                 "custody.active",
                 actor="authority",
                 summary=f"{ref} is active in epoch {live.number}",
-                detail=statement.hash,
+                detail=record.epoch,
             )
+            if key.imported:
+                desk.wake([proposer_of(desk, key)])
+        for lower in replaced.values():
+            retire(desk, lower)
+        send_again(desk, record.keys)
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
-
-    def _retire(self, desk: Desk, record: EpochRecord) -> None:
-        """A higher epoch is certified: nobody need fetch or acknowledge this one any more."""
-        id_ = rows.epoch_id(record).to_bytes()
-        for index in record.holders:
-            if rows.has_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_):
-                rows.drop_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
-                forget_pieces(desk, record, index)
 
     def complain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """A receiver shows what it was sent: judge it, and go on without the liar."""
@@ -223,9 +261,12 @@ class EpochService:
         """Abort this attempt and open the next, without the culprit if there is one.
 
         A certified epoch stays: enough others hold good fragments of it. Then this holder waits
-        for a reshare and owes nothing.
+        for a reshare and owes nothing. The same where it has ended an attempt before by erased
+        receive keys, and the epoch does not need it.
         """
-        if record.status is EpochStatus.CERTIFIED:
+        others = set(record.holders) - {holder, *record.renewed}
+        needless = holder in record.renewed and len(others) >= record.acks
+        if record.status is EpochStatus.CERTIFIED or (conviction is None and needless):
             id_ = rows.epoch_id(record).to_bytes()
             rows.drop_due(desk.sealed, holder, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder)
@@ -234,9 +275,11 @@ class EpochService:
         end_attempt(
             desk, record, "a dealer lied" if conviction else "a receive key had been replaced"
         )
+        if conviction is None:
+            record = replace(record, renewed=tuple({*record.renewed, holder}))
         without = frozenset() if culprit is None else frozenset({culprit})
         if record.base:
-            retry(desk, record, without)
+            retry(desk, replace(record, barred=(*record.barred, *without)))
             return
         try:
             following = next_attempt(record, without=without)
@@ -277,19 +320,3 @@ class EpochService:
     def _roster(self, desk: Desk, record: EpochRecord) -> Roster:
         """The roster under which this epoch was opened."""
         return desk.known_chain.at(record.roster)
-
-    def waiting_for(self, desk: Desk, me: HolderIndex) -> tuple[str, ...]:
-        """Who else must act before the coming epochs are there, in words."""
-        lines = []
-        names = {holder.index: holder.name for holder in desk.roster.holders}
-        for key in rows.all_keys(desk.sealed):
-            if key.coming is None:
-                continue
-            record = rows.get_epoch(desk.sealed, key.coming)
-            open_ = record.status is EpochStatus.OPEN
-            missing = record.missing if open_ else record.missing_dealers
-            who = [str(names.get(HolderIndex(i), i)) for i in missing if i not in (me, AUTHORITY)]
-            if who:
-                verb = "acknowledge" if open_ else "deal"
-                lines.append(f"{key.ref}: {', '.join(who)} to {verb}")
-        return tuple(lines)

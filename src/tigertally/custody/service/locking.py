@@ -33,6 +33,7 @@ from tigertally.custody.messages.lock import (
     ChallengeReply,
     ChallengeRequest,
     Envelopes,
+    ReportRequest,
 )
 from tigertally.custody.protocol.lock import (
     BARRIER_BYTES,
@@ -48,10 +49,14 @@ from tigertally.custody.protocol.lock import (
     unlock_needs,
     unwrap_answer,
 )
+from tigertally.custody.service import resharing
 from tigertally.custody.service import rows as custody_rows
+from tigertally.custody.service.relearning import relearn
+from tigertally.quorum import restoring
 from tigertally.quorum import rows as quorum_rows
 from tigertally.quorum.desk import Desk, KeepChanges, barrier_of
-from tigertally.quorum.messages import CheckpointProof
+from tigertally.quorum.messages import CheckpointProof, Nothing
+from tigertally.quorum.restoration import restored_needs
 from tigertally.quorum.roster import Holder, Roster
 from tigertally.quorum.rows import put_roster
 from tigertally.quorum.tally import VerifiedTally
@@ -59,6 +64,7 @@ from tigertally.quorum.tally import VerifiedTally
 SEALED = (*quorum_rows.SEALED, *custody_rows.SEALED)
 ENVELOPES = "envelopes"  # plain: one row
 _ROW = b"newest"
+_MOST_REPORTED = 32 * 1024 * 1024  # bytes of one holder: the epochs of 10,000 keys
 
 
 @dataclass(slots=True)
@@ -72,11 +78,18 @@ class _Asked:
 
 @dataclass(slots=True)
 class LockService:
-    """Draws, seals and recovers the barrier key. Its own state is lost at a restart, on purpose."""
+    """Draws, seals and recovers the barrier key. Its own state is lost at a restart, on purpose.
+
+    `_parts`, `_accepted` and `_reports` are of the unlocking that is under way: parts of the
+    barrier key, acceptances of a restored state, and what the holders hold.
+    """
 
     _asked: dict[Hash, _Asked] = field(default_factory=dict)
     _parts: dict[HolderIndex, Secret] = field(default_factory=dict)
     _parts_until: int = 0
+    failures: int = 0  # since the start, for `/metrics`; the audit log has them all
+    _accepted: dict[HolderIndex, Envelope] = field(default_factory=dict)
+    _reports: dict[HolderIndex, list[bytes]] = field(default_factory=dict)
 
     def found(self, desk: Desk) -> None:
         """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
@@ -131,14 +144,19 @@ class LockService:
         need = unlock_needs(desk.chain.current)
         if desk.barrier is not None:
             return need, need
-        have = len(self._parts) if desk.now < self._parts_until else 0
-        return have, need
+        going_on = desk.now < self._parts_until
+        if restoring.pending(desk.plain) is None:
+            return (len(self._parts) if going_on else 0), need
+        have, parts = (len(self._accepted), len(self._parts)) if going_on else (0, 0)
+        missing = max(0, self.envelopes(desk).unlock - parts)
+        return have, max(restored_needs(desk.roster), have + missing)
 
     def challenge(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """(1) A holder offers to unlock: ask it for its envelope."""
         request = decode(ChallengeRequest, raw)
         holder = self._holder(desk, peer, "asked to unlock")
         if request.wrong_passphrases:
+            self.failures += request.wrong_passphrases
             desk.record(
                 "unlock.failed",
                 actor=holder.name,
@@ -147,6 +165,9 @@ class LockService:
             )
         envelopes = self.envelopes(desk)
         sealed = self._envelope(desk, envelopes, holder)
+        restored = restoring.records(desk.plain)
+        sizes = {request.checkpoint_size}
+        sizes |= {restoring.opened(one).checkpoint.checkpoint.size for one in restored[-1:]}
         checkpoint = desk.log.checkpoint(desk.plain)
         private, public = fresh_key(desk.randomness)
         challenge = Challenge(
@@ -163,7 +184,7 @@ class LockService:
             ChallengeReply(
                 challenge=envelope,
                 rosters=desk.known_chain.after(request.roster_version),
-                proofs=self._proofs(desk, request.checkpoint_size, checkpoint),
+                proofs=self._proofs(desk, sizes, checkpoint),
                 electorate=envelopes.electorate,
                 unlock=envelopes.unlock,
                 sealed=sealed,
@@ -174,6 +195,8 @@ class LockService:
         try:
             return envelope_for(envelopes, holder.index).sealed
         except Refused as error:
+            if restoring.pending(desk.plain) is not None:
+                return b""  # it joined after the back-up: it has nothing but its acceptance to give
             raise self._failed(desk, holder.name, error) from error
 
     def _remember(
@@ -184,13 +207,16 @@ class LockService:
         self._asked[challenge_hash(envelope)] = _Asked(private, holder, expires)
 
     def _proofs(
-        self, desk: Desk, size: int, checkpoint: SignedCheckpoint
+        self, desk: Desk, sizes: set[int], checkpoint: SignedCheckpoint
     ) -> tuple[CheckpointProof, ...]:
         newest = checkpoint.checkpoint.size
-        if not 0 < size <= newest:
-            return ()
-        proof = tuple(desk.log.consistency_proof(desk.plain, size, newest))
-        return (CheckpointProof(size=size, proof=proof),)
+        return tuple(
+            CheckpointProof(
+                size=size, proof=tuple(desk.log.consistency_proof(desk.plain, size, newest))
+            )
+            for size in sorted(sizes)
+            if 0 < size <= newest
+        )
 
     def answer(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """(6)-(8) A holder answers; with enough answers the authority is ready."""
@@ -211,24 +237,35 @@ class LockService:
         if answer.refusal:
             return self._refused(desk, request, answer, holder)
         if desk.barrier is None:
-            self._take(desk, answer, asked, holder)
+            self._take(desk, request, answer, asked, holder)
+        elif request.acceptance is not None:
+            self._accept_late(desk, request.acceptance, holder)
         return self._reply(desk)
 
-    def _take(self, desk: Desk, answer: Answer, asked: _Asked, holder: Holder) -> None:
+    def _take(
+        self, desk: Desk, request: AnswerRequest, answer: Answer, asked: _Asked, holder: Holder
+    ) -> None:
         envelopes = self.envelopes(desk)
+        restored = restoring.pending(desk.plain)
         if desk.now >= self._parts_until:
-            self._parts = {}
+            self._parts, self._accepted = {}, {}
         try:
             if answer.roster != desk.roster.hash:
                 raise Refused("the answer is for another roster")
-            part = unwrap_answer(answer, asked.private, envelopes)
-            self._parts[holder.index] = part
+            accepted = request.acceptance
+            if restored is not None:
+                restoring.check_acceptance(accepted, restored, holder.index, desk.roster)
+            if restored is None or answer.wrapped:
+                self._parts[holder.index] = unwrap_answer(answer, asked.private, envelopes)
+            if restored is not None and accepted is not None:
+                self._accepted[holder.index] = accepted
             self._parts_until = desk.now + UNLOCK_LIFETIME
-            if len(self._parts) < envelopes.unlock:
+            have, need = self.progress(desk)
+            if restored is None:
+                have, need = len(self._parts), envelopes.unlock
+            if have < need:
                 desk.record(
-                    "unlock.part",
-                    actor=holder.name,
-                    summary=f"{holder.name}: {len(self._parts)} of {envelopes.unlock}",
+                    "unlock.part", actor=holder.name, summary=f"{holder.name}: {have} of {need}"
                 )
                 return
             parts, self._parts = self._parts, {}
@@ -237,7 +274,59 @@ class LockService:
             raise self._failed(desk, holder.name, error) from error
         desk.barrier = barrier_of(barrier)
         desk.record("unlock.done", actor=holder.name, summary=f"unlocked by {holder.name}")
+        if restored is not None:
+            restoring.add_acceptances(desk, tuple(self._accepted.values()))
+            restoring.done(desk.plain)
+        self._relearn(desk)
+        self._catch_up(desk, envelopes)
+        self._accepted, self._reports = {}, {}
         desk.wake_holders()
+
+    def _accept_late(self, desk: Desk, acceptance: Envelope, holder: Holder) -> None:
+        """One more holder accepts a restored state that works already."""
+        found = restoring.records(desk.plain)
+        if not found:
+            raise Refused("the authority was not restored: there is nothing to accept")
+        restoring.check_acceptance(acceptance, found[-1], holder.index, desk.roster)
+        restoring.add_acceptances(desk, (acceptance,))
+
+    def report(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+        """What a holder holds, for a restored authority; kept in memory while it is locked."""
+        report = decode(ReportRequest, raw)
+        holder = desk.holder(peer)
+        if not restoring.records(desk.plain):
+            return encode(Nothing())
+        if desk.barrier is not None:
+            relearn(desk, report, holder)
+            return encode(Nothing())
+        kept = self._reports.setdefault(holder.index, [])
+        if raw not in kept:
+            if sum(map(len, kept)) + len(raw) > _MOST_REPORTED:
+                raise Refused("this device has reported more than a device can hold")
+            kept.append(raw)
+        return encode(Nothing())
+
+    def _relearn(self, desk: Desk) -> None:
+        """Everything that holders have reported while the authority was locked."""
+        listed = {holder.index: holder for holder in desk.roster.holders}
+        for index, pages in self._reports.items():
+            for raw in pages if index in listed else ():
+                relearn(desk, decode(ReportRequest, raw), listed[index])
+
+    def _catch_up(self, desk: Desk, envelopes: Envelopes) -> None:
+        """If the chain is newer than the rows behind the barrier: what the changes would have done.
+
+        An envelope of somebody who is no holder any more must open nothing: a new barrier key.
+        """
+        roster = desk.roster
+        if (envelopes.electorate, envelopes.unlock) == (roster.electorate, unlock_needs(roster)):
+            return
+        left = {holder.index for holder in roster.holders}
+        if any(envelope.holder not in left for envelope in envelopes.envelopes):
+            self._draw_anew(desk)
+        if desk.barrier is not None:
+            self._put(desk, seal_barrier(desk.barrier.key, roster, desk.randomness))
+        resharing.catch_up(desk)
 
     def _refused(self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder) -> bytes:
         """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
@@ -261,22 +350,28 @@ class LockService:
                 summary=f"{holder.name} brought roster version {newer.current.version}",
                 detail=newer.current.hash,
             )
+            self._parts, self._accepted = {}, {}  # they were given for an older roster
+            if desk.barrier is not None:
+                self._catch_up(desk, self.envelopes(desk))
         return self._reply(desk)
 
     def _reply(self, desk: Desk) -> bytes:
         have, need = self.progress(desk)
         state = "locked" if desk.barrier is None else "ready"
-        return encode(AnswerReply(state=state, have=have, need=need))
+        restored = restoring.pending(desk.plain) is not None
+        return encode(AnswerReply(state=state, have=have, need=need, restored=restored))
 
     def _holder(self, desk: Desk, peer: VerifyKey, did: str) -> Holder:
         holder = desk.roster.holder_of(peer)
         if holder is not None:
             return holder
+        self.failures += 1
         who = desk.roster.name_of(peer)
         desk.record("unlock.failed", actor=who, summary=f"{who} {did} and is no holder")
         raise KeepChanges(Refused("only a holder of the domain can unlock it"))
 
     def _failed(self, desk: Desk, who: str, error: TigertallyError) -> KeepChanges:
+        self.failures += 1
         desk.record("unlock.failed", actor=who, summary=f"{who}: {error}"[:400])
         if isinstance(error, PeerFault) and not error.culprits:
             error = PeerFault(str(error), culprits=(who,), sure=False)

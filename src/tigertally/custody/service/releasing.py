@@ -5,9 +5,11 @@ It cannot read them; in suite `shamir-gf256` its one-shot child rebuilds the key
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, Refused
-from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.ids import Hash, HolderIndex, ProposalId, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
@@ -22,12 +24,19 @@ from tigertally.custody.messages.release import (
 from tigertally.custody.messages.sync import DeliverRequest
 from tigertally.custody.protocol.release import (
     check_release_tally,
+    names_of,
     open_delivery,
     requester_name,
     sign_authority_key,
     sign_rebuilt,
 )
 from tigertally.custody.service import rows
+from tigertally.custody.service.creating import proposer_of
+from tigertally.custody.service.crossing import (
+    epoch_to_collect,
+    owe_fragments,
+    present_fragments,
+)
 from tigertally.custody.state.authority import KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.desk import Desk
@@ -39,7 +48,6 @@ from tigertally.quorum.service import state_of
 from tigertally.quorum.tally import VerifiedTally
 
 _TIDIED_AT_ONCE = 500  # releases
-_USABLE = (KeyState.ACTIVE, KeyState.RESHARING)
 
 
 class ReleaseKey:
@@ -51,8 +59,11 @@ class ReleaseKey:
         who = requester_name(desk.roster, proposal)
         if not key.may_be_asked_by(who):
             raise Refused(f"{who} may not ask for {body.ref}")
-        if key.state not in _USABLE:
+        if not key.usable:
             raise Refused(f"{body.ref} is {key.state.value}")
+        importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
+        if importing and proposer_of(desk, key) != proposal.proposer:
+            raise Refused(f"nothing has been imported as {body.ref} yet")
 
     def admitted(self, desk: Desk, pending: Pending, body: Release) -> None:
         """Suite `shamir-gf256`: draw the authority's fresh key for this proposal."""
@@ -76,6 +87,9 @@ class ReleaseKey:
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """A spare fragment is welcome: another one may be wrong or late."""
+        release = parsed_body(parse_release, open_proposal(pending.proposal))
+        if not rows.get_key(desk.sealed, release.ref).usable:
+            return
         rows.put_due(desk.sealed, approval.holder, rows.Due.FRAGMENT, pending.id)
         desk.wake([desk.roster.holder(approval.holder).signing_key])
 
@@ -105,6 +119,8 @@ class ReleaseService:
             raise Refused(f"the release is {pending.status.value}")
         tally, release = check_release_tally(pending.tally(), desk.known_chain, now=desk.now)
         key = rows.get_key(desk.sealed, release.ref)
+        if not key.usable:
+            raise Refused(f"{release.ref} is {key.state.value}")
         if delivery.key != release.ref or key.live_hash != delivery.epoch:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
@@ -124,11 +140,9 @@ class ReleaseService:
 
     def _enough(self, desk: Desk, key: KeyRecord, tally: VerifiedTally, body: Release) -> None:
         """With m fragments, wake the requester or give the child its work."""
-        if key.live is None or key.live_hash is None:
-            return
-        threshold = rows.get_epoch(desk.sealed, key.live).threshold
-        arrived = rows.fragments(desk.sealed, tally.id, key.live_hash)
-        if len(arrived) < threshold:
+        epoch = epoch_to_collect(desk, key, tally.id)
+        arrived = present_fragments(desk, tally.id, epoch.parsed_statement().hash)
+        if len(arrived) < epoch.threshold:
             return
         if key.suite is Suite.SHAMIR_GF256:
             if desk.sealed.get(rows.REBUILT, tally.id) is None:
@@ -140,32 +154,33 @@ class ReleaseService:
         self,
         desk: Desk,
         proposal: ProposalId,
+        epoch: Hash,
         wrapped: bytes | None,
         faulty: tuple[HolderIndex, ...],
     ) -> None:
-        """The one-shot child has rebuilt the key, or found wrong fragments."""
+        """The one-shot child has rebuilt the key from this epoch, or found wrong fragments."""
         rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)
         pending = get_pending(desk.sealed, proposal)
         opened = open_proposal(pending.proposal)
         release = parsed_body(parse_release, opened)
-        key = rows.get_key(desk.sealed, release.ref)
         for index in faulty:
             if desk.sealed.get(rows.FAULTY, proposal + bytes([index])) is not None:
                 continue
             desk.sealed.put(rows.FAULTY, proposal + bytes([index]), b"")
-            name = desk.roster.holder(index).name
+            (name,) = names_of(desk.roster, [index])
             desk.record(
                 "custody.convicted",
                 actor=name,
                 summary=f"{name} sent a wrong fragment of {release.ref}",
                 detail=proposal,
             )
-        if wrapped is not None and key.live_hash is not None:
+        key = rows.get_key(desk.sealed, release.ref)
+        if wrapped is not None and key.usable:
             message = Rebuilt(
                 domain=desk.roster.domain,
                 proposal=proposal,
                 key=release.ref,
-                epoch=key.live_hash,
+                epoch=epoch,
                 wrapped=wrapped,
             )
             desk.sealed.put(rows.REBUILT, proposal, encode(sign_rebuilt(desk.key, message)))
@@ -193,22 +208,29 @@ class ReleaseService:
             raise Refused("only the requester that asked may collect")
         requester_name(desk.roster, proposal)
         key = rows.get_key(desk.sealed, parsed_body(parse_release, proposal).ref)
+        state = state_of(pending)
+        if key.state is KeyState.DESTROYED and pending.status is Status.COMPLETE:
+            state = replace(state, status=Status.VOID, why=Text(f"{key.ref} is destroyed"))
         reply = CollectReply(
-            state=state_of(pending),
+            state=state,
             certificate=None,
             fragments=(),
             rebuilt=None,
             faults=self._faulty(desk, id_),
         )
-        if pending.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
+        if state.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
             return encode(reply)
         rebuilt = desk.sealed.get(rows.REBUILT, id_)
+        epoch = epoch_to_collect(desk, key, id_)
+        name = epoch.parsed_statement().hash
+        if name != key.live_hash:  # who comes back may have found a wrong fragment among these
+            owe_fragments(desk, pending, key)
         shown = key.suite is Suite.PEDERSEN_ED25519
-        arrived = rows.fragments(desk.sealed, id_, key.live_hash) if shown else []
+        arrived = present_fragments(desk, id_, name) if shown else []
         return encode(
             CollectReply(
                 state=reply.state,
-                certificate=rows.get_epoch(desk.sealed, key.live).certificate(),
+                certificate=epoch.certificate(),
                 fragments=tuple(arrived),
                 rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
                 faults=reply.faults,
@@ -223,13 +245,18 @@ class ReleaseService:
         """Forget what expired releases left behind, some at a time; returns how many rows."""
         dead: list[tuple[str, bytes]] = []
         for end in rows.ended(desk.sealed, desk.now, _TIDIED_AT_ONCE):
-            proposal = end[8:]
-            dead += [(rows.ENDS, end), (rows.FRESH, proposal), (rows.REBUILT, proposal)]
-            arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)
-            dead += [(rows.FRAGMENTS, key) for key, _ in arrived]
-            for index in range(1, desk.roster.next_index):
-                due = rows.due_key(HolderIndex(index), rows.Due.FRAGMENT, proposal)
-                dead.append((rows.DUES, due))
+            dead += [(rows.ENDS, end), *left_behind(desk, end[8:])]
         for table, key in dead:
             desk.sealed.delete(table, key)
         return len(dead)
+
+
+def left_behind(desk: Desk, proposal: bytes) -> list[tuple[str, bytes]]:
+    """What a release leaves on the authority's disk, by table and key; the rows may not exist."""
+    left = [(rows.FRESH, proposal), (rows.REBUILT, proposal)]
+    arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)
+    left += [(rows.FRAGMENTS, key) for key, _ in arrived]
+    for index in range(1, desk.roster.next_index):
+        due = rows.due_key(HolderIndex(index), rows.Due.FRAGMENT, proposal)
+        left.append((rows.DUES, due))
+    return left

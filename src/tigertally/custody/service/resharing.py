@@ -10,16 +10,18 @@ from dataclasses import replace
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, Refused
-from tigertally.base.ids import Hash, HolderIndex
+from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import AUTHORITY, BaseKey
 from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
 from tigertally.custody.protocol.resharing import Change, change_at, latest_change
 from tigertally.custody.service import rows
-from tigertally.custody.service.creating import announce, forget_pieces
+from tigertally.custody.service.authority_jobs import finish_reshare
+from tigertally.custody.service.creating import announce, forget_pieces, trouble
+from tigertally.custody.service.past import Watch, with_past
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -27,12 +29,15 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
+from tigertally.quorum import restoring
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
 
 Live = tuple[KeyRecord, EpochRecord]
+
+ATTEMPTS_LEFT_OUT = 1000  # at each restore: devices may know attempts that the back-up does not
 
 
 def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
@@ -47,6 +52,23 @@ def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
         if key.coming is not None:
             _end_coming(desk, key, left)
     share_stale_keys(desk)
+
+
+def catch_up(desk: Desk) -> None:
+    """The roster hook that is due after holders have brought a newer chain than was stored."""
+    left = {holder.index for holder in desk.roster.holders}
+    for index in range(1, desk.roster.next_index):
+        if index not in left:
+            _forget_holder(desk, HolderIndex(index))
+    for key in list(rows.all_keys(desk.sealed)):
+        if key.coming is not None and not _of_today(desk, key.coming):
+            _end_coming(desk, key, left)
+    share_stale_keys(desk)
+
+
+def _of_today(desk: Desk, id_: EpochId) -> bool:
+    roster = desk.known_chain.at(rows.get_epoch(desk.sealed, id_).roster)
+    return roster.electorate == desk.roster.electorate
 
 
 def _forget_holder(desk: Desk, index: HolderIndex) -> None:
@@ -74,6 +96,7 @@ def _end_coming(desk: Desk, key: KeyRecord, left: set[HolderIndex]) -> None:
             return
     if record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
         end_attempt(desk, record, "the roster changed")
+        key = rows.get_key(desk.sealed, key.ref)
     if key.live is None:
         desk.sealed.delete(rows.KEYS, key.ref.to_bytes())
         desk.record(
@@ -86,23 +109,35 @@ def _end_coming(desk: Desk, key: KeyRecord, left: set[HolderIndex]) -> None:
 
 
 def end_attempt(desk: Desk, record: EpochRecord, why: str) -> None:
-    """Abort an attempt: nobody owes anything for it, and its pieces are forgotten."""
+    """Abort an attempt: nobody owes anything for it, and its pieces are forgotten.
+
+    Some may have stored fragments of it: the keys that are shared anew remember it.
+    """
+    if record.status is EpochStatus.OPEN and record.base:
+        watch, epoch = Watch(desk), record.parsed_statement().hash
+        for ref in record.keys:
+            key = rows.get_key(desk.sealed, ref)
+            rows.put_key(desk.sealed, with_past(watch, key, epoch, record))
     rows.put_epoch(desk.sealed, record.moved_to(EpochStatus.ABORTED, why))
     id_ = rows.epoch_id(record).to_bytes()
     for index in {*record.holders, *(d for d in record.dealers if d != AUTHORITY)}:
         for due in (rows.Due.ACKNOWLEDGE, rows.Due.DEAL):
             rows.drop_due(desk.sealed, HolderIndex(index), due, id_)
-    for job in (rows.Job.DEAL, rows.Job.RESHARE):
-        rows.drop_job(desk.sealed, job, id_)
+    rows.drop_job(desk.sealed, rows.Job.DEAL, id_)
+    finish_reshare(desk, id_)
     forget_pieces(desk, record)
 
 
 def share_stale_keys(desk: Desk) -> None:
-    """Open an attempt for every key whose live epoch is not one of the present electorate."""
-    stale = list(_stale(desk))
+    """Open an attempt for every key whose live epoch is older than the present electorate.
+
+    Also where holders and quorum are again what they were: an attempt for those in between may
+    have left fragments, of a lower threshold, and only a newer certified epoch erases them.
+    """
+    change = latest_change(desk.known_chain)
+    stale = list(_stale(desk, change.new.version))
     if not stale:
         return
-    change = latest_change(desk.known_chain)
     attempt = _next_attempt(desk, change)
     for group, donors in _groups(desk, stale):
         record = _attempt(change, group, donors, attempt)
@@ -122,14 +157,14 @@ def share_stale_keys(desk: Desk) -> None:
         announce(desk, record)
 
 
-def _stale(desk: Desk) -> Iterator[Live]:
-    """Active keys that are not yet on their way into an epoch of the present electorate."""
-    wanted = desk.roster.electorate
+def _stale(desk: Desk, since: int) -> Iterator[Live]:
+    """Active keys whose epoch is of a roster before `since`, and that are not on their way."""
+    epochs = rows.Epochs(desk.sealed)
     for key in list(rows.all_keys(desk.sealed)):
         if key.live is None or key.coming is not None or key.state is KeyState.DESTROYED:
             continue
-        record = rows.get_epoch(desk.sealed, key.live)
-        if desk.known_chain.at(record.roster).electorate != wanted:
+        record = epochs.get(key.live)
+        if record.roster_version < since:
             yield key, record
 
 
@@ -146,7 +181,8 @@ def _groups(
         if len(donors) < threshold:
             for key, _ in members:
                 why = f"only {len(donors)} holders of the live epoch are left, {threshold} needed"
-                rows.put_key(desk.sealed, key.with_trouble(why))
+                if why not in key.trouble[-1:]:
+                    rows.put_key(desk.sealed, key.with_trouble(why))
             continue
         size = _most_keys(len(here), threshold)
         members.sort(key=lambda live: live[0].ref)
@@ -190,7 +226,7 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
     statement = record.parsed_statement()
     return BaseKey(
         ref=key.ref,
-        epoch=key.live_hash or Hash(statement.hash),
+        epoch=key.live_hash or record.epoch,
         commitments=statement.commitments_of(key.ref),
         requesters=key.requesters,
         unattended=key.unattended,
@@ -203,7 +239,8 @@ def _next_attempt(desk: Desk, change: Change) -> int:
         int.from_bytes(key[32:], "big")
         for key, _ in desk.sealed.scan(rows.EPOCHS, prefix=change.id)
     ]
-    return max(attempts, default=0) + 1
+    lost = ATTEMPTS_LEFT_OUT * len(restoring.records(desk.plain))
+    return max([lost, *attempts]) + 1
 
 
 def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderIndex, ...]) -> None:
@@ -213,14 +250,15 @@ def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderInde
         desk.sealed.put(rows.FRESH, record.proposal, seed)
     id_ = rows.epoch_id(record).to_bytes()
     for index in donors:
-        rows.put_due(desk.sealed, index, rows.Due.DEAL, id_)
+        if desk.sealed.get(rows.CONTRIBUTIONS, id_ + bytes([index])) is None:
+            rows.put_due(desk.sealed, index, rows.Due.DEAL, id_)
 
 
-def retry(desk: Desk, record: EpochRecord, without: frozenset[int]) -> None:
-    """A reshare's attempt has ended: open the next from the live epochs, less the convicted."""
+def retry(desk: Desk, record: EpochRecord) -> None:
+    """A reshare's attempt has ended: open the next from the live epochs, less those barred."""
     change = change_at(desk.known_chain, record.roster)
     attempt = _next_attempt(desk, change)
-    dealers = tuple(dealer for dealer in _donors(desk, record) if dealer not in without)
+    dealers = _donors(desk, record)
     shamir = record.suite is Suite.SHAMIR_GF256
     following = replace(
         record,
@@ -237,22 +275,56 @@ def retry(desk: Desk, record: EpochRecord, without: frozenset[int]) -> None:
     for ref in record.keys:
         key = rows.get_key(desk.sealed, ref)
         key = replace(key, coming=EpochId(proposal=record.proposal, attempt=attempt))
-        if len(dealers) < record.needed:
+        if len(dealers) < rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold:
             key = key.with_trouble(f"only {len(dealers)} honest donors are left")
         rows.put_key(desk.sealed, key)
     if shamir:
-        _ask_contributions(desk, following, tuple(HolderIndex(d) for d in dealers))
+        _ask_contributions(desk, following, dealers)
     announce(desk, following)
 
 
 def _donors(desk: Desk, record: EpochRecord) -> tuple[HolderIndex, ...]:
-    """Who holds the live epoch of these keys and is still here."""
-    key = rows.get_key(desk.sealed, record.keys[0])
-    if key.live is None:
-        return ()
-    here = {holder.index for holder in desk.roster.holders}
-    live = rows.get_epoch(desk.sealed, key.live)
-    return tuple(index for index in live.acknowledged if index in here)
+    """Who holds the live epochs of all these keys, is still here and has not been barred."""
+    able = {holder.index for holder in desk.roster.holders} - set(record.barred)
+    for epoch in {one.epoch for one in record.base}:
+        live = rows.find_epoch(desk.sealed, epoch)
+        able &= set() if live is None else set(live.acknowledged)
+    return tuple(sorted(able))
+
+
+def more_donors(desk: Desk, keys: Iterable[KeyRef]) -> None:
+    """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
+    found = (rows.find_key(desk.sealed, ref) for ref in keys)
+    for id_ in {key.coming for key in found if key is not None and key.coming is not None}:
+        record = rows.get_epoch(desk.sealed, id_)
+        if record.status is not EpochStatus.DEALING or not record.base:
+            continue
+        donors = _donors(desk, record)
+        if record.suite is Suite.SHAMIR_GF256:
+            _ask_contributions(desk, record, donors)
+            continue
+        there = dict(zip(record.dealers, record.dealings, strict=True))
+        dealers = tuple(sorted({*record.dealers, *donors}))
+        dealings = tuple(there.get(dealer) for dealer in dealers)
+        record = replace(record, dealers=dealers, dealings=dealings)
+        rows.put_epoch(desk.sealed, record)
+        announce(desk, record)
+
+
+def bar_donor(desk: Desk, record: EpochRecord, donor: int) -> None:
+    """A donor is proven to have dealt something else: the attempt goes on without it."""
+    rows.drop_due(desk.sealed, HolderIndex(donor), rows.Due.DEAL, rows.epoch_id(record).to_bytes())
+    pairs = zip(record.dealers, record.dealings, strict=True)
+    left = [(dealer, dealing) for dealer, dealing in pairs if dealer != donor]
+    record = replace(
+        record,
+        dealers=tuple(dealer for dealer, _ in left),
+        dealings=tuple(dealing for _, dealing in left),
+        barred=(*record.barred, donor),
+    )
+    rows.put_epoch(desk.sealed, record)
+    if len(record.dealers) < record.needed:
+        trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
 
 
 def contribute(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
@@ -263,6 +335,8 @@ def contribute(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
     record = rows.get_epoch(desk.sealed, id_)
     if record.status is not EpochStatus.DEALING or record.suite is not Suite.SHAMIR_GF256:
         return encode(Nothing())
+    if not rows.has_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes()):
+        return encode(Nothing())  # it came before, or its sender is barred from this attempt
     if len(sent.fragments) != len(record.base):
         raise MalformedMessage("a contribution has one fragment a key")
     for fragment, one in zip(sent.fragments, record.base, strict=True):

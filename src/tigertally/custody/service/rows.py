@@ -12,15 +12,21 @@ from tigertally.base.errors import Corrupt, MalformedMessage, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import KeyRef
-from tigertally.custody.messages.release import WrappedFragment
 from tigertally.custody.messages.sync import MOST_OWED
-from tigertally.custody.state.authority import EpochId, EpochRecord, KeyRecord
+from tigertally.custody.state.authority import (
+    EpochId,
+    EpochRecord,
+    EpochView,
+    KeyRecord,
+    view_of_epoch,
+)
 from tigertally.storage.store import Reader, Transaction
 
 T = TypeVar("T")
 
 KEYS = "custody-key"  # key reference -> KeyRecord
 EPOCHS = "custody-epoch"  # proposal id, attempt -> EpochRecord
+VIEWS = "custody-epoch-view"  # proposal id, attempt -> EpochView
 EPOCH_NAMES = "custody-epoch-name"  # epoch hash -> proposal id, attempt
 PIECES = "custody-piece"  # proposal id, attempt, dealer, receiver -> encrypted piece
 RECEIVE_KEYS = "custody-receive-keys"  # holder -> newest signed receive keys
@@ -33,13 +39,20 @@ REBUILT = "custody-rebuilt"  # proposal id -> signed rebuilt key (shamir-gf256)
 JUDGED = "custody-judged"  # complaint -> nothing: each is judged once
 CONTRIBUTIONS = "custody-contribution"  # proposal id, attempt, holder -> Contribution
 FAULTY = "custody-faulty"  # proposal id, holder -> nothing
+ERASURES = "custody-erasure"  # proposal id, holder -> the signed Erasure
+CONTENTS = "custody-content"  # key reference -> the signed Imported
 SEEN = "custody-seen"  # holder -> time of its last sync (8 bytes)
 ENDS = "custody-ends"  # expiry of a release (8 bytes), proposal id -> nothing
+HELD = "custody-held"  # holder -> its newest signed report; kept when it is removed
 JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
+CLAIMS = "custody-claim"  # epoch hash, holder -> EpochClaim: after a restore, until it is certified
+MAKINGS = "custody-claimed-making"  # key reference -> proposal id: after a restore
+TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
 
 SEALED = (
     KEYS,
     EPOCHS,
+    VIEWS,
     EPOCH_NAMES,
     PIECES,
     RECEIVE_KEYS,
@@ -52,9 +65,15 @@ SEALED = (
     JUDGED,
     CONTRIBUTIONS,
     FAULTY,
+    ERASURES,
+    CONTENTS,
     SEEN,
     ENDS,
+    HELD,
     JOBS,
+    CLAIMS,
+    MAKINGS,
+    TERMS,
 )
 """Every table above: sealed anew under a new barrier key."""
 
@@ -65,6 +84,7 @@ class Due(Enum):
     ACKNOWLEDGE = b"a"
     DEAL = b"d"
     FRAGMENT = b"f"
+    ERASE = b"e"
 
 
 class Job(Enum):
@@ -106,7 +126,12 @@ def all_keys(reader: Reader, name: Name | None = None) -> Iterator[KeyRecord]:
     """All keys, or all versions of one, in order."""
     prefix = b"" if name is None else name.encode() + b"\x00"
     for _, row in reader.scan(KEYS, prefix=prefix):
-        yield parsed(KeyRecord, row)
+        yield _key_of(row)
+
+
+@lru_cache(maxsize=4096)  # every sync looks at every key, and most do not change between two
+def _key_of(row: bytes) -> KeyRecord:
+    return parsed(KeyRecord, row)
 
 
 def epoch_id(record: EpochRecord) -> EpochId:
@@ -118,8 +143,15 @@ def put_epoch(tx: Transaction, record: EpochRecord) -> None:
     """Store an attempt; an open one can be found by its hash too."""
     key = epoch_id(record).to_bytes()
     tx.put(EPOCHS, key, encode(record))
+    tx.put(VIEWS, key, encode(view_of_epoch(record)))
     if record.statement:
-        tx.put(EPOCH_NAMES, record.parsed_statement().hash, key)
+        tx.put(EPOCH_NAMES, record.epoch, key)
+
+
+def epoch_view(reader: Reader, id_: EpochId) -> EpochView:
+    """The short view of an attempt; `Refused` if there is none."""
+    row = reader.get(VIEWS, id_.to_bytes())
+    return view_of_epoch(get_epoch(reader, id_)) if row is None else parsed(EpochView, row)
 
 
 def get_epoch(reader: Reader, id_: EpochId) -> EpochRecord:
@@ -133,6 +165,20 @@ def get_epoch(reader: Reader, id_: EpochId) -> EpochRecord:
 @lru_cache(maxsize=16)  # a live epoch is looked at with every fragment and never changes
 def _epoch_of(row: bytes) -> EpochRecord:
     return parsed(EpochRecord, row)
+
+
+class Epochs:
+    """The attempts at one moment, each read once however many keys it is of."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._records: dict[EpochId, EpochRecord] = {}
+
+    def get(self, id_: EpochId) -> EpochRecord:
+        """An attempt; `Refused` if there is none."""
+        if id_ not in self._records:
+            self._records[id_] = get_epoch(self._reader, id_)
+        return self._records[id_]
 
 
 def find_epoch(reader: Reader, name: Hash) -> EpochRecord | None:
@@ -210,12 +256,6 @@ def ended(reader: Reader, now: int, limit: int) -> list[bytes]:
 def jobs(reader: Reader) -> list[tuple[Job, bytes]]:
     """All work for the child."""
     return [(Job(key[:1]), key[1:]) for key, _ in reader.scan(JOBS)]
-
-
-def fragments(reader: Reader, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
-    """The fragments of one epoch that have arrived for a proposal."""
-    rows = reader.scan(FRAGMENTS, prefix=proposal + epoch)
-    return [parsed(WrappedFragment, row) for _, row in rows]
 
 
 def receive_keys(reader: Reader) -> list[Envelope]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.errors import Corrupt, PeerFault, Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
@@ -16,26 +16,23 @@ from tigertally.custody.messages.sync import (
     CustodySyncRequest,
     DealRequest,
     EpochRequest,
-    HolderInfo,
-    HoldersReply,
-    KeyInfo,
-    KeysReply,
-    KeysRequest,
     ReceiveKeysReply,
     ReceiveKeysRequest,
     ReleaseDue,
 )
 from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
+from tigertally.custody.service.crossing import may_send
+from tigertally.custody.service.destroying import ErasureService
 from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.releasing import ReleaseService
-from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyRecord
+from tigertally.custody.service.watching import waiting_for
+from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk
-from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Status
-from tigertally.quorum.proposal import open_proposal
-from tigertally.quorum.rows import get_pending
+from tigertally.quorum.rows import PROPOSALS, get_pending
 from tigertally.quorum.service import state_of
+from tigertally.quorum.tally import Tally
 
 _OPENING_BYTES = MAX_MESSAGE_BYTES // 2  # the other half: tallies, certificates, requests to deal
 _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expired
@@ -44,9 +41,12 @@ _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expi
 class SyncService:
     """Answers holders' syncs and members' questions about keys."""
 
-    def __init__(self, epochs: EpochService, releases: ReleaseService) -> None:
+    def __init__(
+        self, epochs: EpochService, releases: ReleaseService, erasures: ErasureService
+    ) -> None:
         self._epochs = epochs
         self._releases = releases
+        self._erasures = erasures
 
     def sync(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
@@ -62,13 +62,14 @@ class SyncService:
             openings=tuple(self._openings(desk, me)),
             deals=tuple(self._deals(desk, me)),
             releases=tuple(self._releases_due(desk, me)),
+            erasures=self._erasures.due(desk, me),
             certificates=tuple(
                 record.certificate()
                 for record in certified
                 if record is not None and record.status is EpochStatus.CERTIFIED
             ),
             open_bundles=self._open_bundles(desk, me),
-            waiting_for=self._epochs.waiting_for(desk, me),
+            waiting_for=waiting_for(desk, me),
         )
         return encode(reply)
 
@@ -76,18 +77,23 @@ class SyncService:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
         open_: set[Hash] = set()
         for bundle, proposal in rows.bundles_in_use(desk.sealed, me):
-            pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
             coming = rows.owes_acknowledgement(desk.sealed, me, proposal)
-            if pending.status is Status.PENDING or coming or self._dealing(desk, proposal):
+            if coming or self._dealing(desk, proposal) or self._is_pending(desk, proposal):
                 open_.add(bundle)
             else:
                 desk.sealed.delete(rows.IN_USE, bytes([me]) + bundle + proposal)
         return tuple(sorted(open_))
 
+    def _is_pending(self, desk: Desk, proposal: ProposalId) -> bool:
+        if desk.sealed.get(PROPOSALS, proposal) is None:
+            return False  # of a change that was made between a back-up and its restore
+        pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
+        return pending.status is Status.PENDING
+
     def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
         attempts = desk.sealed.scan(rows.EPOCHS, prefix=proposal)
-        records = [rows.parsed(EpochRecord, row) for _, row in attempts]
+        records = [rows.get_epoch(desk.sealed, _epoch_id(key)) for key, _ in attempts]
         return any(record.status is EpochStatus.DEALING for record in records)
 
     def _publish(self, desk: Desk, envelope: Envelope, me: HolderIndex) -> None:
@@ -133,8 +139,9 @@ class SyncService:
         for id_ in rows.dues(desk.sealed, me, rows.Due.ACKNOWLEDGE):
             record = rows.get_epoch(desk.sealed, _epoch_id(id_))
             opening = self._opening(desk, record, me)
-            size += len(encode(opening))
-            if size > _OPENING_BYTES and size > len(encode(opening)):
+            this = len(encode(opening))
+            size += this
+            if size > _OPENING_BYTES and size > this:
                 return
             yield opening
 
@@ -145,7 +152,7 @@ class SyncService:
             for dealer in record.dealers
         ]
         return Opening(
-            tally=record.tally,
+            tally=_tally(record),
             attempt=record.attempt,
             roster=record.roster,
             base=record.base,
@@ -158,7 +165,7 @@ class SyncService:
         for id_ in rows.dues(desk.sealed, me, rows.Due.DEAL):
             record = rows.get_epoch(desk.sealed, _epoch_id(id_))
             yield DealRequest(
-                tally=record.tally,
+                tally=_tally(record),
                 attempt=record.attempt,
                 roster=record.roster,
                 base=record.base,
@@ -168,10 +175,10 @@ class SyncService:
     def _releases_due(self, desk: Desk, me: HolderIndex) -> Iterator[ReleaseDue]:
         for id_ in rows.dues(desk.sealed, me, rows.Due.FRAGMENT):
             pending = get_pending(desk.sealed, ProposalId(id_))
-            expired = desk.now >= open_proposal(pending.proposal).expires
-            if pending.status is Status.COMPLETE and not expired:
+            may = may_send(desk, pending, me)
+            if may:
                 yield ReleaseDue(state=state_of(pending))
-            else:
+            elif may is None:
                 rows.drop_due(desk.sealed, me, rows.Due.FRAGMENT, id_)
 
     def receive_keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
@@ -189,69 +196,21 @@ class SyncService:
         )
         return encode(ReceiveKeysReply(keys=keys, fresh=fresh))
 
-    def keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """The keys of the domain, for members."""
-        request = decode(KeysRequest, raw)
-        desk.member(peer)
-        records = rows.all_keys(desk.sealed, request.name)
-        return encode(KeysReply(keys=tuple(key_info(desk, record) for record in records)))
-
-    def holders(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """When each holder was last seen and how many live fragments it has, for members."""
-        decode(Nothing, raw)
-        desk.member(peer)
-        count: dict[HolderIndex, int] = {}
-        for record in rows.all_keys(desk.sealed):
-            if record.live is not None:
-                for index in rows.get_epoch(desk.sealed, record.live).acknowledged:
-                    count[index] = count.get(index, 0) + 1
-        infos = []
-        for holder in desk.roster.holders:
-            seen = desk.sealed.get(rows.SEEN, bytes([holder.index]))
-            infos.append(
-                HolderInfo(
-                    index=holder.index,
-                    last_seen=int.from_bytes(seen or b"", "big"),
-                    fragments=count.get(holder.index, 0),
-                )
-            )
-        return encode(HoldersReply(holders=tuple(infos)))
-
     def epoch(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         """The live epoch of a key, with its certificate, for members."""
         request = decode(EpochRequest, raw)
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
-        if key.live is None:
+        if key.live is None or key.state is KeyState.DESTROYED:
             raise Refused(f"{key.ref} is {key.state.value}")
         certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
         return encode(certificate)
 
 
-def key_info(desk: Desk, record: KeyRecord) -> KeyInfo:
-    """A key as members see it: its live epoch, or the one that is coming."""
-    at = record.live or record.coming
-    if at is None:
-        raise Refused(f"{record.ref} has no epoch")
-    epoch = rows.get_epoch(desk.sealed, at)
-    shown = rows.get_epoch(desk.sealed, record.coming) if record.coming else epoch
-    open_ = shown.status is not EpochStatus.DEALING
-    return KeyInfo(
-        ref=record.ref,
-        suite=record.suite,
-        state=record.state.value,
-        epoch=record.number,
-        threshold=epoch.threshold,
-        acks=epoch.acks,
-        acknowledged=epoch.acknowledged,
-        missing=shown.missing
-        if open_
-        else tuple(HolderIndex(dealer) for dealer in shown.missing_dealers if dealer),
-        requesters=record.requesters,
-        unattended=record.unattended,
-        created=record.created,
-        trouble=tuple(str(line) for line in record.trouble),
-    )
+def _tally(record: EpochRecord) -> Tally:
+    if record.tally is None:  # nobody is ever owed anything of an epoch learned from holders
+        raise Corrupt("an epoch that holders reported is to be delivered")
+    return record.tally
 
 
 def _epoch_id(raw: bytes) -> EpochId:

@@ -18,6 +18,7 @@ from tigertally.custody.messages.dealing import (
     Conviction,
     Statement,
     check_attempt,
+    epoch_hash,
 )
 from tigertally.quorum.tally import Tally
 
@@ -46,10 +47,13 @@ class EpochRecord:
 
     `dealings` are in the order of `dealers`, one entry empty until it is there; with `needed` of
     them the epoch opens and `dealers` are those who dealt. `statement` is set once it is open.
-    `base` is what a reshare starts from, empty where keys are made.
+    `base` is what a reshare starts from, empty where keys are made. `barred` are donors that were
+    proven to have lied, `renewed` holders whose erased receive keys ended an earlier attempt.
+    `tally` is None where a restored authority has learned a certified epoch from its holders:
+    nothing of it is delivered.
     """
 
-    tally: Tally
+    tally: Tally | None
     proposal: ProposalId
     attempt: int
     roster: RosterHash
@@ -69,6 +73,8 @@ class EpochRecord:
     acknowledgements: tuple[Envelope, ...] = ()
     acknowledged: tuple[HolderIndex, ...] = ()
     why: Text = Text("")
+    barred: tuple[int, ...] = ()
+    renewed: tuple[HolderIndex, ...] = ()
 
     def moved_to(self, status: EpochStatus, why: str = "") -> EpochRecord:
         """The next state; `Refused` if it may not follow."""
@@ -91,11 +97,61 @@ class EpochRecord:
         """The statement of an open or certified epoch."""
         return parse_message(Statement, self.statement)
 
+    @property
+    def epoch(self) -> Hash:
+        """The name of an open or certified epoch."""
+        return epoch_hash(self.statement)
+
     def certificate(self) -> Certificate:
         """The statement with its acknowledgements; `Refused` before it is certified."""
         if self.status is not EpochStatus.CERTIFIED:
             raise Refused("the epoch is not certified")
         return Certificate(statement=self.statement, acknowledgements=self.acknowledgements)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochView:
+    """What is asked of an epoch all the time, without its dealings. `first` are three of its keys.
+
+    `missing` are the holders that have not acknowledged, or before it is open the dealers that
+    have not dealt (0 is the authority).
+    """
+
+    status: EpochStatus
+    threshold: int
+    acks: int
+    holders: tuple[HolderIndex, ...]
+    acknowledged: tuple[HolderIndex, ...]
+    missing: tuple[int, ...]
+    first: tuple[KeyRef, ...]
+    count: int
+
+
+def view_of_epoch(record: EpochRecord) -> EpochView:
+    """The short view of an attempt."""
+    dealing = record.status is EpochStatus.DEALING
+    return EpochView(
+        status=record.status,
+        threshold=record.threshold,
+        acks=record.acks,
+        holders=record.holders,
+        acknowledged=record.acknowledged,
+        missing=record.missing_dealers if dealing else record.missing,
+        first=record.keys[:3],
+        count=len(record.keys),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastEpoch:
+    """An epoch that a key has left, of which fragments may still be somewhere.
+
+    `holders` are all to whom fragments were sent, `threshold` how many of them make the key.
+    """
+
+    epoch: Hash
+    threshold: int
+    holders: tuple[HolderIndex, ...]
 
 
 class KeyState(Enum):
@@ -121,12 +177,23 @@ class EpochId:
         """A row key."""
         return self.proposal + self.attempt.to_bytes(2, "big")
 
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> EpochId:
+        """From a row key."""
+        attempt = int.from_bytes(raw[ProposalId.SIZE :], "big")
+        return cls(proposal=ProposalId(raw[: ProposalId.SIZE]), attempt=attempt)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """One key's life at the authority. `number` counts its certified epochs, from 1."""
+    """One key's life at the authority. `number` counts its certified epochs, from 1.
+
+    `made_by` is the proposal that made it. Once destroyed, `erasing` are the holders who are to
+    erase it and `erased` those who say that they have.
+    """
 
     ref: KeyRef
+    made_by: ProposalId
     suite: Suite
     requesters: tuple[Name, ...]
     unattended: bool
@@ -136,11 +203,21 @@ class KeyRecord:
     live_hash: Hash | None = None
     coming: EpochId | None = None
     number: int = 0
+    imported: bool = False
+    destroyed_by: ProposalId | None = None
+    erasing: tuple[HolderIndex, ...] = ()
+    erased: tuple[HolderIndex, ...] = ()
     trouble: tuple[Text, ...] = ()
+    past: tuple[PastEpoch, ...] = ()
 
     def may_be_asked_by(self, name: str) -> bool:
         """With no requester named at creation, any enrolled one may ask."""
         return not self.requesters or name in self.requesters
+
+    @property
+    def usable(self) -> bool:
+        """May it be released?"""
+        return self.state in (KeyState.ACTIVE, KeyState.RESHARING)
 
     def with_trouble(self, text: str) -> KeyRecord:
         """Remember what went wrong, for `key show` (the newest eight lines)."""

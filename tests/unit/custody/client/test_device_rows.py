@@ -52,7 +52,7 @@ def proof(of: HeldEpoch) -> Certificate:
 
 def versions(tx: SealedTransaction) -> list[tuple[int, bool]]:
     return [
-        (one.parsed().roster_version, one.certificate is not None) for one in rows.held_of(tx, KEY)
+        (one.parsed().roster_version, one.certificate is not None) for one in rows.Held(tx).of(KEY)
     ]
 
 
@@ -61,10 +61,10 @@ def test_a_fragment_goes_only_for_its_own_higher_certified_one() -> None:
     low, high, foreign = held(5), held(6), held(7)
     with transaction() as tx:
         rows.put_held(tx, low)
-        assert rows.live_epoch(tx, KEY) is None
+        assert rows.Held(tx).live(KEY) is None
         assert not rows.certify(tx, proof(low))
         rows.put_held(tx, high)  # acknowledged, not certified: the low one still serves
-        live = rows.live_epoch(tx, KEY)
+        live = rows.Held(tx).live(KEY)
         assert live is not None
         assert live.statement == low.statement
         assert not rows.certify(tx, proof(foreign))  # certified, but we have no fragment of it
@@ -89,7 +89,7 @@ def test_epochs_stand_in_order_of_roster_and_attempt() -> None:
     with transaction() as tx:
         for version, attempt in ((300, 1), (5, 2), (5, 300), (5, 1)):
             rows.put_held(tx, held(version, attempt))
-        orders = [one.parsed().order for one in rows.held_of(tx, KEY)]
+        orders = [one.parsed().order for one in rows.Held(tx).of(KEY)]
         assert orders == [(5, 1), (5, 2), (5, 300), (300, 1)]
         assert len(list(rows.all_held(tx))) == 4
 
@@ -116,11 +116,11 @@ def test_wraps_die_with_their_epoch_and_with_their_proposal() -> None:
         assert len(rows.wraps_of(tx, P)) == 2
         rows.certify(tx, proof(high))
         assert [w.epoch for w in rows.wraps_of(tx, P)] == [high.parsed().hash]
-        assert rows.forget_expired_wraps(tx, 99) == 0
+        assert rows.forget_expired(tx, 99) == 0
         assert len(rows.wraps_of(tx, P)) == 1
-        assert rows.forget_expired_wraps(tx, 100) > 0
+        assert rows.forget_expired(tx, 100) > 0
         assert rows.wraps_of(tx, P) == []
-        assert rows.forget_expired_wraps(tx, 100) == 0
+        assert rows.forget_expired(tx, 100) == 0
 
 
 # --- receive keys ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +14,16 @@ from tigertally.base.ids import Name, Text
 from tigertally.custody.messages.bodies import (
     MAX_VERSION,
     Create,
+    Destroy,
     Form,
     KeyRef,
     Release,
+    Rotate,
     Suite,
     parse_create,
+    parse_destroy,
     parse_release,
+    parse_rotate,
 )
 
 CREATE = Create(
@@ -67,6 +72,40 @@ def test_bodies_come_back_as_they_went() -> None:
 def test_a_create_that_is_none(changes: dict[str, Any]) -> None:
     with pytest.raises(MalformedMessage):
         parse_create({**loads(CREATE.to_body()), **changes})
+
+
+ROTATE = Rotate(
+    key=Name("payroll"),
+    version=2,
+    suite=Suite.PEDERSEN_ED25519,
+    acks=3,
+    requesters=(),
+    unattended=False,
+)
+
+
+def test_an_import_a_rotation_and_a_destruction_come_back() -> None:
+    imported = replace(CREATE, imported=True)
+    assert parse_create(loads(imported.to_body())) == imported
+    assert "imported" not in loads(CREATE.to_body())
+    assert parse_rotate(loads(ROTATE.to_body())) == ROTATE
+    assert ROTATE.ref == KeyRef(name=Name("payroll"), version=2)
+    for version in (None, 1, 7):
+        body = Destroy(key=Name("payroll"), version=version)
+        assert parse_destroy(loads(body.to_body())) == body
+        assert body.covers(KeyRef(name=Name("payroll"), version=7)) == (version != 1)
+        assert not body.covers(KeyRef(name=Name("pay"), version=7))
+
+
+@pytest.mark.parametrize("version", [0, 1, MAX_VERSION + 1, -1, True, "2", None])
+def test_a_rotation_that_is_none(version: Any) -> None:
+    with pytest.raises(MalformedMessage):
+        parse_rotate({**loads(ROTATE.to_body()), "version": version})
+    with pytest.raises(MalformedMessage):
+        parse_create({**loads(CREATE.to_body()), "imported": False})
+    if version != 1 or version is True:
+        with pytest.raises(MalformedMessage):
+            parse_destroy({"key": "payroll", "version": version})
 
 
 @pytest.mark.parametrize(

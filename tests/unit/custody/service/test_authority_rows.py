@@ -32,6 +32,7 @@ def transaction() -> Iterator[SealedTransaction]:
 def key(name: str, version: int) -> KeyRecord:
     return KeyRecord(
         ref=KeyRef(name=Name(name), version=version),
+        made_by=P,
         suite=Suite.PEDERSEN_ED25519,
         requesters=(),
         unattended=False,

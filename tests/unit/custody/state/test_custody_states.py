@@ -13,6 +13,7 @@ from tigertally.custody.state.holder import HeldEpoch, ReceiveSeeds, Terms
 
 RECORD = KeyRecord(
     ref=KEY,
+    made_by=ProposalId(b"\x03" * 32),
     suite=Suite.PEDERSEN_ED25519,
     requesters=(Name("app"),),
     unattended=False,

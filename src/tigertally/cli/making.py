@@ -1,0 +1,93 @@
+"""What becomes of a key, from a holder's side: proposed, waited for, done."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tigertally.cli.members import as_member, unanswered, warn
+from tigertally.cli.output import emit, facts
+
+if TYPE_CHECKING:
+    from tigertally.base.ids import Name
+    from tigertally.custody.client.creating import Asked, CreatingClient
+    from tigertally.node.profile import OpenProfile
+    from tigertally.quorum.client import Party, Synced
+
+Propose = Callable[["CreatingClient", "Synced"], Awaitable["Asked"]]
+
+
+def carry_out(
+    profile: Name,
+    passphrase_file: Path | None,
+    propose: Propose,
+    *,
+    doing: str,
+    done: str,
+    wait: float,
+) -> None:
+    """Propose something for a key, or go on with it, and wait until the key is in state `done`.
+
+    Raises:
+        Refused: it is not possible, or the holders said no.
+        Unavailable: the wait ended unanswered.
+    """
+    from tigertally.quorum.card import Role
+
+    async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
+        return await _work(open_profile, party, propose, doing=doing, done=done, wait=wait)
+
+    document = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    emit(document, facts(document))
+    if document["state"] != done and wait > 0:
+        raise unanswered(wait)
+
+
+async def _work(
+    open_profile: OpenProfile,
+    party: Party,
+    propose: Propose,
+    *,
+    doing: str,
+    done: str,
+    wait: float,
+) -> dict[str, Any]:
+    from tigertally.custody.client.creating import CreatingClient
+    from tigertally.node.members import until
+
+    client = CreatingClient(party)
+    with open_profile.exclusive(doing=doing):
+        synced, report = await client.sync_all()
+        warn(report)
+        asked = await propose(client, synced)
+
+    async def step() -> str | None:
+        with open_profile.exclusive(doing=f"waiting, {doing}"):
+            _, again = await client.sync_all(renew=False)
+            warn(again)
+            return done if await client.state_of(asked) == done else None
+
+    await until(client, step, wait=wait)
+    state = await client.state_of(asked)
+    if state == done:
+        client.forget(asked)
+    document = {"proposal": str(asked.id), "key": str(asked.body.key), "state": state}
+    return {**document, **await _versions(client, asked)}
+
+
+async def _versions(client: CreatingClient, asked: Asked) -> dict[str, Any]:
+    """Which version is made; or how far the erasing is, over all versions that are destroyed."""
+    from tigertally.custody.messages.bodies import Destroy
+
+    if not isinstance(asked.body, Destroy):
+        return {"version": asked.body.ref.version}
+    found = await client.concerned(asked)
+    missing = {int(index) for info in found for index in info.missing}
+    gone = [info for info in found if info.state == "destroyed"]
+    erased = {int(index) for info in gone for index in info.erased} - missing
+    return {
+        "version": asked.body.version,
+        "erased": sorted(erased),
+        "missing": sorted(missing if gone else ()),
+    }

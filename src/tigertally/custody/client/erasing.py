@@ -1,0 +1,48 @@
+"""How a holder's device erases a destroyed key: the tally first, verified here; then the proof."""
+
+from __future__ import annotations
+
+from tigertally.base.codec import encode
+from tigertally.base.ids import HolderIndex
+from tigertally.custody.client import rows
+from tigertally.custody.client.report import Report
+from tigertally.custody.client.voting import VotingClient
+from tigertally.custody.messages.bodies import DESTROY
+from tigertally.custody.messages.destroying import ERASURE, EraseDue
+from tigertally.custody.protocol.destroying import check_destroy_tally, sign_erasure
+from tigertally.quorum.client import Synced
+from tigertally.quorum.conviction import check_not_convicted
+from tigertally.quorum.member import SeenProposal
+from tigertally.quorum.messages import ProposalState
+from tigertally.quorum.pending import Status
+from tigertally.quorum.tally import Tally
+
+
+class ErasingClient(VotingClient):
+    """The destroying part of a holder's device."""
+
+    async def approve(self, seen: SeenProposal, synced: Synced) -> tuple[ProposalState, Report]:
+        """As before; a device whose yes completes a destruction erases at once."""
+        state, report = await super().approve(seen, synced)
+        if seen.proposal.kind == DESTROY and state.status is Status.COMPLETE:
+            tally = Tally(proposal=state.proposal, approvals=state.approvals)
+            me = self.me(synced.roster).index
+            await self._erase(synced, EraseDue(tally=tally), me, report)
+        return state, report
+
+    async def _erase(self, synced: Synced, due: EraseDue, me: HolderIndex, report: Report) -> None:
+        """Steps (3) and (4) of `docs/protocols/custody-destroy.md`.
+
+        The mark that a key is destroyed is stored with the erasing, so that nothing brings the
+        key back; the acknowledgement follows what is stored.
+        """
+        tally, body = check_destroy_tally(due.tally, synced.chain)
+        with self.party.store.transaction() as tx:
+            check_not_convicted(tx)
+            erased = rows.erase_destroyed(tx, body, tally.id)
+        if erased:
+            self.party.store.scrub()
+        report.erased += erased
+        now = self.party.clock.now()
+        said = sign_erasure(self.party.key, synced.roster, tally.id, me, now=now)
+        await self._call(ERASURE, encode(said))

@@ -1,0 +1,115 @@
+"""A holder's device without a person: it approves what its rules allow, and counts it first.
+
+Steps as in `docs/protocols/unattended.md`. What a rule has allowed is stored before the approval
+leaves, one row a proposal: after a crash the same proposal is decided again and counts once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, Refused
+from tigertally.base.ids import Hash, ProposalId
+from tigertally.custody.client import rows
+from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.report import Report
+from tigertally.custody.messages.bodies import RELEASE, parse_release
+from tigertally.custody.protocol.release import requester_name
+from tigertally.custody.rules import Decision, Rules, decide
+from tigertally.custody.state.holder import Terms
+from tigertally.quorum.client import Synced
+from tigertally.quorum.member import SeenProposal
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import parsed_body
+from tigertally.storage.store import Reader, Transaction
+
+GRANTED = "holder-granted"  # proposal id -> time (8 bytes), the name of the rule that allowed it
+GRANTED_BY_TIME = "holder-granted-time"  # time (8 bytes), proposal id -> the rule's name
+
+_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What became of one proposal: the decision, and whether the approval has left."""
+
+    proposal: SeenProposal
+    decision: Decision
+    approved: bool
+
+
+class UnattendedClient(HolderClient):
+    """Everything a holder does, and approvals by rule."""
+
+    async def answer_by_rules(self, synced: Synced, rules: Rules, report: Report) -> list[Answered]:
+        """Decide on every open proposal that this holder has not answered; approve what may be.
+
+        A fault in one holds up no other: it is in the report.
+        """
+        me = self.me(synced.roster).index
+        answered = []
+        for seen in synced.proposals:
+            if seen.voted(me) or seen.state.status is not Status.PENDING:
+                continue
+            decision = self._decided(seen, synced, rules)
+            approved = False
+            if decision.allowed:
+                try:
+                    await self.approve(seen, synced)
+                    approved = True
+                except _FAULTS as error:
+                    report.blame(error)
+            answered.append(Answered(proposal=seen, decision=decision, approved=approved))
+        return answered
+
+    def _decided(self, seen: SeenProposal, synced: Synced, rules: Rules) -> Decision:
+        """Decide; what is allowed is counted in the same transaction, before anything is sent."""
+        now = self.party.clock.now()
+        try:
+            requester = (
+                requester_name(synced.roster, seen.proposal)
+                if seen.proposal.kind == RELEASE
+                else seen.proposer
+            )
+        except Refused as error:
+            return Decision(rule=None, why=str(error))
+        with self.party.store.transaction() as tx:
+            decision = decide(
+                rules,
+                seen.proposal,
+                _terms(tx, seen),
+                requester=requester,
+                now=now,
+                counts=granted_since(tx, rules.day_start(now), but=seen.id),
+            )
+            if decision.rule is not None:
+                grant(tx, seen.id, decision.rule.name, now)
+        return decision
+
+
+def _terms(reader: Reader, seen: SeenProposal) -> Terms | None:
+    if seen.proposal.kind != RELEASE:
+        return None
+    return rows.terms_of(reader, parsed_body(parse_release, seen.proposal).ref)
+
+
+def grant(tx: Transaction, id_: ProposalId, rule: Hash, now: int) -> None:
+    """Count a proposal for a rule, once; decided again, it counts for the later rule and time."""
+    before = tx.get(GRANTED, id_)
+    if before is not None:
+        now = max(now, int.from_bytes(before[:8], "big"))
+        tx.delete(GRANTED_BY_TIME, before[:8] + id_)
+    at = now.to_bytes(8, "big")
+    tx.put(GRANTED, id_, at + rule)
+    tx.put(GRANTED_BY_TIME, at + id_, rule)
+
+
+def granted_since(reader: Reader, start: int, *, but: ProposalId) -> Counter[Hash]:
+    """How much each rule has allowed since `start` (Unix seconds), one proposal left out.
+
+    What is dated after now counts too: a clock that is set back gives nothing a second time.
+    """
+    after = (max(start, 1) - 1).to_bytes(8, "big") + b"\xff" * 32
+    found = reader.scan(GRANTED_BY_TIME, after=after)
+    return Counter(Hash(rule) for place, rule in found if place[8:] != but)

@@ -1,0 +1,27 @@
+"""A destroyed key: the tally that holders are shown, and what they sign once they have erased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tigertally.base.ids import DomainId, HolderIndex, ProposalId
+from tigertally.quorum.tally import Tally
+
+ERASURE = "/v1/custody/erasure"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EraseDue:
+    """A complete `custody.destroy` that this holder has not acknowledged yet."""
+
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """A holder has verified the tally of this proposal, and erased all that it names."""
+
+    domain: DomainId
+    proposal: ProposalId
+    holder: HolderIndex
+    time: int

@@ -1,0 +1,45 @@
+"""An imported secret: sealed under its key by the requester that brings it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tigertally.base.errors import MalformedMessage
+from tigertally.base.ids import DomainId, ProposalId
+from tigertally.base.limits import MAX_IMPORT_BYTES
+from tigertally.crypto.aead import OVERHEAD
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.bodies import KeyRef
+from tigertally.quorum.tally import Tally
+
+IMPORT = "/v1/custody/import"
+CONTENT = "/v1/custody/content"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A sealed secret, signed by the requester that proposed the key (`proposal`)."""
+
+    domain: DomainId
+    proposal: ProposalId
+    key: KeyRef
+    sealed: bytes
+
+    def __post_init__(self) -> None:
+        if not OVERHEAD < len(self.sealed) <= MAX_IMPORT_BYTES + OVERHEAD:
+            raise MalformedMessage(f"an imported secret has 1 to {MAX_IMPORT_BYTES} bytes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentRequest:
+    """What was this key made for, and what was stored under it?"""
+
+    key: KeyRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentReply:
+    """The tally that made the key, and the signed `Imported` if there is one."""
+
+    tally: Tally
+    content: Envelope | None

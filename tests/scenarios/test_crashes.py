@@ -1,0 +1,176 @@
+"""`kill -9` of every party at every journal step: the same command again finishes, keys stay.
+
+A row of `WALKS` is one operation; the walk kills the authority or a device at its first step, its
+second, and so on until nobody dies any more. On real
+processes: `integration/test_killed_in_the_middle.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from crash_rig import CrashRig
+from tigertally.base.ids import Name
+from tigertally.custody.client.changing import ChangingClient
+from tigertally.custody.client.creating import Asked, CreatingClient
+from tigertally.custody.messages.bodies import Create, Destroy, Suite
+from tigertally.quorum.card import Role
+from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
+from tigertally.quorum.client import Synced
+from tigertally.quorum.joining import Joined
+from tigertally.quorum.pending import Status
+
+# Every step of every row takes minutes: TALLY_WHOLE_WALK=1 does it. Otherwise each row is sampled.
+STRIDE = 1 if os.environ.get("TALLY_WHOLE_WALK") == "1" else 9
+
+Operation = Callable[[CrashRig], Awaitable[None]]
+
+
+async def change(rig: CrashRig, kind: Name, body: bytes, *, by: Sequence[str]) -> None:
+    """The first proposes, the others approve; each command until it is done."""
+    proposer, *others = by
+
+    async def propose() -> str:
+        client = ChangingClient(rig.devices[proposer].party)
+        synced, _ = await client.sync_all()
+        return (await client.propose_or_resume(kind, body, synced)).hex()
+
+    id_ = await rig.insist(propose)
+    for name in others:
+        state = await rig.insist(lambda name=name: rig.approve(name, id_))
+    assert state.status is Status.COMPLETE
+
+
+async def join(rig: CrashRig) -> None:
+    joining = rig.joining(rig.device("h4", Role.HOLDER))
+    asked = await rig.insist(joining.ask)
+    for name in ("h1", "h2"):
+        await rig.insist(lambda name=name: rig.approve(name, asked.proposal.hex()))
+
+    async def enrol() -> Joined:
+        return await joining.enrolled_already() or await joining.ask()
+
+    assert (await rig.insist(enrol)).state == "enrolled"
+
+
+async def remove(rig: CrashRig) -> None:
+    await change(rig, REMOVE, remove_body(Name("h3")), by=("h1", "h2"))
+
+
+async def raise_quorum(rig: CrashRig) -> None:
+    await change(rig, QUORUM, quorum_body(3, 2), by=("h1", "h2", "h3"))
+
+
+async def carry(rig: CrashRig, ask: Callable[[CreatingClient, Synced], Awaitable[Asked]]) -> None:
+    """h1 proposes something about a key, h2 approves."""
+
+    async def propose() -> str:
+        client = CreatingClient(rig.devices["h1"].party)
+        synced, _ = await client.sync_all()
+        return (await ask(client, synced)).id.hex()
+
+    id_ = await rig.insist(propose)
+    await rig.insist(lambda: rig.approve("h2", id_))
+
+
+async def create(rig: CrashRig) -> None:
+    for suite in Suite:
+        body = Create(
+            key=Name(f"new-{suite.value}"), suite=suite, acks=3, requesters=(), unattended=False
+        )
+        await carry(rig, lambda client, synced, body=body: client.propose_or_resume(body, synced))
+
+
+async def rotate(rig: CrashRig) -> None:
+    for suite in Suite:
+        name = Name(suite.value)
+        await carry(rig, lambda client, synced, n=name: client.rotate_or_resume(n, None, synced))
+
+
+async def destroy(rig: CrashRig) -> None:
+    for suite in Suite:
+        body = Destroy(key=Name(suite.value), version=1)
+        await carry(rig, lambda client, synced, body=body: client.propose_or_resume(body, synced))
+
+
+async def unlock(rig: CrashRig) -> None:
+    rig.start_authority()
+    for name in ("h1", "h2"):
+        state = await rig.insist(lambda name=name: rig.unlock_by(name))
+    assert state == "ready"
+
+
+@dataclass(frozen=True)
+class Walk:
+    """An operation, and who holds fragments, how many of them a key needs, afterwards."""
+
+    operation: Operation
+    holders: tuple[str, ...]
+    threshold: int = 2
+    destroys: bool = False
+    steps: int = 90  # at least so many are found
+
+
+WALKS = {
+    "create": Walk(create, ("h1", "h2", "h3")),
+    "rotate": Walk(rotate, ("h1", "h2", "h3")),
+    "destroy": Walk(destroy, ("h1", "h2", "h3"), destroys=True, steps=40),
+    "join": Walk(join, ("h1", "h2", "h3", "h4")),
+    "remove": Walk(remove, ("h1", "h2")),
+    "quorum": Walk(raise_quorum, ("h1", "h2", "h3"), threshold=3),
+    "unlock": Walk(unlock, ("h1", "h2", "h3"), steps=5),
+}
+
+
+def walk(row: Walk, steps: Iterable[int]) -> int:
+    """Die at each of these steps; how many there are."""
+    rig = CrashRig(threshold=2, unlock=2, unlockers=("h1", "h2"))
+
+    async def form() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        for suite in Suite:
+            await rig.create(suite.value, suite=suite)
+        for name in rig.holders():
+            await rig.sync(name)
+
+    rig.run(form())
+    before = rig.moment()
+    keys = rig.private_keys(rig.holders(), together=2)
+    assert len(keys) == 2
+
+    async def die_at(step: int) -> bool:
+        rig.back_to(before)
+        rig.journal.arm(step)
+        await row.operation(rig)
+        await rig.settle(row.holders)
+        died = rig.journal.taken >= step
+        rig.journal.left = None
+        for name in row.holders:
+            _, report = await rig.holder(name).sync_all(renew=False)
+            assert report.problems == []
+        rig.check_quiet(row.holders)
+        after = rig.private_keys(row.holders, together=row.threshold)
+        assert {ref: after[ref] for ref in keys if ref in after} == ({} if row.destroys else keys)
+        return died
+
+    for step in steps:
+        try:
+            if not rig.run(die_at(step)):
+                return step - 1
+        except BaseException as error:
+            error.add_note(f"killed {rig.journal.dead!r} at step {step}")
+            raise
+    return step
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", WALKS)
+def test_whoever_dies_at_whatever_step_the_keys_stay_and_nothing_is_left(name: str) -> None:
+    row = WALKS[name]
+    assert walk(row, range(1, 10_000, STRIDE)) >= row.steps

@@ -1,0 +1,451 @@
+"""An authority is restored from a back-up: who must agree, what comes back, what can be cheated."""
+
+from __future__ import annotations
+
+import pytest
+
+from crash_rig import CrashRig
+from custody_thief import audit_kinds
+from domain_rig import DomainRig
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
+from tigertally.base.ids import Name, Nonce
+from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.custody.messages.bodies import Suite
+from tigertally.quorum import changes, messages
+from tigertally.quorum.card import Role
+from tigertally.quorum.changes import REMOVE, remove_body
+from tigertally.quorum.conviction import CONVICTION
+from tigertally.quorum.following import notices
+from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.restoration import RestorationRecord
+from tigertally.quorum.restoring import PENDING, mark_restored
+
+pytestmark = pytest.mark.requirement("C6")
+
+
+def backup(rig: DomainRig) -> object:
+    """Committed tables are never changed."""
+    return rig.disk._tables
+
+
+def restore(rig: DomainRig, kept: object) -> None:
+    rig.authority.close()
+    rig.disk = rig.disk_for("authority")
+    rig.disk._tables = kept
+    with rig.disk.transaction() as tx:
+        mark_restored(
+            tx,
+            rig.key,
+            domain=rig.authority.chain.current.domain,
+            made=rig.clock.now(),
+            now=rig.clock.now(),
+            nonce=Nonce(rig.randomness.bytes(32)),
+        )
+    rig.start_authority()
+
+
+async def accept(rig: DomainRig, name: str, *, back: bool = True):
+    client = UnlockingClient(rig.devices[name].party)
+    return await client.unlock(wrong_passphrases=0, accept_rollback=back)
+
+
+async def changed(rig: DomainRig, kind: Name, body: bytes, by: list[str]) -> None:
+    first, *others = by
+    client = rig.holder(first)
+    synced, _ = await client.sync_all()
+    proposal = client.new_proposal(kind, body, synced.roster)
+    state = await client.propose_with_yes(proposal, synced)
+    for name in others:
+        state = await rig.approve(name, proposal_id(state.proposal).hex())
+    assert state.status.value == "complete"
+
+
+def told(rig: DomainRig, name: str) -> list[str]:
+    with rig.devices[name].store.reading() as reader:
+        return notices(reader)
+
+
+def convicted(rig: DomainRig, name: str) -> bool:
+    with rig.devices[name].store.reading() as reader:
+        return any(True for _ in reader.scan(CONVICTION))
+
+
+async def rounds(rig: DomainRig, names: list[str], count: int = 3) -> None:
+    for _ in range(count):
+        for name in names:
+            assert not (await rig.sync(name)).problems
+        await rig.child_work()
+
+
+async def same_key(rig: DomainRig, key: str, by: list[str], expected: bytes, why: str) -> None:
+    released = await rig.release("app", key, by=by, reason=why)
+    assert released.secret.to_secret_bytes() == expected
+
+
+@pytest.mark.parametrize(("holders", "threshold", "unlock", "need"), [(3, 2, 1, 2), (5, 3, 2, 3)])
+def test_it_needs_so_many_that_every_quorum_has_one_of_them(holders, threshold, unlock, need):
+    rig = DomainRig(threshold=threshold, unlock=unlock)
+
+    async def day() -> None:
+        await rig.form(holders)
+        restore(rig, backup(rig))
+        raw = await rig.devices["h1"].party.channel.call(
+            messages.DOMAIN, encode(messages.Nothing())
+        )
+        info = decode(messages.DomainInfo, raw)
+        assert (info.state, info.restored, info.unlock_need) == ("locked", True, need)
+        with pytest.raises((Locked, PeerFault)):
+            await rig.sync("h1")
+        for number in range(1, need):
+            reply = await accept(rig, f"h{number}", back=False)
+            assert (reply.state, reply.have, reply.restored) == ("locked", number, True)
+            assert (await accept(rig, "h1", back=False)).have == number, "nobody counts twice"
+        reply = await accept(rig, f"h{need}", back=False)
+        assert (reply.state, reply.restored) == ("ready", False)
+        for name in rig.holders():
+            await rig.sync(name)
+            (line,) = told(rig, name)
+            assert "nothing that this device had seen is lost" in line
+        kinds = [kind for kind, _ in audit_kinds(rig)]
+        assert kinds.count("authority.restored") == 1
+        assert kinds.count("restore.accepted") == need
+        assert (await rig.holder("h1").audit()).entries
+        rig.start_authority()
+        assert await rig.unlock_by("h1") == "ready" or unlock > 1, "a restart is a restart again"
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("suite", list(Suite))
+def test_keys_made_and_shared_anew_after_the_backup_come_back(suite):
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("old", suite=suite)
+        old = (await rig.release("app", "old", by=["h1", "h2"])).secret.to_secret_bytes()
+        kept = backup(rig)
+        await rig.create("new", suite=suite)
+        new = (await rig.release("app", "new", by=["h1", "h2"])).secret.to_secret_bytes()
+        await changed(rig, REMOVE, remove_body(Name("h3")), ["h1", "h2"])
+        thief = rig.devices.pop("h3")
+        await rounds(rig, ["h1", "h2"])
+        await changed(rig, changes.QUORUM, encode_quorum(2, 2), ["h1", "h2"])
+        await rounds(rig, ["h1", "h2"])
+        restore(rig, kept)
+        rig.devices["h3"] = thief
+        assert (await accept(rig, "h3")).have == 1, "for all that it knows"
+        with pytest.raises(Locked):
+            await rig.sync("h1")
+        with pytest.raises(Refused, match="older roster"):
+            await accept(rig, "h1")
+        assert rig.authority.chain.current.version > 5
+        with pytest.raises(Refused):
+            await accept(rig, "h3")
+        reply = await accept(rig, "h1")
+        assert (reply.state, reply.have) == ("locked", 1), "what h3 said counts no more"
+        with pytest.raises(PeerFault, match="loses entries"):
+            await accept(rig, "h2", back=False)
+        assert (await accept(rig, "h2")).state == "ready"
+        del rig.devices["h3"]
+        await rounds(rig, ["h1", "h2"])
+        for name in ("h1", "h2"):
+            assert "went back" in told(rig, name)[0]
+            assert not convicted(rig, name)
+        await same_key(rig, "old", ["h1", "h2"], old, "after")
+        await same_key(rig, "new", ["h1", "h2"], new, "after")
+        keys = await rig.asker("app").keys()
+        assert {(str(one.ref.name), one.state) for one in keys} == {
+            ("old", "active"),
+            ("new", "active"),
+        }
+        assert "went back" in told(rig, "app")[0]
+        assert "barrier.renewed" in [kind for kind, _ in audit_kinds(rig)]
+        rig.devices["h3"] = thief
+        rig.start_authority()
+        with pytest.raises(Refused):
+            await accept(rig, "h3")
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C12")
+def test_a_removed_fragment_that_was_dead_is_known_to_be_dead_again():
+    rig = DomainRig(threshold=2)
+
+    async def dead() -> list[bool]:
+        (found,) = await rig.asker("app").keys(Name("payroll"))
+        return [one.dead for one in found.removed]
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll")
+        kept = backup(rig)
+        await changed(rig, REMOVE, remove_body(Name("h4")), ["h1", "h2"])
+        rig.devices.pop("h4")
+        await rounds(rig, ["h1", "h2", "h3"])
+        assert await dead() == [True]
+        restore(rig, kept)
+        with pytest.raises(Refused, match="older roster"):
+            await accept(rig, "h1")
+        for name in ("h1", "h2"):
+            reply = await accept(rig, name)
+        assert reply.state == "ready"
+        assert await dead() == [False], "nobody has told the restored authority what was erased"
+        await rounds(rig, ["h1", "h2", "h3"])
+        assert await dead() == [True]
+
+    rig.run(day())
+
+
+def encode_quorum(threshold: int, unlock: int) -> bytes:
+    return changes.quorum_body(threshold=threshold, unlock=unlock)
+
+
+@pytest.mark.parametrize("contacts", [3, 5, 6, 8])
+def test_a_reshare_that_was_under_way_or_only_some_know_of_goes_on(contacts):
+    """The crash comes after so many contacts: dealt, acknowledged, certified, known to some."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
+        kept = backup(rig)
+        joining = rig.joining(rig.device("h4", Role.HOLDER))
+        await rig.admit(joining, by=["h1", "h2"])
+        for name in ["h4", "h1", "h2", "h3", "h4", "h1", "h2", "h3"][:contacts]:
+            await rig.sync(name)
+        restore(rig, kept)
+        with pytest.raises(Refused, match="older roster"):
+            await accept(rig, "h2")
+        await accept(rig, "h2")
+        await accept(rig, "h4")
+        assert (await accept(rig, "h1")).state == "ready"
+        await rig.sync("h4")
+        await rounds(rig, ["h1", "h2", "h4", "h3"])
+        await same_key(rig, "payroll", ["h3", "h4"], key, "after")
+
+    rig.run(day())
+
+
+def test_a_holder_that_was_away_brings_what_only_it_knows():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
+        kept = backup(rig)
+        await rig.propose_key("second")
+        restore(rig, kept)
+        await accept(rig, "h1")
+        assert (await accept(rig, "h3")).state == "ready"
+        await rounds(rig, ["h1", "h3"])
+        await rounds(rig, ["h2"])  # it took no part and need not be asked
+        assert "accepted by" in told(rig, "h2")[0]
+        await same_key(rig, "payroll", ["h2", "h3"], key, "after")
+        for name in rig.holders():
+            assert (await rig.holder(name).audit()).cosigned_by
+
+    rig.run(day())
+
+
+def test_a_lying_authority_that_pretends_a_restore_gets_nowhere():
+    """It has the newest state, but shows an old one: with too few who accept, devices stop."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        kept = backup(rig)
+        await rig.create("second")
+        await rounds(rig, ["h1", "h2", "h3"], 1)
+        await rig.asker("app").sync()
+        barrier = rig.authority._barrier
+        restore(rig, kept)
+        rig.authority._barrier = barrier  # it has kept what it must not have
+        await accept(rig, "h1")
+        before = {name: rig.devices[name].disk._tables for name in ("h1", "h2", "h3")}
+        for name in ("h1", "h2", "h3"):
+            with pytest.raises(PeerFault, match="too few") as caught:
+                await rig.sync(name)
+            assert caught.value.culprits == ("authority",)
+            with pytest.raises(PeerFault):
+                await rig.holder(name).audit()
+        assert {n: rig.devices[n].disk._tables for n in before} == before
+        with rig.disk.transaction() as tx:
+            tx.delete(PENDING, b"pending")  # claims that it was accepted
+        with pytest.raises(PeerFault, match="too few"):
+            await rig.asker("app").sync()
+        assert (await accept(rig, "h2")).state == "ready"
+        await rounds(rig, ["h1", "h2", "h3"])
+        assert not any(convicted(rig, name) for name in rig.holders())
+
+    rig.run(day())
+
+
+def test_acceptances_of_removed_holders_and_copies_do_not_count():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        kept = backup(rig)
+        await changed(rig, REMOVE, remove_body(Name("h4")), ["h1", "h2"])
+        for name in ("h1", "h2", "h3"):
+            await rig.sync(name)
+        restore(rig, kept)
+        for name, number in (("h4", 1),):
+            assert (await accept(rig, name)).have == number
+        # The authority conspires: it adopts nothing, and counts h4 three times over.
+        with rig.disk.transaction() as tx:
+            (key, row), *_ = tx.scan("restored")
+            record = decode(RestorationRecord, row)
+            (envelope,) = rig.services.lock._accepted.values()
+            forged = RestorationRecord(restoration=record.restoration, acceptances=(envelope,) * 3)
+            tx.put("restored", key, encode(forged))
+        rig.authority._barrier = None
+        with pytest.raises(TigertallyError):
+            await rig.sync("h1")
+        with pytest.raises(PeerFault, match="too few"):
+            await rig.holder("h1").audit()
+
+    rig.run(day())
+
+
+def test_two_signed_roots_of_one_size_convict_also_after_a_restore():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        restore(rig, backup(rig))
+        await accept(rig, "h1")
+        await accept(rig, "h2")
+        await rounds(rig, ["h1", "h2", "h3"], 1)
+        fork, barrier = rig.disk._tables, rig.authority._barrier
+        await rig.requester("app")
+        await rig.sync("h3")
+        with rig.disk.reading() as reader:
+            entries = rig.authority._log.size(reader)
+        rig.disk._tables = fork
+        rig.start_authority()
+        rig.authority._barrier = barrier
+        with rig.disk.transaction() as tx:
+            while rig.authority._log.size(tx) < entries:
+                rig.authority._log.append(tx, time=1, kind="x", actor="x", summary="x")
+        with pytest.raises(PeerFault, match="forked") as caught:
+            await rig.holder("h3").audit()
+        assert caught.value.sure
+        assert convicted(rig, "h3")
+
+    rig.run(day())
+
+
+def test_a_backup_restored_twice_and_a_backup_of_a_restored_one():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        kept = backup(rig)
+        await rig.create("one")
+        key = (await rig.release("app", "one", by=["h1", "h2"])).secret.to_secret_bytes()
+        restore(rig, kept)
+        for name in ("h1", "h2"):
+            await accept(rig, name)
+        await rounds(rig, ["h1", "h2", "h3"])
+        await same_key(rig, "one", ["h1", "h3"], key, "restored once")
+        for source in (kept, backup(rig)):
+            restore(rig, source)
+            with pytest.raises(PeerFault, match="too few"):
+                await rig.holder("h1").audit()
+            for name in ("h2", "h3"):
+                await accept(rig, name)
+            await rounds(rig, ["h1", "h2", "h3"])
+            why = f"restored again {source is kept}"
+            await same_key(rig, "one", ["h1", "h3"], key, why)
+        assert len(told(rig, "h1")) == 3
+        for name in rig.holders():
+            assert (await rig.holder(name).audit()).entries
+
+    rig.run(day())
+
+
+def test_a_release_that_was_lost_is_asked_again_and_spent_tallies_do_no_harm():
+    """The same request, the same stored approvals: they cosign the log that was lost."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        kept = backup(rig)
+        released = await rig.release("app", "payroll", by=["h1", "h2"], reason="night job")
+        await rig.propose_key("lost", by="h3")
+        restore(rig, kept)
+        for name in ("h1", "h2"):
+            await accept(rig, name)
+        await rounds(rig, ["h1", "h2", "h3"])
+        again = await rig.release("app", "payroll", by=["h1", "h2"], reason="night job")
+        assert again.secret.to_secret_bytes() == released.secret.to_secret_bytes()
+        with pytest.raises(Unavailable):
+            await rig.release("app", "payroll", by=["h3"], reason="one is not enough")
+
+    rig.run(day())
+
+
+class RestoredRig(CrashRig):
+    """The authority that dies comes up as it would: the holders answer again."""
+
+    async def revive(self) -> None:
+        if self.journal.dead == "authority":
+            self.journal.dead = ""
+            await self.network.close()
+            self.start_authority()
+
+
+def test_everybody_killed_at_every_step_of_unlocking_a_restored_authority():
+    rig = RestoredRig(threshold=2)
+
+    async def unlock() -> str:
+        for name in ("h1", "h2"):
+            try:
+                reply = await accept(rig, name)
+            except Refused:  # it has handed the newer roster over
+                reply = await accept(rig, name)
+        if reply.state != "ready":
+            raise Locked("the authority died and has forgotten the first")
+        return reply.state
+
+    async def day() -> int:
+        await rig.form(3)
+        await rig.create("old")
+        kept = backup(rig)
+        await rig.create("new")
+        await changed(rig, changes.QUORUM, encode_quorum(2, 2), ["h1", "h2"])
+        await rounds(rig, ["h1", "h2", "h3"], 1)
+        restore(rig, kept)
+        locked = rig.moment()
+        for step in range(1, 100):
+            rig.back_to(locked)
+            rig.journal.arm(step)
+            assert await rig.insist(unlock) == "ready"
+            died = rig.journal.taken >= step
+            rig.journal.left = None
+            await rig.settle(["h1", "h2", "h3"])
+            rig.check_quiet(["h1", "h2", "h3"])
+            assert len(rig.private_keys(["h1", "h2", "h3"], together=2)) == 2
+            kinds = [kind for kind, _ in audit_kinds(rig)]
+            assert kinds.count("authority.restored") == 1
+            assert kinds.count("restore.accepted") == 2
+            if not died:
+                return step
+        raise AssertionError("never done")
+
+    assert rig.run(day()) >= 9

@@ -1,0 +1,208 @@
+"""What can be watched: who is missing, how many may be lost, and when an old fragment is dead."""
+
+from __future__ import annotations
+
+import pytest
+
+from domain_rig import DomainRig
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import InvalidSignature, Refused
+from tigertally.base.ids import HolderIndex, Name
+from tigertally.custody.client.rows import all_held
+from tigertally.custody.messages.sync import HOLDERS, HoldersReply, KeyInfo
+from tigertally.custody.messages.watching import HELD
+from tigertally.custody.protocol.reports import claims_of, sign_report
+from tigertally.custody.service import watching
+from tigertally.quorum.card import Role
+from tigertally.quorum.changes import REMOVE, remove_body
+from tigertally.quorum.messages import Nothing
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import proposal_id
+
+
+async def info(rig: DomainRig, key: str = "payroll") -> KeyInfo:
+    (found,) = await rig.asker("app").keys(Name(key))
+    return found
+
+
+async def holders(rig: DomainRig) -> HoldersReply:
+    raw = await rig.devices["h1"].party.channel.call(HOLDERS, encode(Nothing()))
+    return decode(HoldersReply, raw)
+
+
+async def remove(rig: DomainRig, name: str, *, by: list[str]) -> None:
+    proposer = rig.holder(by[0])
+    synced, _ = await proposer.sync_all()
+    proposal = proposer.new_proposal(REMOVE, remove_body(Name(name)), synced.roster)
+    state = await proposer.propose_with_yes(proposal, synced)
+    for other in by[1:]:
+        if state.status is Status.PENDING:
+            state = await rig.approve(other, proposal_id(proposal).hex())
+    assert state.status is Status.COMPLETE
+
+
+def dead(found: KeyInfo) -> dict[int, bool]:
+    return {int(one.holder): one.dead for one in found.removed}
+
+
+async def overview(rig: DomainRig) -> watching.Overview:
+    return await rig.authority.run(watching.overview)
+
+
+@pytest.mark.requirement("C10")
+@pytest.mark.requirement("C12")
+def test_a_removal_is_watched_until_the_old_fragment_is_dead() -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        assert (await holders(rig)).least_margin is None, "there is no key yet"
+        await rig.create("payroll")
+        seen = await info(rig)
+        assert (seen.usable - seen.threshold, seen.missing, seen.removed) == (2, (), ())
+
+        await remove(rig, "h4", by=["h1", "h2"])
+        seen = await info(rig)
+        assert seen.usable - seen.threshold == 1, "the removed one does not count any more"
+        assert dead(seen) == {4: False}, "the old epoch is still the live one"
+        for name in ("h1", "h2", "h1"):
+            await rig.sync(name)
+        seen = await info(rig)
+        assert seen.missing == (HolderIndex(3),)
+        await rig.sync("h3")
+        seen = await info(rig)
+        assert (seen.epoch, seen.state) == (2, "active")
+        assert dead(seen) == {4: False}, "two holders have not yet erased the old epoch"
+        reply = await holders(rig)
+        assert [one.alive for one in reply.removed] == [1]
+        assert (await overview(rig)).old_fragments == 1
+
+        await rig.sync("h1")
+        assert dead(await info(rig)) == {4: False}, "with h2's old fragment it still makes the key"
+        await rig.sync("h2")
+        assert dead(await info(rig)) == {4: True}
+        assert (await overview(rig)).old_fragments == 0
+        reply = await holders(rig)
+        assert [(one.index, one.alive) for one in reply.removed] == [(4, 0)]
+        assert reply.least_margin == 1
+
+        del rig.devices["h4"]
+        rig.clock.time += 10
+        await rig.create("ledger")
+        assert dead(await info(rig, "ledger")) == {}, "it never had a fragment of this key"
+        stored = rig.disk._tables["custody-held"]
+        assert len(stored) == 4, "what the removed one said stays known"
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C12")
+def test_margins_say_who_is_needed() -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        state = await rig.propose_key("payroll", acks=2)
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        for name in ("h1", "h2", "h1", "h2"):
+            await rig.sync(name)
+        reply = await holders(rig)
+        assert reply.least_margin == 0
+        assert [(one.fragments, one.missing, one.needed) for one in reply.holders] == [
+            (1, 0, 1),
+            (1, 0, 1),
+            (0, 1, 0),
+        ]
+        now = await overview(rig)
+        assert (now.least_margin, now.pending) == (0, 0)
+        assert (now.keys["active"], now.epochs["certified"]) == (1, 1)
+        assert now.seen[HolderIndex(3)] > 0
+        await rig.sync("h3")
+        assert (await holders(rig)).least_margin == 1
+        # All that hold it but one are lost, as far as the authority knows: it says so.
+        await remove(rig, "h3", by=["h1", "h2"])
+        assert (await holders(rig)).least_margin == 0
+
+    rig.run(day())
+
+
+def test_a_report_is_its_holders_own_and_never_older() -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        before = dict(rig.disk._tables["custody-held"])
+        one, two = rig.devices["h1"], rig.devices["h2"]
+        with one.store.reading() as reader:
+            claims = claims_of(all_held(reader))
+        assert len(claims) == 1
+        domain = (await rig.holder("h1").sync()).roster.domain
+        later = rig.clock.time + 1000
+        good = sign_report(one.key, domain, HolderIndex(1), number=later, claims=claims)
+        with pytest.raises(Refused, match="handed in by its holder"):
+            await two.party.channel.call(HELD, encode(good))
+        forged = sign_report(two.key, domain, HolderIndex(1), number=later, claims=())
+        with pytest.raises(InvalidSignature):
+            await one.party.channel.call(HELD, encode(forged))
+        old = sign_report(one.key, domain, HolderIndex(1), number=1, claims=())
+        await one.party.channel.call(HELD, encode(old))
+        assert dict(rig.disk._tables["custody-held"]) == before
+        await one.party.channel.call(HELD, encode(good))
+        assert dict(rig.disk._tables["custody-held"]) != before
+        with pytest.raises(Refused):
+            await rig.devices["app"].party.channel.call(HELD, encode(good))
+
+    rig.run(day())
+
+
+def test_a_thousand_keys_are_a_few_words() -> None:
+    """Summaries in the audit log and what a sync waits for stay short, whatever the number."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        for number in range(12):
+            await rig.create(f"key-{'x' * 50}-{number}")
+        device = rig.device("h3", Role.HOLDER)
+        await rig.admit(rig.joining(device), by=["h1", "h2"])
+        for name in ("h1", "h2"):
+            await rig.sync(name)
+        report = await rig.sync("h1")
+        (line,) = report.waiting_for
+        assert line.endswith("and 11 more: h2 to deal"), line
+        for _ in range(3):
+            for name in rig.holders():
+                await rig.sync(name)
+        assert (await rig.sync("h1")).waiting_for == ()
+        entries = (await rig.holder("h1").audit()).entries
+        opened = [entry for entry in entries if entry.kind == "custody.opened"][-1]
+        assert "and 9 more: attempt 1" in opened.summary
+        assert len(opened.detail) == 32, "the hash of the statement that names them all"
+        held = [entry for entry in entries if entry.kind == "custody.acknowledged"][-1]
+        assert held.summary.endswith("and 9 more")
+        assert max(len(entry.summary) for entry in entries) <= 300
+
+    rig.run(day())
+
+
+def test_the_view_of_an_epoch_says_what_the_epoch_says() -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        await rig.requester("app")
+        await rig.create("payroll")
+        before = await info(rig)
+        await rig.authority.run(
+            lambda desk: [
+                desk.sealed.delete("custody-epoch-view", key)
+                for key, _ in list(desk.sealed.scan("custody-epoch-view"))
+            ]
+        )
+        assert await info(rig) == before, "a store from before there were views"
+
+    rig.run(day())
