@@ -87,7 +87,7 @@ def _ended(reader: Reader, held: HeldEpoch) -> bool:
     statement = held.parsed()
     if held.certificate is not None or statement.base is not None:
         return False
-    others = (one.parsed() for ref in statement.keys for one in rows.held_of(reader, ref))
+    others = (one.parsed() for one in rows.Held(reader).of_any(statement.keys))
     return any(one.base is None and one.order > statement.order for one in others)
 
 

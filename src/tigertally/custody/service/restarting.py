@@ -14,7 +14,7 @@ from tigertally.custody.protocol.epochs import next_attempt
 from tigertally.custody.service import rows
 from tigertally.custody.service.creating import announce, set_coming
 from tigertally.custody.service.resharing import ATTEMPTS_LEFT_OUT, end_attempt, retry
-from tigertally.custody.state.authority import EpochRecord, EpochStatus
+from tigertally.custody.state.authority import EpochId, EpochStatus, EpochView
 from tigertally.quorum import restoring
 from tigertally.quorum.desk import Desk
 
@@ -22,10 +22,12 @@ from tigertally.quorum.desk import Desk
 def restart_dealing(desk: Desk) -> None:
     """End and begin again what was being dealt when the back-up was made."""
     left_out = ATTEMPTS_LEFT_OUT * len(restoring.records(desk.plain))
-    found = [rows.parsed(EpochRecord, row) for _, row in desk.sealed.scan(rows.EPOCHS)]
-    for record in found:
-        if record.status is not EpochStatus.DEALING or record.attempt > left_out:
+    views = [(key, rows.parsed(EpochView, row)) for key, row in desk.sealed.scan(rows.VIEWS)]
+    for key, view in views:
+        id_ = EpochId.from_bytes(key)
+        if view.status is not EpochStatus.DEALING or id_.attempt > left_out:
             continue
+        record = rows.get_epoch(desk.sealed, id_)
         end_attempt(desk, record, "the authority was restored from a back-up")
         if record.base:
             retry(desk, record)
