@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tigertally.custody.messages.dealing import AUTHORITY
+from tigertally.custody.messages.dealing import AUTHORITY, MAX_ATTEMPT
 from tigertally.custody.protocol.epochs import next_attempt
 from tigertally.custody.service import rows
 from tigertally.custody.service.creating import announce, set_coming
@@ -21,7 +21,8 @@ from tigertally.quorum.desk import Desk
 
 def restart_dealing(desk: Desk) -> None:
     """End and begin again what was being dealt when the back-up was made."""
-    left_out = ATTEMPTS_LEFT_OUT * len(restoring.records(desk.plain))
+    restores = len(restoring.records(desk.plain))
+    left_out = ATTEMPTS_LEFT_OUT * min(restores, MAX_ATTEMPT // ATTEMPTS_LEFT_OUT - 1)
     views = [(key, rows.parsed(EpochView, row)) for key, row in desk.sealed.scan(rows.VIEWS)]
     for key, view in views:
         id_ = EpochId.from_bytes(key)
