@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tigertally.custody.messages.dealing import AUTHORITY, MAX_ATTEMPT
+from tigertally.custody.messages.dealing import AUTHORITY
 from tigertally.custody.protocol.epochs import next_attempt
 from tigertally.custody.service import rows
 from tigertally.custody.service.creating import announce, set_coming
-from tigertally.custody.service.resharing import ATTEMPTS_LEFT_OUT, end_attempt, retry
+from tigertally.custody.service.numbering import attempts_left_out
+from tigertally.custody.service.resharing import end_attempt, retry
 from tigertally.custody.state.authority import EpochId, EpochStatus, EpochView
-from tigertally.quorum import restoring
 from tigertally.quorum.desk import Desk
 
 
 def restart_dealing(desk: Desk) -> None:
     """End and begin again what was being dealt when the back-up was made."""
-    restores = len(restoring.records(desk.plain))
-    left_out = ATTEMPTS_LEFT_OUT * min(restores, MAX_ATTEMPT // ATTEMPTS_LEFT_OUT - 1)
+    left_out = attempts_left_out(desk, since=0)
     views = [(key, rows.parsed(EpochView, row)) for key, row in desk.sealed.scan(rows.VIEWS)]
     for key, view in views:
         id_ = EpochId.from_bytes(key)
