@@ -7,75 +7,19 @@ import pytest
 from crash_rig import CrashRig
 from custody_thief import audit_kinds
 from domain_rig import DomainRig
+from restore_rig import accept, backup, changed, convicted, restore, rounds, told
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
-from tigertally.base.ids import Name, Nonce
-from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.base.ids import Name
 from tigertally.custody.messages.bodies import Suite
 from tigertally.quorum import changes, messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
-from tigertally.quorum.conviction import CONVICTION
-from tigertally.quorum.following import notices
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import RestorationRecord
-from tigertally.quorum.restoring import PENDING, mark_restored
+from tigertally.quorum.restoring import PENDING
 
 pytestmark = pytest.mark.requirement("C6")
-
-
-def backup(rig: DomainRig) -> object:
-    """Committed tables are never changed."""
-    return rig.disk._tables
-
-
-def restore(rig: DomainRig, kept: object) -> None:
-    rig.authority.close()
-    rig.disk = rig.disk_for("authority")
-    rig.disk._tables = kept
-    with rig.disk.transaction() as tx:
-        mark_restored(
-            tx,
-            rig.key,
-            domain=rig.authority.chain.current.domain,
-            made=rig.clock.now(),
-            now=rig.clock.now(),
-            nonce=Nonce(rig.randomness.bytes(32)),
-        )
-    rig.start_authority()
-
-
-async def accept(rig: DomainRig, name: str, *, back: bool = True):
-    client = UnlockingClient(rig.devices[name].party)
-    return await client.unlock(wrong_passphrases=0, accept_rollback=back)
-
-
-async def changed(rig: DomainRig, kind: Name, body: bytes, by: list[str]) -> None:
-    first, *others = by
-    client = rig.holder(first)
-    synced, _ = await client.sync_all()
-    proposal = client.new_proposal(kind, body, synced.roster)
-    state = await client.propose_with_yes(proposal, synced)
-    for name in others:
-        state = await rig.approve(name, proposal_id(state.proposal).hex())
-    assert state.status.value == "complete"
-
-
-def told(rig: DomainRig, name: str) -> list[str]:
-    with rig.devices[name].store.reading() as reader:
-        return notices(reader)
-
-
-def convicted(rig: DomainRig, name: str) -> bool:
-    with rig.devices[name].store.reading() as reader:
-        return any(True for _ in reader.scan(CONVICTION))
-
-
-async def rounds(rig: DomainRig, names: list[str], count: int = 3) -> None:
-    for _ in range(count):
-        for name in names:
-            assert not (await rig.sync(name)).problems
-        await rig.child_work()
 
 
 async def same_key(rig: DomainRig, key: str, by: list[str], expected: bytes, why: str) -> None:
@@ -229,6 +173,65 @@ def test_a_reshare_that_was_under_way_or_only_some_know_of_goes_on(contacts):
         await rig.sync("h4")
         await rounds(rig, ["h1", "h2", "h4", "h3"])
         await same_key(rig, "payroll", ["h3", "h4"], key, "after")
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize(
+    ("suite", "before", "after"),
+    [
+        (Suite.PEDERSEN_ED25519, 2, 1),  # dealt in another way than they deal again
+        (Suite.PEDERSEN_ED25519, 1, 5),  # certified since
+        (Suite.SHAMIR_GF256, 1, 4),  # acknowledged by some
+    ],
+)
+def test_what_was_half_dealt_at_the_backup_begins_again(suite, before, after):
+    """Else the devices would see two epochs of one attempt, and blame the authority for ever."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll", suite=suite)
+        key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
+        await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h1", "h2"])
+        contacts = ["h4", "h1", "h2", "h3", "h1", "h4", "h2", "h3"]
+        for number, name in enumerate(contacts[: before + after]):
+            if number == before:
+                kept = backup(rig)
+            await rig.sync(name)
+            await rig.child_work()
+        restore(rig, kept)
+        for name in ("h1", "h2", "h3"):
+            reply = await accept(rig, name)
+        assert reply.state == "ready"
+        await rig.child_work()
+        await rounds(rig, rig.holders(), 4)
+        (found,) = await rig.asker("app").keys()
+        assert (found.epoch, found.acknowledged) == (2, (1, 2, 3, 4))
+        await same_key(rig, "payroll", ["h3", "h4"], key, "after")
+
+    rig.run(day())
+
+
+def test_a_key_that_the_authority_had_still_to_deal_is_dealt_under_another_number():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.sync("h3")
+        state = await rig.propose_key("payroll", suite=Suite.SHAMIR_GF256)
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        kept = backup(rig)
+        await rig.child_work()
+        await rig.sync("h1")
+        restore(rig, kept)
+        for name in ("h1", "h2"):
+            await accept(rig, name)
+        await rig.child_work()
+        await rounds(rig, rig.holders())
+        assert await rig.release("app", "payroll", by=["h1", "h3"])
 
     rig.run(day())
 

@@ -63,12 +63,14 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
     """The authority's whole life: it comes up locked, if it has a domain."""
     # Late, so that a holder's daemon does not load them.
     from tigertally.node.authority import Authority
+    from tigertally.node.backup import forget_interrupted
     from tigertally.node.health import pages
     from tigertally.node.wiring import AuthorityServices
     from tigertally.transport.server import Server
 
     log = structlog.get_logger("tigertally.authority")
     stop = stop_event()
+    forget_interrupted(profile.info.path)
     authority = Authority(
         profile.plain_store,
         key=profile.signing_key,

@@ -12,7 +12,7 @@ from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault, Refused
-from tigertally.base.ids import DomainId, Hash, Name, Text
+from tigertally.base.ids import DomainId, Hash, Name, ProposalId, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows
@@ -50,7 +50,8 @@ from tigertally.quorum.tally import Tally, verify_tally
 class Released:
     """A key in the requester's hands. Use it, then `secret.wipe()`.
 
-    `faulty` names holders whose fragment was wrong (the release succeeded all the same).
+    `faulty` names holders whose fragment was wrong (the release succeeded all the same). `made_by`
+    is the proposal that made the key; None once the key has been shared anew.
     """
 
     domain: DomainId
@@ -60,6 +61,7 @@ class Released:
     secret: Secret
     approved_by: tuple[str, ...]
     faulty: tuple[str, ...]
+    made_by: ProposalId | None
 
 
 class AskAgain(Refused):
@@ -169,7 +171,7 @@ class RequesterClient(AuditingClient):
         with released.secret as private:
             raw = await self.party.channel.call(CONTENT, encode(ContentRequest(key=key)))
             reply = decode(ContentReply, raw)
-            imported = unseal_import(reply, private, key, synced.chain)
+            imported = unseal_import(reply, private, key, synced.chain, made_by=released.made_by)
             if imported is None:
                 imported = Secret(private.to_secret_bytes())
         return replace(released, secret=imported)
@@ -259,6 +261,7 @@ class RequesterClient(AuditingClient):
             secret=kept,
             approved_by=self._approved_by(reply, chain),
             faulty=faulty,
+            made_by=statement.proposal if statement.base is None else None,
         )
 
     def _private_key(

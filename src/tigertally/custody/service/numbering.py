@@ -1,0 +1,23 @@
+"""Numbers of attempts that a restore leaves out: devices may know attempts that it has lost."""
+
+from __future__ import annotations
+
+from tigertally.custody.messages.dealing import MAX_ATTEMPT
+from tigertally.quorum import restoring
+from tigertally.quorum.desk import Desk
+
+_EACH = 1000  # at each restore
+_MOST = MAX_ATTEMPT // _EACH - 1  # restores that are told apart
+
+
+def attempts_left_out(desk: Desk, *, since: int) -> int:
+    """The last number that an attempt of something approved at `since` (Unix seconds) may not have.
+
+    It differs for two restores of one back-up: what was dealt after the first is lost as well.
+    """
+    restores = [restoring.opened(one) for one in restoring.records(desk.plain)]
+    counted = [one for one in restores if one.restored >= since]
+    if not counted:
+        return 0
+    apart = int.from_bytes(counted[-1].nonce[:2], "big") % (_EACH // 2)
+    return _EACH * min(len(counted), _MOST) + apart
