@@ -11,6 +11,7 @@ from restore_rig import accept, backup, changed, convicted, restore, rounds, tol
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
 from tigertally.base.ids import Name
+from tigertally.base.limits import CLOCK_SKEW
 from tigertally.custody.messages.bodies import Suite
 from tigertally.quorum import changes, messages
 from tigertally.quorum.card import Role
@@ -210,6 +211,59 @@ def test_what_was_half_dealt_at_the_backup_begins_again(suite, before, after):
         (found,) = await rig.asker("app").keys()
         assert (found.epoch, found.acknowledged) == (2, (1, 2, 3, 4))
         await same_key(rig, "payroll", ["h3", "h4"], key, "after")
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("contacts", [2, 4, 5])
+def test_one_backup_restored_twice_during_a_reshare(contacts):
+    """What was dealt between the two restores must not have the number of what is dealt after."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
+        await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h1", "h2"])
+        kept = backup(rig)
+        for _ in range(2):
+            restore(rig, kept)
+            for name in ("h1", "h2", "h3"):
+                reply = await accept(rig, name)
+            assert reply.state == "ready"
+            for name in ["h4", "h1", "h2", "h3", "h1"][:contacts]:
+                await rig.sync(name)
+        await rounds(rig, rig.holders(), 4)
+        (found,) = await rig.asker("app").keys()
+        assert (found.epoch, found.acknowledged) == (2, (1, 2, 3, 4))
+        await same_key(rig, "payroll", ["h3", "h4"], key, "after")
+
+    rig.run(day())
+
+
+def test_so_many_restores_that_their_numbers_would_run_out():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        rig.clock.time += CLOCK_SKEW + 1
+        for _ in range(66):
+            restore(rig, backup(rig))
+        for name in ("h1", "h2"):
+            reply = await accept(rig, name)
+        assert reply.state == "ready"
+        await rounds(rig, rig.holders())
+        await changed(rig, REMOVE, remove_body(Name("h3")), ["h1", "h2"])
+        del rig.devices["h3"]
+        restore(rig, backup(rig))
+        for name in ("h1", "h2"):
+            await accept(rig, name)
+        await rounds(rig, ["h1", "h2"])
+        (found,) = await rig.asker("app").keys()
+        assert (found.epoch, found.acknowledged) == (2, (1, 2))
 
     rig.run(day())
 

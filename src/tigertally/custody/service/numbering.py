@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tigertally.base.limits import CLOCK_SKEW
 from tigertally.custody.messages.dealing import MAX_ATTEMPT
 from tigertally.quorum import restoring
 from tigertally.quorum.desk import Desk
@@ -16,7 +17,7 @@ def attempts_left_out(desk: Desk, *, since: int) -> int:
     It differs for two restores of one back-up: what was dealt after the first is lost as well.
     """
     restores = [restoring.opened(one) for one in restoring.records(desk.plain)]
-    counted = [one for one in restores if one.restored >= since]
+    counted = [one for one in restores if one.restored >= since - CLOCK_SKEW]
     if not counted:
         return 0
     apart = int.from_bytes(counted[-1].nonce[:2], "big") % (_EACH // 2)

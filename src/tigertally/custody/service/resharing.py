@@ -21,6 +21,7 @@ from tigertally.custody.protocol.resharing import Change, change_at, latest_chan
 from tigertally.custody.service import rows
 from tigertally.custody.service.authority_jobs import finish_reshare
 from tigertally.custody.service.creating import announce, forget_pieces, trouble
+from tigertally.custody.service.numbering import attempts_left_out
 from tigertally.custody.service.past import Watch, with_past
 from tigertally.custody.state.authority import (
     EpochId,
@@ -29,15 +30,12 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
-from tigertally.quorum import restoring
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
 
 Live = tuple[KeyRecord, EpochRecord]
-
-ATTEMPTS_LEFT_OUT = 1000  # at each restore: devices may know attempts that the back-up does not
 
 
 def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
@@ -239,8 +237,7 @@ def _next_attempt(desk: Desk, change: Change) -> int:
         int.from_bytes(key[32:], "big")
         for key, _ in desk.sealed.scan(rows.EPOCHS, prefix=change.id)
     ]
-    lost = ATTEMPTS_LEFT_OUT * len(restoring.records(desk.plain))
-    return max([lost, *attempts]) + 1
+    return max([attempts_left_out(desk, since=change.new.created), *attempts]) + 1
 
 
 def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderIndex, ...]) -> None:
