@@ -7,10 +7,10 @@ import pytest
 from crash_rig import CrashRig
 from custody_thief import audit_kinds
 from domain_rig import DomainRig
+from restore_rig import accept, backup, restore
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
-from tigertally.base.ids import Name, Nonce
-from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.base.ids import Name
 from tigertally.custody.messages.bodies import Suite
 from tigertally.quorum import changes, messages
 from tigertally.quorum.card import Role
@@ -19,35 +19,9 @@ from tigertally.quorum.conviction import CONVICTION
 from tigertally.quorum.following import notices
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import RestorationRecord
-from tigertally.quorum.restoring import PENDING, mark_restored
+from tigertally.quorum.restoring import PENDING
 
 pytestmark = pytest.mark.requirement("C6")
-
-
-def backup(rig: DomainRig) -> object:
-    """Committed tables are never changed."""
-    return rig.disk._tables
-
-
-def restore(rig: DomainRig, kept: object) -> None:
-    rig.authority.close()
-    rig.disk = rig.disk_for("authority")
-    rig.disk._tables = kept
-    with rig.disk.transaction() as tx:
-        mark_restored(
-            tx,
-            rig.key,
-            domain=rig.authority.chain.current.domain,
-            made=rig.clock.now(),
-            now=rig.clock.now(),
-            nonce=Nonce(rig.randomness.bytes(32)),
-        )
-    rig.start_authority()
-
-
-async def accept(rig: DomainRig, name: str, *, back: bool = True):
-    client = UnlockingClient(rig.devices[name].party)
-    return await client.unlock(wrong_passphrases=0, accept_rollback=back)
 
 
 async def changed(rig: DomainRig, kind: Name, body: bytes, by: list[str]) -> None:
