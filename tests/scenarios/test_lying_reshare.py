@@ -30,6 +30,7 @@ from tigertally.custody.messages.dealing import (
     DealingPackage,
     Erased,
     PublishedKeys,
+    base_hash,
     piece_hash,
 )
 from tigertally.custody.messages.sync import (
@@ -44,10 +45,13 @@ from tigertally.custody.protocol.dealing import (
     Occasion,
     dealing_of,
     draw_sharing,
+    join_sharings,
+    sign_sharing,
     wrap_pieces,
 )
 from tigertally.custody.protocol.epochs import occasion_of
 from tigertally.custody.protocol.resharing import share_again
+from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.authority import EpochRecord, EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
 
@@ -451,9 +455,114 @@ def test_two_donor_sets_in_one_attempt_certify_nothing() -> None:
     rig.run(day())
 
 
-async def donation(rig: DomainRig, name: str, record: EpochRecord) -> DealingPackage:
-    """What an honest donor deals for this attempt."""
-    client = rig.holder(name)
+def show_opening(rig: DomainRig, base: tuple[BaseKey, ...], dealt: list[DealingPackage]) -> None:
+    """The authority opens the epoch with this base and these dealings, for everybody."""
+
+    def opened(who: str, raw: bytes) -> bytes:
+        reply = decode(CustodySyncReply, raw)
+        place = [holder.name for holder in rig.authority.chain.current.holders].index(who)
+        openings = tuple(
+            replace(
+                opening,
+                base=base,
+                dealings=tuple(package.dealing for package in dealt),
+                pieces=tuple(package.pieces[place] for package in dealt),
+            )
+            for opening in reply.openings
+        )
+        return encode(replace(reply, openings=openings))
+
+    tell(rig, CUSTODY_SYNC, opened)
+
+
+async def refused_by_all(rig: DomainRig, who: list[str], culprit: str, why: str) -> None:
+    """Nobody takes the epoch that is shown; each device says whose fault it is."""
+    held = {name: epochs(rig, name) for name in who}
+    for name in who:
+        _, report = await rig.holder(name).sync_all(renew=False)
+        assert report.culprits == [culprit], report.problems
+        assert any(why in problem for problem in report.problems), report.problems
+        assert epochs(rig, name) == held[name]
+    assert not any(record.acknowledged for record in epoch_records(rig) if record.base)
+
+
+async def reshare_opened(rig: DomainRig) -> tuple[Secret, EpochRecord]:
+    """`new` has joined; its epoch is open, and nobody has seen the dealings yet."""
+    good = await domain(rig, rig.threshold + 1)
+    donors = rig.holders()[: rig.threshold]
+    await join(rig, "new", by=donors)
+    for name in ("new", *donors):
+        await HolderClient.sync_all(MuteHolder(rig.devices[name].party))
+    return good, open_record(rig)
+
+
+def test_a_wrong_donation_that_the_authority_lets_pass_is_seen_by_every_device() -> None:
+    """One donor and the authority conspire. Also a joiner, who knows no key yet, finds out."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        good, record = await reshare_opened(rig)
+        liar = LyingDonor(rig, "h1", other_key=True)
+        dealt = [await donation(rig, "h1", record, liar), await donation(rig, "h2", record)]
+        show_opening(rig, record.base, dealt)
+        await refused_by_all(rig, ["new", "h2", "h3"], "h1", "dealt another fragment")
+        tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
+        await settle(rig, ["new", "h1", "h2", "h3"])
+        one_epoch(rig, ["new", "h1", "h2", "h3"])
+        await still_the_key(rig, good, ["new", "h3"])
+
+    rig.run(day())
+
+
+def test_another_key_under_the_same_name_is_taken_by_nobody_who_has_the_key() -> None:
+    """m - 1 donors and the authority make up what the key was, so that these donors are enough."""
+    rig = DomainRig(threshold=3)
+    conspirators = (HolderIndex(1), HolderIndex(2))
+
+    async def day() -> None:
+        good, record = await reshare_opened(rig)
+        rules = SUITES[record.suite]
+        made_up = [
+            rules.deal(threshold=2, receivers=conspirators, randomness=rig.randomness)
+            for _ in record.base
+        ]
+        pairs = zip(record.base, made_up, strict=True)
+        base = tuple(replace(one, commitments=commitments) for one, (commitments, _) in pairs)
+        occasion = occasion_of(record, rig.authority.chain.current)
+        occasion = replace(occasion, base=base_hash(base))
+        client = rig.holder("h3")
+        published, _ = await client.receive_keys(await client.sync())
+
+        def dealt(index: HolderIndex) -> DealingPackage:
+            again = (
+                rules.deal_again(
+                    payloads[index],
+                    index=index,
+                    commitments=commitments,
+                    threshold=occasion.threshold,
+                    receivers=occasion.receivers,
+                    randomness=rig.randomness,
+                )
+                for commitments, payloads in made_up
+            )
+            sharing, key = join_sharings(occasion, again), rig.devices[f"h{index}"].key
+            return sign_sharing(occasion, sharing, dealer=index, receive_keys=published, key=key)
+
+        show_opening(rig, base, [dealt(index) for index in conspirators])
+        await refused_by_all(rig, ["h3", "h4"], "authority", "the reshare would change")
+        tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
+        await settle(rig, ["new", "h1", "h2", "h3", "h4"])
+        one_epoch(rig, ["new", "h1", "h2", "h3", "h4"])
+        await still_the_key(rig, good, ["new", "h3", "h4"])
+
+    rig.run(day())
+
+
+async def donation(
+    rig: DomainRig, name: str, record: EpochRecord, client: HolderClient | None = None
+) -> DealingPackage:
+    """What an honest donor deals for this attempt; or another client."""
+    client = client or rig.holder(name)
     synced = await client.sync()
     published, _ = await client.receive_keys(synced)
     return client._deal(
