@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
 import pytest
 
 from crash_rig import CrashRig
-from custody_thief import audit_kinds
-from domain_rig import DomainRig
+from custody_thief import audit_kinds, held_by
+from domain_rig import Device, DomainRig
 from restore_rig import accept, backup, restore
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
-from tigertally.base.ids import Name
+from tigertally.base.errors import (
+    InvalidSignature,
+    Locked,
+    PeerFault,
+    Refused,
+    TigertallyError,
+    Unavailable,
+)
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, RosterHash
+from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.dealing import Certificate
+from tigertally.custody.messages.lock import (
+    UNLOCK_ANSWER,
+    UNLOCK_REPORT,
+    AnswerRequest,
+    EpochClaim,
+    KeyTerms,
+    ReportRequest,
+)
+from tigertally.custody.messages.sync import ACKNOWLEDGE
+from tigertally.custody.protocol.holding import acknowledge_again
+from tigertally.custody.service import rows
+from tigertally.custody.state.authority import KeyRecord
+from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum import changes, messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
 from tigertally.quorum.conviction import CONVICTION
 from tigertally.quorum.following import notices
 from tigertally.quorum.proposal import proposal_id
-from tigertally.quorum.restoration import RestorationRecord
+from tigertally.quorum.restoration import Acceptance, RestorationRecord, sign_acceptance
 from tigertally.quorum.restoring import PENDING
+from tigertally.transport.channel import DEFAULT_WAIT, Channel
+from tigertally.transport.memory import Leg
 
 pytestmark = pytest.mark.requirement("C6")
 
@@ -370,6 +397,150 @@ def test_a_release_that_was_lost_is_asked_again_and_spent_tallies_do_no_harm():
         assert again.secret.to_secret_bytes() == released.secret.to_secret_bytes()
         with pytest.raises(Unavailable):
             await rig.release("app", "payroll", by=["h3"], reason="one is not enough")
+
+    rig.run(day())
+
+
+def test_acknowledgements_alone_bring_a_key_back_once_they_are_enough():
+    """All holders had it, but the certificate had reached nobody when the disk died."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        kept = backup(rig)
+        state = await rig.propose_key("late")
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        await rig.sync("h1")
+        await rig.sync("h2")
+        rig.network.drop(path=ACKNOWLEDGE, from_="h3", leg=Leg.ANSWER)
+        with pytest.raises(Unavailable):
+            await rig.sync("h3")
+        rig.network.heal()
+        assert all(held_by(rig, name)[0].certificate is None for name in rig.holders())
+        restore(rig, kept)
+        await accept(rig, "h1")
+        assert (await accept(rig, "h2")).state == "ready"
+        assert await rig.asker("app").keys() == (), "two of the three that it takes"
+        await rounds(rig, ["h3", "h1", "h2"], 2)
+        (key,) = await rig.asker("app").keys()
+        assert (key.state, key.acknowledged) == ("active", (1, 2, 3))
+        await rig.release("app", "late", by=["h1", "h3"])
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("lie", ["another's", "made up", "certified by itself", "easier terms"])
+def test_what_a_lying_holder_reports_after_a_restore_changes_no_key(lie):
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll")
+        key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
+        kept = backup(rig)
+        await rig.create("late")
+        restore(rig, kept)
+        for name in ("h2", "h3"):
+            await accept(rig, name)
+        liar = rig.devices["h1"]
+        (good,) = [h for h in held_by(rig, "h1") if h.parsed().keys[0].name == "payroll"]
+        claim = lying_claim(rig, liar, good, lie)
+        before = {ref: one.live for ref, one in known_keys(rig).items()}
+        assert len(before) == 2
+        refused = audit_kinds(rig).count(("custody.claim-refused", "h1"))
+        await liar.party.channel.call(UNLOCK_REPORT, encode(ReportRequest(claims=(claim,))))
+        assert {ref: one.live for ref, one in known_keys(rig).items()} == before
+        if lie in ("another's", "easier terms"):  # the others wait for who says the same
+            assert audit_kinds(rig).count(("custody.claim-refused", "h1")) == refused + 1
+        honest = replace(claim, statement=good.statement, certificate=good.certificate)
+        ack = acknowledge_again(good, HolderIndex(1), key=liar.key, now=rig.clock.now())
+        honest = replace(honest, acknowledgement=ack)
+        await liar.party.channel.call(UNLOCK_REPORT, encode(ReportRequest(claims=(honest,))))
+        assert {ref: one.live for ref, one in known_keys(rig).items()} == before
+        await rounds(rig, ["h1", "h2", "h3"])
+        await same_key(rig, "payroll", ["h1", "h3"], key, "after the lie")
+
+    rig.run(day())
+
+
+def lying_claim(rig: DomainRig, liar: Device, good: HeldEpoch, lie: str) -> EpochClaim:
+    """What h1 says of an epoch: of a later attempt, with commitments of its own, or less."""
+    statement, certificate = good.parsed(), None
+    terms = (KeyTerms(requesters=(), unattended=True, making=None),) * len(statement.keys)
+    if lie != "another's":
+        made_up = bytes(reversed(range(32))) * 2
+        statement = replace(statement, attempt=9, commitments=(made_up,), acks=2)
+    if lie == "easier terms":
+        statement = replace(statement, acks=1)
+    held = replace(good, statement=encode(statement))
+    signer, me = (rig.devices["h2"], 2) if lie == "another's" else (liar, 1)
+    ack = acknowledge_again(held, HolderIndex(me), key=signer.key, now=rig.clock.now())
+    if lie == "certified by itself":
+        certificate = Certificate(statement=held.statement, acknowledgements=(ack, ack))
+        others = good.certificate.acknowledgements[1:]
+        certificate = replace(certificate, acknowledgements=(ack, *others))
+    return EpochClaim(
+        statement=held.statement, certificate=certificate, acknowledgement=ack, terms=terms
+    )
+
+
+def known_keys(rig: DomainRig) -> dict[object, KeyRecord]:
+    found = rig.authority_rows()[rows.KEYS].values()
+    return {record.ref: record for record in (decode(KeyRecord, row) for row in found)}
+
+
+@dataclass
+class BentAnswer:
+    """An answer to a restored authority with another acceptance than the program makes."""
+
+    channel: Channel
+    bend: Callable[[Acceptance], Acceptance]
+    key: SigningKey
+
+    async def call(self, path: str, body: bytes, *, wait: float = DEFAULT_WAIT) -> bytes:
+        if path == UNLOCK_ANSWER:
+            sent = decode(AnswerRequest, body)
+            said = decode(Acceptance, sent.acceptance.body)
+            bent = sign_acceptance(self.key, self.bend(said))
+            body = encode(replace(sent, acceptance=None if self.bend is nothing else bent))
+        return await self.channel.call(path, body, wait=wait)
+
+
+def nothing(said: Acceptance) -> Acceptance:
+    return said
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        nothing,
+        lambda said: replace(said, restoration=Hash(bytes(32))),
+        lambda said: replace(said, roster=RosterHash(bytes(32))),
+        lambda said: replace(said, domain=DomainId(bytes(32))),
+        lambda said: replace(said, holder=HolderIndex(2)),
+    ],
+    ids=["nothing", "another restore", "another roster", "another domain", "another's"],
+)
+def test_an_answer_that_accepts_something_else_unlocks_nothing_and_is_logged(bend):
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        restore(rig, backup(rig))
+        device = rig.devices["h1"]
+        honest = device.party
+        bent = BentAnswer(honest.channel, bend, device.key)
+        device.party = replace(honest, channel=bent)
+        failed = audit_kinds(rig).count(("unlock.failed", "h1"))
+        with pytest.raises((Refused, InvalidSignature)):
+            await accept(rig, "h1", back=False)
+        assert audit_kinds(rig).count(("unlock.failed", "h1")) == failed + 1
+        device.party = honest
+        reply = await accept(rig, "h1", back=False)
+        assert (reply.state, reply.have, reply.restored) == ("locked", 1, True)
+        assert (await accept(rig, "h2", back=False)).state == "ready"
 
     rig.run(day())
 
