@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from change_rig import Asking, epochs, info_of, join, one_epoch, remove, settle
-from custody_thief import Bend, audit_kinds, epoch_records, seeds_of, spoil
+from custody_thief import Bend, Tap, audit_kinds, epoch_records, seeds_of, spoil
 from domain_rig import DomainRig
 from evil import dump, filled, lead, tell, twin
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.errors import PeerFault, Refused, Unavailable
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
@@ -54,6 +54,7 @@ from tigertally.custody.protocol.resharing import share_again
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.authority import EpochRecord, EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
+from tigertally.transport.memory import Leg
 
 pytestmark = [pytest.mark.requirement("X3"), pytest.mark.requirement("C9")]
 
@@ -554,6 +555,67 @@ def test_another_key_under_the_same_name_is_taken_by_nobody_who_has_the_key() ->
         await settle(rig, ["new", "h1", "h2", "h3", "h4"])
         one_epoch(rig, ["new", "h1", "h2", "h3", "h4"])
         await still_the_key(rig, good, ["new", "h3", "h4"])
+
+    rig.run(day())
+
+
+def test_nobody_deals_for_a_change_that_another_has_overtaken() -> None:
+    """Its roster is signed, and h3 was in it: a fragment would go to a holder that was removed."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        good = await domain(rig, 4)
+        await remove(rig, "h4", by=["h1", "h2"])
+        asked: list[CustodySyncReply] = []
+
+        def withheld(who: str, raw: bytes) -> bytes:
+            asked.append(decode(CustodySyncReply, raw))
+            return encode(replace(asked[-1], deals=()))
+
+        tell(rig, CUSTODY_SYNC, withheld)
+        await rig.sync("h1")
+        old = asked[-1].deals
+        assert len(old) == 1
+        tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
+        await remove(rig, "h3", by=["h2", "h1"])
+
+        def overtaken(who: str, raw: bytes) -> bytes:
+            return encode(replace(decode(CustodySyncReply, raw), deals=old))
+
+        tell(rig, CUSTODY_SYNC, overtaken)
+        before = list(rig.devices["h1"].disk._tables.get(rows.DEALT, {}))
+        report = await rig.sync("h1")
+        assert report.sent == 0
+        assert any("changed again since" in problem for problem in report.problems)
+        assert list(rig.devices["h1"].disk._tables.get(rows.DEALT, {})) == before
+        tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
+        await settle(rig, ["h1", "h2"])
+        one_epoch(rig, ["h1", "h2"])
+        await still_the_key(rig, good, ["h1", "h2"])
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("leg", list(Leg), ids=["on its way", "on the way back"])
+def test_a_donor_that_was_cut_off_sends_the_same_bytes(leg: Leg) -> None:
+    """Two dealings of one donor in one attempt would look like a lie."""
+    rig = DomainRig(threshold=2)
+    tap = Tap(rig)
+
+    async def day() -> None:
+        good = await domain(rig, 3)
+        await remove(rig, "h3", by=["h1", "h2"])
+        rig.network.drop(path=DEAL, from_="h1", leg=leg)
+        with pytest.raises(Unavailable):
+            await rig.sync("h1")
+        with rig.devices["h1"].store.reading() as reader:
+            ((_, kept),) = reader.scan(rows.DEALT)
+        rig.network.heal()
+        await rig.holder("h1").sync_all(renew=False)
+        assert set(tap.bodies("h1", DEAL)) == {kept}
+        await settle(rig, ["h1", "h2"])
+        one_epoch(rig, ["h1", "h2"])
+        await still_the_key(rig, good, ["h1", "h2"])
 
     rig.run(day())
 

@@ -10,6 +10,7 @@ from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.rows import all_held
 from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.service import rows as service_rows
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
 from tigertally.quorum.pending import Status
@@ -156,3 +157,26 @@ def opened(rig: DomainRig, sealer: RowSealer) -> int:
                 continue
             count += 1
     return count
+
+
+@pytest.mark.requirement("C10")
+def test_a_removed_holder_owes_nothing_and_nobody_sends_to_it() -> None:
+    rig = DomainRig(threshold=2)
+
+    def known() -> dict[str, list[bytes]]:
+        """What the authority keeps about h4's contacts, by table."""
+        tables = (service_rows.DUES, service_rows.RECEIVE_KEYS, service_rows.SEEN)
+        found = {table: rig.disk._tables.get(table, {}) for table in tables}
+        return {table: [key for key in found[table] if key[0] == 4] for table in tables}
+
+    async def day() -> None:
+        await rig.form(4)
+        state = await rig.propose_key("payroll", acks=2)
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        for name in ("h1", "h2", "h3"):
+            await rig.sync(name)
+        assert [len(keys) for keys in known().values()] == [1, 1, 1]
+        await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
+        assert [len(keys) for keys in known().values()] == [0, 0, 0]
+
+    rig.run(day())
