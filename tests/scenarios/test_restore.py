@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from change_rig import Asking
 from crash_rig import CrashRig
 from custody_thief import audit_kinds, held_by
 from domain_rig import Device, DomainRig
+from evil import tell
 from restore_rig import accept, backup, restore
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import (
@@ -22,7 +24,8 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, RosterHash
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.client import rows as device_rows
+from tigertally.custody.messages.bodies import CREATE, Create, Suite
 from tigertally.custody.messages.dealing import Certificate
 from tigertally.custody.messages.lock import (
     UNLOCK_ANSWER,
@@ -32,12 +35,13 @@ from tigertally.custody.messages.lock import (
     KeyTerms,
     ReportRequest,
 )
-from tigertally.custody.messages.sync import ACKNOWLEDGE
+from tigertally.custody.messages.sync import ACKNOWLEDGE, CUSTODY_SYNC, CustodySyncReply
 from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import KeyRecord
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum import changes, messages
+from tigertally.quorum.approval import Verdict
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
 from tigertally.quorum.conviction import CONVICTION
@@ -45,6 +49,7 @@ from tigertally.quorum.following import notices
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import Acceptance, RestorationRecord, sign_acceptance
 from tigertally.quorum.restoring import PENDING
+from tigertally.quorum.tally import Tally
 from tigertally.transport.channel import DEFAULT_WAIT, Channel
 from tigertally.transport.memory import Leg
 
@@ -447,22 +452,114 @@ def test_what_a_lying_holder_reports_after_a_restore_changes_no_key(lie):
         liar = rig.devices["h1"]
         (good,) = [h for h in held_by(rig, "h1") if h.parsed().keys[0].name == "payroll"]
         claim = lying_claim(rig, liar, good, lie)
-        before = {ref: one.live for ref, one in known_keys(rig).items()}
+        before = known_keys(rig)
         assert len(before) == 2
         refused = audit_kinds(rig).count(("custody.claim-refused", "h1"))
         await liar.party.channel.call(UNLOCK_REPORT, encode(ReportRequest(claims=(claim,))))
-        assert {ref: one.live for ref, one in known_keys(rig).items()} == before
+        assert known_keys(rig) == before
         if lie in ("another's", "easier terms"):  # the others wait for who says the same
             assert audit_kinds(rig).count(("custody.claim-refused", "h1")) == refused + 1
         honest = replace(claim, statement=good.statement, certificate=good.certificate)
         ack = acknowledge_again(good, HolderIndex(1), key=liar.key, now=rig.clock.now())
         honest = replace(honest, acknowledgement=ack)
         await liar.party.channel.call(UNLOCK_REPORT, encode(ReportRequest(claims=(honest,))))
-        assert {ref: one.live for ref, one in known_keys(rig).items()} == before
+        assert known_keys(rig) == before
         await rounds(rig, ["h1", "h2", "h3"])
         await same_key(rig, "payroll", ["h1", "h3"], key, "after the lie")
 
     rig.run(day())
+
+
+def test_no_holder_alone_says_who_may_ask_for_a_key_that_was_lost():
+    """It shows a tally of its own making; the key was made for `app`."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.requester("other")
+        kept = backup(rig)
+        client = rig.holder("h1")
+        synced, _ = await client.sync_all()
+        terms = {"suite": Suite.PEDERSEN_ED25519, "acks": 3, "unattended": False}
+        body = Create(key=Name("late"), requesters=(Name("app"),), **terms)
+        state = await client.create_key(body, synced)
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        await rounds(rig, ["h1", "h2", "h3"], 2)
+        restore(rig, kept)
+        for name in ("h2", "h3"):
+            await accept(rig, name)
+        before = known_keys(rig)
+        assert [one.requesters for one in before.values()] == [(Name("app"),)]
+        (held,) = held_by(rig, "h1")
+        proposal = client.new_proposal(
+            CREATE, replace(body, requesters=()).to_body(), client.chain().current
+        )
+        yes = client.new_verdict(proposal, synced, Verdict.APPROVE)
+        forged = KeyTerms(
+            requesters=(), unattended=True, making=Tally(proposal=proposal, approvals=(yes, yes))
+        )
+        key = rig.devices["h1"].key
+        claim = EpochClaim(
+            statement=held.statement,
+            certificate=held.certificate,
+            acknowledgement=acknowledge_again(held, HolderIndex(1), key=key, now=rig.clock.now()),
+            terms=(forged,),
+        )
+        request = encode(ReportRequest(claims=(claim,)))
+        await rig.devices["h1"].party.channel.call(UNLOCK_REPORT, request)
+        assert known_keys(rig) == before
+        assert ("custody.claim-refused", "h1") in audit_kinds(rig)
+        await rounds(rig, ["h1", "h2", "h3"])
+        with pytest.raises(Refused, match="may not ask"):
+            await rig.release("other", "late", by=["h1", "h2"])
+        await rig.release("app", "late", by=["h1", "h2"])
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("suite", list(Suite))
+def test_a_release_goes_on_in_the_epoch_that_holders_reported(suite):
+    """One fragment of the old epoch had come: it serves no more, and its holder sends anew."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll", suite=suite)
+        key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
+        asking = await Asking.make(rig)
+        await asking.approved("h1", "h2")  # h2's has left, h1's has not
+        kept = backup(rig)
+        await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h3", "h2"])
+        tell_no_releases(rig)
+        for name in ("h4", "h2", "h3", "h4", "h2", "h3") * 2:
+            await rig.sync(name)
+            await rig.sync("h1")
+            await rig.child_work()
+        rig.network.heal()
+        restore(rig, kept)
+        with pytest.raises(Refused, match="older roster"):
+            await accept(rig, "h3")
+        for name in ("h3", "h4", "h2"):
+            await accept(rig, name)
+        assert not rig.authority.locked
+        await rounds(rig, ["h1", "h2"], 2)
+        released = await asking.collect()
+        assert released is not None
+        assert released.secret.to_secret_bytes() == key
+        assert released.approved_by == ("h1", "h2")
+
+    rig.run(day())
+
+
+def tell_no_releases(rig: DomainRig) -> None:
+    """The relay keeps complete requests to itself."""
+    tell(
+        rig,
+        CUSTODY_SYNC,
+        lambda who, raw: encode(replace(decode(CustodySyncReply, raw), releases=())),
+    )
 
 
 def lying_claim(rig: DomainRig, liar: Device, good: HeldEpoch, lie: str) -> EpochClaim:
@@ -594,3 +691,52 @@ def test_everybody_killed_at_every_step_of_unlocking_a_restored_authority():
         raise AssertionError("never done")
 
     assert rig.run(day()) >= 9
+
+
+def forget_receive_keys(rig: DomainRig, name: str) -> None:
+    with rig.devices[name].store.transaction() as tx:
+        for place, _ in list(tx.scan(device_rows.SEEDS)):
+            tx.delete(device_rows.SEEDS, place)
+
+
+async def lose_the_second_attempt(rig: DomainRig, ender: str) -> None:
+    """The back-up has attempt 1. Then a device's receive keys were gone, and h1 took attempt 2."""
+    kept = backup(rig)
+    forget_receive_keys(rig, ender)
+    await rig.sync(ender)
+    for name in ("h1", "h2", "h1"):
+        await rig.sync(name)
+        await rig.child_work()
+    await rig.sync("h1")
+    assert max(held.parsed().attempt for held in held_by(rig, "h1")) == 2
+    restore(rig, kept)
+    for name in rig.holders():
+        if rig.authority.locked:
+            await accept(rig, name)
+    for _ in range(4):
+        for name in [ender, *(one for one in rig.holders() if one != ender)]:
+            assert (await rig.sync(name)).culprits == []
+        await rig.child_work()
+
+
+@pytest.mark.parametrize("suite", list(Suite))
+def test_a_reshare_goes_on_with_attempts_that_no_device_knows(suite):
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        await rig.create("payroll", suite=suite)
+        key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
+        await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h1", "h2"])
+        for name in ("h4", "h2"):
+            await rig.sync(name)
+        await rig.holder("h1").sync_all()
+        await rig.child_work()
+        await lose_the_second_attempt(rig, "h4")
+        (found,) = await rig.asker("app").keys()
+        assert (found.state, found.missing) == ("active", ())
+        assert all(held.parsed().attempt > 1000 for held in held_by(rig, "h4"))
+        await same_key(rig, "payroll", ["h3", "h4"], key, "after")
+
+    rig.run(day())
