@@ -22,7 +22,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart test check lint types layers bench docs requirements lock fmt clean
+.PHONY: help venv quickstart test check lint types layers bench soak docs requirements lock fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,10 @@ docs: $(READY) ## build the documentation, warnings are errors
 
 bench: $(READY) ## ratios against peers, printed and kept in docs/performance.md
 	@$(BIN)/python bench/run.py $(ARGS)
+
+soak: $(READY) ## ten minutes of a domain at random; SECONDS=60 SEED=7 say otherwise
+	@SOAK_SECONDS=$(or $(SECONDS),600) SOAK_SEED=$(SEED) \
+	  $(BIN)/python -m pytest -n 0 -q -p no:cacheprovider tests/integration/test_soak.py
 
 requirements: $(READY) ## bring docs/requirements.md up to date with the tests' marks
 	@$(BIN)/python tests/requirement_marks.py

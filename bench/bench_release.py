@@ -15,7 +15,6 @@ import asyncio
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,126 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from release_party import KEY, PASSPHRASE
-from tigertally.base.ids import Fingerprint, Name
-from tigertally.base.randomness import SystemRandomness
+from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
-from tigertally.crypto.passphrase import FOR_TESTS_ONLY
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.messages.bodies import Create, Suite
-from tigertally.node.clock import SystemClock
-from tigertally.node.members import connected, introduced
-from tigertally.node.profile import create_profile, home, open_profile
+from tigertally.node.members import connected
+from tigertally.node.profile import home, open_profile
 from tigertally.quorum.card import Role
-from tigertally.quorum.joining import JoiningClient
-from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
+from town import Domain, approve, enrol
 
-SOURCE = Path(__file__).parents[1] / "src"
 PARTY = Path(__file__).with_name("release_party.py")
 HOLDERS = tuple(f"holder{n}" for n in range(1, 6))
 THRESHOLD = 3
 REQUESTERS = tuple(f"requester{n}" for n in range(1, 17))
-_TICKS = os.sysconf("SC_CLK_TCK")
-_TALLY = "from tigertally.cli.main import main; main()"
-
-
-class Domain:
-    """A domain on disk with its processes; ends them all when its stack closes."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._stack = stack
-        os.environ["TALLY_HOME"] = str(folder)
-        self._environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self.processes: dict[str, subprocess.Popen[str]] = {}
-
-    def command(self, *args: str) -> Any:
-        command = [sys.executable, "-c", _TALLY, *args, "--json"]
-        done = subprocess.run(command, env=self._environment, stdout=subprocess.PIPE, check=True)
-        return json.loads(done.stdout)
-
-    def start(self, name: str, *command: str, speaks: str = "stdout") -> None:
-        """Start a process and wait until it says `ready`."""
-        pipes: dict[str, int] = {speaks: subprocess.PIPE}
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            env=self._environment,
-            stdin=subprocess.PIPE,
-            text=True,
-            **pipes,  # type: ignore[call-overload]
-        )
-        self.processes[name] = process
-        self._stack.callback(self._end, process)
-        line = getattr(process, speaks).readline()
-        if not line.startswith("ready"):
-            raise SystemExit(f"{name} did not start: {line}")
-
-    def stop(self, name: str) -> None:
-        self._end(self.processes.pop(name))
-
-    def _end(self, process: subprocess.Popen[str]) -> None:
-        if process.poll() is None:
-            process.terminate()
-            process.communicate()
-
-    def cpu(self) -> dict[str, float]:
-        """Seconds of CPU that each process has spent, its children included."""
-        spent = {}
-        for name, process in self.processes.items():
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            spent[name] = sum(map(int, fields[11:15])) / _TICKS
-        return spent
-
-    def ask(self, seconds: float, requesters: int) -> list[float]:
-        """Let so many requesters ask for so long; the latency of each release."""
-        process = self.processes["requesters"]
-        assert process.stdin is not None
-        assert process.stdout is not None
-        print(seconds, requesters, file=process.stdin, flush=True)
-        latencies: list[float] = json.loads(process.stdout.readline())
-        return latencies
-
-
-def member(name: str, role: Role) -> None:
-    create_profile(
-        home(),
-        Name(name),
-        role=role,
-        member=Name(name),
-        passphrase=Secret(PASSPHRASE),
-        randomness=SystemRandomness(),
-        now=SystemClock().now(),
-        parameters=FOR_TESTS_ONLY,
-    ).close()
-
-
-async def enrol(name: str, role: Role, made: dict[str, str]) -> None:
-    """Enrol, with the approval of the holders there are."""
-    member(name, role)
-    number = HOLDERS.index(name) if name in HOLDERS else len(HOLDERS)
-    with open_profile(home(), Name(name), passphrase=lambda: Secret(PASSPHRASE)) as profile:
-        where = made["url"], Fingerprint.from_text(made["fingerprint"])
-        async with introduced(profile, *where) as (party, key):
-            joining = JoiningClient(party, name=Name(name), role=role, authority=key)
-            if number == 0:
-                await joining.with_pin(made["pin"])
-            else:
-                asked = await joining.ask()
-                await approve(asked.proposal.hex(), HOLDERS[: min(number, THRESHOLD)])
-                await joining.ask()
-            if role is Role.HOLDER:
-                await HolderClient(party).sync_all()
-
-
-async def approve(proposal: str, by: tuple[str, ...]) -> None:
-    for name in by:
-        with open_profile(home(), Name(name), passphrase=lambda: Secret(PASSPHRASE)) as profile:
-            async with connected(profile) as party:
-                client = HolderClient(party)
-                synced, _ = await client.sync_all(renew=False)
-                state, _ = await client.approve(await client.find(proposal, synced), synced)
-                if state.status is Status.COMPLETE:
-                    return
 
 
 async def create_key() -> None:
@@ -163,21 +56,16 @@ async def create_key() -> None:
 
 
 async def form(made: dict[str, str]) -> None:
-    for name in HOLDERS:
-        await enrol(name, Role.HOLDER, made)
+    for number, name in enumerate(HOLDERS):
+        await enrol(name, Role.HOLDER, made, HOLDERS[: min(number, THRESHOLD)])
     for name in REQUESTERS:
-        await enrol(name, Role.REQUESTER, made)
+        await enrol(name, Role.REQUESTER, made, HOLDERS[:THRESHOLD])
     await create_key()
 
 
 def built(folder: Path, stack: ExitStack) -> Domain:
     domain = Domain(folder, stack)
-    made = domain.command(
-        *("authority", "init", "--profile", "authority", "--listen", "127.0.0.1:0"),
-        *("--threshold", str(THRESHOLD)),
-    )
-    run_authority = ("-c", _TALLY, "authority", "run", "--profile", "authority")
-    domain.start("authority", *run_authority, speaks="stderr")
+    made = domain.found(THRESHOLD)
     asyncio.run(form(made))
     for name in HOLDERS:
         domain.start(name, str(PARTY), "holder", name)
@@ -185,9 +73,19 @@ def built(folder: Path, stack: ExitStack) -> Domain:
     return domain
 
 
+def ask(domain: Domain, seconds: float, requesters: int) -> list[float]:
+    """Let so many requesters ask for so long; the latency of each release."""
+    process = domain.processes["requesters"]
+    assert process.stdin is not None
+    assert process.stdout is not None
+    print(seconds, requesters, file=process.stdin, flush=True)
+    latencies: list[float] = json.loads(process.stdout.readline())
+    return latencies
+
+
 def measured(domain: Domain, seconds: float, requesters: int) -> dict[str, float]:
     before, start = domain.cpu(), time.perf_counter()
-    latencies = domain.ask(seconds, requesters)
+    latencies = ask(domain, seconds, requesters)
     took, after = time.perf_counter() - start, domain.cpu()
     count = len(latencies)
     spent = {name: after[name] - before[name] for name in before}
@@ -213,12 +111,12 @@ def run(seconds: float = 8.0) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="tally-bench-") as folder, ExitStack() as stack:
         domain = built(Path(folder), stack)
         most = len(REQUESTERS)
-        domain.ask(2.0, most)  # connections, caches
+        ask(domain, 2.0, most)  # connections, caches
         loads = {f"{n} ask, 5 answer": measured(domain, seconds, n) for n in (1, 4, most)}
         for name in HOLDERS[THRESHOLD:]:
             domain.stop(name)
             domain.start(name, str(PARTY), "watcher", name)
-        domain.ask(1.0, most)
+        ask(domain, 1.0, most)
         loads[f"{most} ask, 3 answer"] = measured(domain, seconds, most)
     numbers = next(iter(loads.values()))
     return [

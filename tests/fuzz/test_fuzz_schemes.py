@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tigertally.algebra import secp256k1
 from tigertally.algebra.ed25519 import Element, Point, Scalar
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import HolderIndex
 from tigertally.base.randomness import SeededRandomness
-from tigertally.schemes import pedersen
+from tigertally.crypto.ecdsa import EcdsaSignature
+from tigertally.schemes import pedersen, umbral
 from tigertally.schemes.pedersen import Commitments, Fragment, SharedSecret
 
 DEALT = pedersen.deal(
@@ -21,7 +23,20 @@ DEALT = pedersen.deal(
     receivers=[HolderIndex(i) for i in (1, 2, 3)],
     randomness=SeededRandomness("fuzz"),
 )
+KEY = umbral.SecretKey.random(SeededRandomness("fuzz"))
+CAPSULE, _ = umbral.encapsulate(KEY.public_key(), randomness=SeededRandomness("fuzz capsule"))
+(KFRAG,) = umbral.generate_key_fragments(
+    KEY, KEY.public_key(), umbral.Signer(KEY), 1, 1, randomness=SeededRandomness("fuzz kfrag")
+)
+CFRAG = umbral.reencrypt(CAPSULE, KFRAG, randomness=SeededRandomness("fuzz cfrag"))
 GOOD = [
+    CAPSULE.to_bytes(),
+    CAPSULE.to_bytes_simple(),
+    KFRAG.to_bytes(),
+    CFRAG.to_bytes(),
+    CFRAG.to_bytes_simple(),
+    KEY.public_key().to_bytes(),
+    umbral.Signer(KEY).sign(b"fuzz"),
     DEALT.commitments.to_bytes(),
     DEALT.commitments.to_bytes()[:32],
     DEALT.fragments[0].to_secret_bytes(),
@@ -36,6 +51,22 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "fragment": (
         lambda raw: Fragment.from_secret_bytes(HolderIndex(1), raw),
         Fragment.to_secret_bytes,
+    ),
+    "secp256k1 point": (secp256k1.Point.from_bytes, secp256k1.Point.to_bytes),
+    "secp256k1 scalar": (
+        secp256k1.Scalar.from_secret_bytes,
+        secp256k1.Scalar.to_secret_bytes,
+    ),
+    "public scalar": (secp256k1.PublicScalar, bytes),
+    "ECDSA signature": (EcdsaSignature, bytes),
+    "public key": (umbral.PublicKey.from_bytes, umbral.PublicKey.to_bytes),
+    "capsule": (umbral.Capsule.from_bytes, umbral.Capsule.to_bytes),
+    "simple capsule": (umbral.Capsule.from_bytes_simple, umbral.Capsule.to_bytes_simple),
+    "kfrag": (umbral.KeyFragment.from_bytes, umbral.KeyFragment.to_bytes),
+    "cfrag": (umbral.CapsuleFragment.from_bytes, umbral.CapsuleFragment.to_bytes),
+    "simple cfrag": (
+        umbral.CapsuleFragment.from_bytes_simple,
+        umbral.CapsuleFragment.to_bytes_simple,
     ),
     "secret pair": (SharedSecret.from_secret_bytes, SharedSecret.to_secret_bytes),
 }
@@ -53,7 +84,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 @pytest.mark.parametrize("name", PARSERS)
 @settings(max_examples=300, deadline=None)
-@given(raw=st.one_of(damaged(), st.binary(max_size=200), st.sampled_from(GOOD)))
+@given(raw=st.one_of(damaged(), st.binary(max_size=400), st.sampled_from(GOOD)))
 def test_any_bytes(name: str, raw: bytes) -> None:
     parse, write = PARSERS[name]
     try:

@@ -16,7 +16,7 @@ from process_rig import HOLDERS, PASSPHRASE
 from tigertally.algebra.ed25519 import ORDER
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.base.secret import Secret
-from tigertally.custody.client.rows import live_epoch
+from tigertally.custody.client.rows import Held
 from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.node.profile import open_profile
@@ -48,7 +48,7 @@ def fragments_of(town, names, ref):
     payloads, held = {}, None
     for name in names:
         with opened(town, name) as profile, profile.store.reading() as reader:
-            held = live_epoch(reader, ref)
+            held = Held(reader).live(ref)
             number = held.parsed().keys.index(ref)
             payloads[HolderIndex(HOLDERS.index(name) + 1)] = held.payloads[number]
     return held.parsed().commitments[number], payloads

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -85,7 +86,8 @@ class LyingDonor(HolderClient):
         if self.other_key:
             commitments, payloads = draw_sharing(occasion, randomness)
         else:
-            commitments, payloads = share_again(occasion, base, me, self._live, randomness)
+            with self._holding() as holding:
+                commitments, payloads = share_again(occasion, base, me, holding.live, randomness)
         self.bend(payloads)
         said = self.said(occasion)
         pieces, slots = wrap_pieces(said, me, commitments, payloads, published)
@@ -96,12 +98,21 @@ class LyingDonor(HolderClient):
         )
 
 
+class BentHeld(rows.Held):
+    """Every payload is a little wrong."""
+
+    def live(self, ref: KeyRef) -> HeldEpoch | None:
+        held = super().live(ref)
+        return None if held is None else replace(held, payloads=tuple(map(bent, held.payloads)))
+
+
 class LyingContributor(HolderClient):
     """`shamir-gf256`: it sends the authority's child something else than it holds."""
 
-    def _live(self, ref: KeyRef) -> HeldEpoch | None:
-        held = super()._live(ref)
-        return None if held is None else replace(held, payloads=tuple(map(bent, held.payloads)))
+    @contextmanager
+    def _holding(self) -> Iterator[rows.Held]:
+        with self.party.store.reading() as reader:
+            yield BentHeld(reader)
 
 
 def bent(payload: bytes) -> bytes:

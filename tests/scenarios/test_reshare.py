@@ -180,3 +180,28 @@ def test_a_removed_holder_owes_nothing_and_nobody_sends_to_it() -> None:
         assert [len(keys) for keys in known().values()] == [0, 0, 0]
 
     rig.run(day())
+
+
+@pytest.mark.requirement("C9")
+@pytest.mark.requirement("X3")
+def test_many_keys_travel_together_and_stay_what_they_were() -> None:
+    rig = DomainRig(threshold=2)
+    keys = [f"key-{number}" for number in range(5)]
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        for key in keys:
+            await rig.create(key)
+        before = [await rig.release("app", key, by=["h1", "h2"]) for key in keys]
+        for number, name in ((2, "h4"), (3, "h5")):
+            device = rig.device(name, Role.HOLDER)
+            await rig.admit(rig.joining(device), by=["h1", "h2"])
+            await settle(rig, rig.holders())
+            assert {info.epoch for info in await rig.asker("app").keys()} == {number}
+            assert [epochs_held(rig, name) for name in rig.holders()] == [1] * (2 + number)
+        for key, old in zip(keys, before, strict=True):
+            new = await rig.release("app", key, by=["h5", "h3"], reason="after")
+            assert old.secret.matches(new.secret)
+
+    rig.run(day())

@@ -31,6 +31,8 @@ STEPS = {
     ("custody-release.md", "The flow"): ["custody/protocol/release.py"],
     ("custody-destroy.md", "The flow"): ["custody/protocol/destroying.py"],
     ("custody-import.md", "The flow"): ["custody/protocol/importing.py"],
+    ("umbral.md", "Delegating"): ["schemes/umbral/key_fragment.py"],
+    ("umbral.md", "Opening"): ["schemes/umbral/opening.py"],
     ("lock-and-unlock.md", "Unlocking"): [
         "custody/protocol/lock.py",
         "custody/service/locking.py",

@@ -50,6 +50,14 @@ class Element(FixedBytes):
             _check_member(value)
         return super().__new__(cls, value)
 
+    @classmethod
+    def unchecked(cls, value: bytes) -> Self:
+        """32 bytes that are taken for a member, where what is made of them is checked instead.
+
+        Sums refuse what is not on the curve, but not what is outside the subgroup.
+        """
+        return bytes.__new__(cls, value)
+
     @property
     def is_identity(self) -> bool:
         """Whether this is the neutral element."""
@@ -69,7 +77,7 @@ class Point(Element):
         return super().__new__(cls, value)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16384)  # the dealings of a thousand keys, looked at more than once
 def _check_member(raw: bytes) -> None:
     if len(raw) != Element.SIZE or (
         raw != _IDENTITY and not lib.crypto_core_ed25519_is_valid_point(raw)
@@ -189,13 +197,18 @@ class Scalar:
         raise TypeError("scalars are secret: they are not pickled or copied")
 
 
+@lru_cache(maxsize=1024)
+def _public_bytes(value: int) -> bytes:
+    return (value % ORDER).to_bytes(32, "little")
+
+
 def values_at(coefficients: Sequence[Scalar], points: Sequence[int]) -> list[Scalar]:
     """Σ coefficient_k · x^k for each **public** x; secret coefficients, lowest first."""
     multiply, plus = lib.crypto_core_ed25519_scalar_mul, lib.crypto_core_ed25519_scalar_add
     highest, *lower = [coefficient._cell for coefficient in reversed(coefficients)]
     results = []
     for x in points:
-        public, result = x.to_bytes(32, "little"), Scalar()
+        public, result = _public_bytes(x), Scalar()
         cell = result._cell
         ffi.memmove(cell, highest, 32)
         for coefficient in lower:
@@ -215,7 +228,7 @@ def inner_product(weights: Sequence[int], scalars: Sequence[Scalar]) -> Scalar:
         raise UsageError("a sum of scalars needs one weight for each scalar")
     result, term = Scalar(), Scalar()
     for weight, scalar in zip(weights, scalars, strict=True):
-        public = (weight % ORDER).to_bytes(32, "little")
+        public = _public_bytes(weight)
         lib.crypto_core_ed25519_scalar_mul(term._cell, scalar._cell, public)
         lib.crypto_core_ed25519_scalar_add(result._cell, result._cell, term._cell)
     return result
@@ -300,7 +313,7 @@ def combination(weights: Sequence[int], points: Sequence[Element]) -> Element:
 
 def _double_and_add(digits: Sequence[Sequence[int]], points: Sequence[Element]) -> Element:
     """One run of doublings for all points; digits of −1, 0, 1, lowest first."""
-    cell, started = ffi.new(_CELL, _IDENTITY), False
+    cell, started, failed = ffi.new(_CELL, _IDENTITY), False, 0
     for place in range(max(map(len, digits)) - 1, -1, -1):
         if started:
             lib.crypto_core_ed25519_add(cell, cell, cell)
@@ -309,10 +322,12 @@ def _double_and_add(digits: Sequence[Sequence[int]], points: Sequence[Element]) 
             if digit > 0 and not started:
                 ffi.memmove(cell, point, 32)
             elif digit > 0:
-                lib.crypto_core_ed25519_add(cell, cell, point)
+                failed |= lib.crypto_core_ed25519_add(cell, cell, point)
             elif digit < 0:
-                lib.crypto_core_ed25519_sub(cell, cell, point)
+                failed |= lib.crypto_core_ed25519_sub(cell, cell, point)
             started = started or digit != 0
+    if failed:
+        raise UsageError("not points of edwards25519")
     return _computed(cell)
 
 
@@ -322,10 +337,18 @@ def _nonzero(digits: Sequence[int]) -> int:
 
 @lru_cache(maxsize=1024)
 def _signed_digits(value: int) -> tuple[int, ...]:
-    """The non-adjacent form: binary digits of −1, 0, 1, lowest first, fewest additions."""
+    """Binary digits of −1, 0, 1, lowest first, such that they take the fewest additions.
+
+    They are those of the non-adjacent form, or the plain ones where these are as few and shorter:
+    3 is 2 + 1, not 4 − 1.
+    """
     digits = []
-    while value:
-        digit = 2 - value % 4 if value % 2 else 0
+    rest = value
+    while rest:
+        digit = 2 - rest % 4 if rest % 2 else 0
         digits.append(digit)
-        value = (value - digit) // 2
-    return tuple(digits)
+        rest = (rest - digit) // 2
+    sign = 1 if value > 0 else -1
+    plain = [sign * (abs(value) >> place & 1) for place in range(value.bit_length())]
+    shorter = len(plain) + _nonzero(plain) < len(digits) + _nonzero(digits)
+    return tuple(plain if shorter else digits)

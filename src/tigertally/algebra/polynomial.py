@@ -100,8 +100,16 @@ def weights_scalar(indices: tuple[HolderIndex, ...]) -> tuple[int, ...]:
         UsageError: no index, or one of them twice.
     """
     numerators, denominator = weights_over_integers(indices)
-    inverse = pow(denominator, -1, ORDER)  # public, so its timing says nothing
+    inverse = inverse_of_public(denominator)
     return tuple(numerator * inverse % ORDER for numerator in numerators)
+
+
+def inverse_of_public(number: int) -> int:
+    """1 / number modulo `ORDER`, of a **public** integer above zero; fast for small ones."""
+    if number >= ORDER:
+        return pow(number, -1, ORDER)
+    multiple = -pow(ORDER, -1, number) % number  # multiple · ORDER is −1 modulo the number
+    return (multiple * ORDER + 1) // number
 
 
 def _check_distinct(indices: Sequence[HolderIndex]) -> None:

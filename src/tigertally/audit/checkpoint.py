@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from tigertally.audit import note
 from tigertally.audit.note import NoteSignature
@@ -130,15 +131,7 @@ class SignedCheckpoint:
         """
         if len(raw) > MAX_CHECKPOINT_BYTES:
             raise MalformedMessage(f"a checkpoint is at most {MAX_CHECKPOINT_BYTES} bytes")
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise MalformedMessage("a checkpoint is UTF-8 text") from error
-        body, separator, signatures = text.rpartition("\n\n")
-        if not separator or not signatures.endswith("\n"):
-            raise MalformedMessage("a checkpoint is a text, an empty line and signature lines")
-        lines = tuple(NoteSignature.from_line(line) for line in signatures[:-1].split("\n"))
-        return cls(checkpoint=Checkpoint.from_note_body(body + "\n"), signatures=lines)
+        return _parsed(raw)
 
     def to_text(self) -> str:
         """The signed note as text."""
@@ -151,3 +144,16 @@ class SignedCheckpoint:
             return cls.from_bytes(text.encode())
         except UnicodeEncodeError as error:
             raise MalformedMessage("a checkpoint is UTF-8 text") from error
+
+
+@lru_cache(maxsize=64)  # a sync compares the newest one with itself more than once
+def _parsed(raw: bytes) -> SignedCheckpoint:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedMessage("a checkpoint is UTF-8 text") from error
+    body, separator, signatures = text.rpartition("\n\n")
+    if not separator or not signatures.endswith("\n"):
+        raise MalformedMessage("a checkpoint is a text, an empty line and signature lines")
+    lines = tuple(NoteSignature.from_line(line) for line in signatures[:-1].split("\n"))
+    return SignedCheckpoint(checkpoint=Checkpoint.from_note_body(body + "\n"), signatures=lines)

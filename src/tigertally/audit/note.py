@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from tigertally.base.errors import InvalidSignature, MalformedMessage
 from tigertally.base.ids import FixedBytes, Signature
@@ -37,6 +38,7 @@ class KeyId(FixedBytes):
     SIZE = 4
 
 
+@lru_cache(maxsize=1024)  # the same few names stand in every checkpoint
 def check_key_name(name: str) -> str:
     """The name, if it may stand in a signature line.
 

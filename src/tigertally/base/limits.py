@@ -23,6 +23,8 @@ CLOCK_SKEW = 300  # seconds by which two honest clocks may differ
 MAX_OPEN_OF_ONE = 200  # of one proposer; more than people can answer in a day
 MAX_OPEN_STRANGERS = 50  # join requests that wait for an answer
 
+MAX_KEY_FRAGMENTS = 255  # of one delegation; opening takes work that grows with the square
+
 PIN_TRIES = 5  # wrong PINs until the first enrolment is void
 UNLOCK_LIFETIME = 600  # seconds a started unlocking waits for more holders
 

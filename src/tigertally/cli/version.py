@@ -11,6 +11,8 @@ from tigertally.cli.output import emit, facts
 
 def version() -> None:
     """Show the versions of tally, Python and the cryptographic libraries."""
+    from importlib import metadata
+
     from cryptography.hazmat.bindings._rust import openssl
 
     data = {
@@ -18,7 +20,7 @@ def version() -> None:
         "python": platform.python_version(),
         "openssl": openssl.openssl_version_text(),
         "sodium": _sodium(),
-        "secp256k1": None,  # no command needs it yet
+        "secp256k1": f"of coincurve {metadata.version('coincurve')}",  # has no version of its own
     }
     emit(data, facts(data))
 

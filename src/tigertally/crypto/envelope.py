@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 _CACHED_BODIES = 2048  # parsed lately: a proposal is looked at again with every verdict on it
 _CACHED_BODY_BYTES = 4096
+_CACHED_LARGE_BODIES = 16  # an epoch of a thousand keys is looked at with every key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +41,14 @@ def parse_message(kind: type[T], body: bytes) -> T:
     Raises:
         MalformedMessage
     """
-    if len(body) > _CACHED_BODY_BYTES:
-        return decode(kind, body)
-    message: T = _parsed(cast(Any, kind), body)
+    cached = _parsed_large if len(body) > _CACHED_BODY_BYTES else _parsed
+    message: T = cached(cast(Any, kind), body)
     return message
+
+
+@lru_cache(maxsize=_CACHED_LARGE_BODIES)
+def _parsed_large(kind: Any, body: bytes) -> Any:
+    return decode(kind, body)
 
 
 @lru_cache(maxsize=_CACHED_BODIES)

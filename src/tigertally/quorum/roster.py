@@ -11,11 +11,11 @@ from functools import cached_property
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, RosterHash, Signature
 from tigertally.base.limits import MAX_HOLDERS, MIN_QUORUM
-from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.hpke import PublicKey
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.card import Card, Role
@@ -147,7 +147,7 @@ class SignedRoster:
 
     def parse(self) -> Roster:
         """The roster inside, unverified."""
-        return decode(Roster, self.body)
+        return parse_message(Roster, self.body)
 
     def envelope(self) -> Envelope:
         """The authority's signature over the body."""

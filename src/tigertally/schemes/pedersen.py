@@ -63,8 +63,11 @@ class Commitments:
         return b"".join(self.points)
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> Commitments:
+    def from_bytes(cls, raw: bytes, *, unchecked: bool = False) -> Commitments:
         """Parse what `to_bytes` wrote.
+
+        Args:
+            unchecked: take the points for members; see `Element.unchecked`.
 
         Raises:
             MalformedMessage: another length, or something that is no point.
@@ -72,7 +75,26 @@ class Commitments:
         if len(raw) % Point.SIZE or len(raw) > MAX_HOLDERS * Point.SIZE:
             raise MalformedMessage("commitments are points of 32 bytes each")
         steps = range(0, len(raw), Point.SIZE)
-        return cls(points=tuple(Point(raw[i : i + Point.SIZE]) for i in steps))
+        point = Point.unchecked if unchecked else Point
+        return cls(points=tuple(point(raw[i : i + Point.SIZE]) for i in steps))
+
+
+def threshold_of(commitments: bytes) -> int:
+    """How many points encoded commitments have; whether they are points is not checked.
+
+    Raises:
+        MalformedMessage: a length that no commitments have.
+    """
+    count, rest = divmod(len(commitments), Point.SIZE)
+    if rest or not MIN_QUORUM <= count <= MAX_HOLDERS:
+        raise MalformedMessage(f"commitments are {MIN_QUORUM} to {MAX_HOLDERS} points")
+    return count
+
+
+def key_commitment(commitments: bytes) -> bytes:
+    """The first point of encoded commitments, to compare; raises as `threshold_of`."""
+    threshold_of(commitments)
+    return commitments[: Point.SIZE]
 
 
 class _Secretive:
@@ -142,11 +164,15 @@ class Fragment(_Secretive):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class VerifiedFragment(_Secretive):
-    """A fragment that fits its commitments. Only `verify_fragment` makes one."""
+    """A fragment that fits its commitments. Only `verify_fragment` makes one.
+
+    `commitment` is the public one to this fragment's pair.
+    """
 
     index: HolderIndex
     value: Scalar
     blinding: Scalar
+    commitment: Element
     proof: InitVar[object]
 
     def __post_init__(self, proof: object) -> None:
@@ -180,6 +206,7 @@ def deal(
     receivers: Sequence[HolderIndex],
     randomness: Randomness,
     secret: SharedSecret | None = None,
+    commitment: Element | None = None,
 ) -> Dealt:
     """Share a pair (a fresh random one by default) among the receivers.
 
@@ -187,6 +214,7 @@ def deal(
         threshold: m, at least 2.
         receivers: the holders' numbers, each once.
         secret: the pair to share.
+        commitment: the commitment to that pair where it is known already; it becomes the first.
 
     Raises:
         UsageError: no such sharing exists.
@@ -197,10 +225,15 @@ def deal(
     pair = secret if secret is not None else SharedSecret.random(randomness)
     values = Polynomial.random(threshold, randomness, constant=pair.value)
     blindings = Polynomial.random(threshold, randomness, constant=pair.blinding)
-    committed = zip(values.coefficients, blindings.coefficients, strict=True)
+    pairs = zip(values.coefficients, blindings.coefficients, strict=True)
+    points = []
+    if commitment is not None:
+        next(pairs)
+        points.append(Point(commitment))
+    points += [Point(commit(a, b)) for a, b in pairs]
     pieces = zip(receivers, values.at(receivers), blindings.at(receivers), strict=True)
     return Dealt(
-        commitments=Commitments(points=tuple(Point(commit(a, b)) for a, b in committed)),
+        commitments=Commitments(points=tuple(points)),
         fragments=tuple(
             Fragment(index=index, value=value, blinding=blinding)
             for index, value, blinding in pieces
@@ -214,12 +247,14 @@ def verify_fragment(commitments: Commitments, fragment: Fragment) -> VerifiedFra
     Raises:
         PeerFault: it does not fit. It names nobody: the caller knows who dealt or sent it.
     """
-    if commitments.at(fragment.index) != commit(fragment.value, fragment.blinding):
+    commitment = commitments.at(fragment.index)
+    if commitment != commit(fragment.value, fragment.blinding):
         raise PeerFault("a fragment does not fit its commitments")
     return VerifiedFragment(
         index=fragment.index,
         value=fragment.value,
         blinding=fragment.blinding,
+        commitment=commitment,
         proof=_VERIFIED,
     )
 

@@ -5,8 +5,9 @@ verifiable with Pedersen commitments as in Wong, Wang and Wing, 2002. Each donor
 fragment; a new fragment is the sum of the pieces times Lagrange's weights of the donors. The key is
 never assembled and its commitment never changes. No I/O.
 
-The donors are exactly as many as the old threshold. A new holder checks every donor (`check_donor`)
-and then the combined fragment (`pedersen.verify_fragment`).
+The donors are exactly as many as the old threshold. A new holder checks that the key's commitment
+stays (`check_unchanged`) and the combined fragment (`pedersen.verify_fragment`); if one of them
+fails, every donor (`check_donor`). Donors whose errors cancel each other out have changed nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from collections.abc import Mapping, Sequence
 
 from tigertally.algebra import ed25519
 from tigertally.algebra.ed25519 import Element, Scalar
-from tigertally.algebra.polynomial import weights_over_integers, weights_scalar
+from tigertally.algebra.polynomial import (
+    inverse_of_public,
+    weights_over_integers,
+    weights_scalar,
+)
 from tigertally.base.errors import PeerFault, UsageError
 from tigertally.base.ids import HolderIndex
 from tigertally.base.randomness import Randomness
@@ -46,7 +51,13 @@ def deal_for_reshare(
     epoch is certified.
     """
     own = SharedSecret(value=fragment.value, blinding=fragment.blinding)
-    return deal(threshold=threshold, receivers=receivers, randomness=randomness, secret=own)
+    return deal(
+        threshold=threshold,
+        receivers=receivers,
+        randomness=randomness,
+        secret=own,
+        commitment=fragment.commitment,
+    )
 
 
 def check_donor(old: Commitments, donor: HolderIndex, dealt: Commitments) -> None:
@@ -64,8 +75,8 @@ def combine_reshared_commitments(
 ) -> Commitments:
     """The new epoch's commitments, from those of all donors.
 
-    If each dealing has passed `check_donor` and the donors are as many as the old threshold, the
-    first point is the key's own commitment, unchanged; `check_unchanged` states it once more.
+    If the donors are as many as the old threshold and each dealt its own fragment, the first point
+    is the key's own commitment: see `check_unchanged`.
 
     Raises:
         UsageError: no dealing.
@@ -112,5 +123,4 @@ def check_unchanged(old: Commitments, new: Commitments) -> None:
 def _divided(element: Element, denominator: int) -> Element:
     if denominator == 1:
         return element
-    inverse = pow(denominator, -1, ed25519.ORDER)  # public
-    return ed25519.mul(Scalar.from_public_int(inverse), element)
+    return ed25519.mul(Scalar.from_public_int(inverse_of_public(denominator)), element)

@@ -218,3 +218,17 @@ def test_inner_product_and_total() -> None:
     assert number(ed25519.total([])) == 0
     with pytest.raises(UsageError):
         ed25519.inner_product((1,), scalars)
+
+
+@pytest.mark.parametrize(("weights", "digits"), [(3, (1, 1)), (-3, (-1, -1)), (7, (-1, 0, 0, 1))])
+def test_digits_are_those_that_take_the_fewest_additions(
+    weights: int, digits: tuple[int, ...]
+) -> None:
+    assert ed25519._signed_digits(weights) == digits
+
+
+def test_a_sum_refuses_what_is_not_on_the_curve() -> None:
+    nothing = ed25519.Element.unchecked(bytes([2]) + bytes(31))
+    for weights in ([1, 2], [3, -1], [ORDER // 3, 1]):
+        with pytest.raises(UsageError):
+            ed25519.combination(weights, [ed25519.mul_base(Scalar.from_public_int(5)), nothing])

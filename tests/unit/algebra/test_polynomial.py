@@ -106,3 +106,8 @@ def test_sharings_that_can_exist() -> None:
     for threshold, count in combinations((2, 3, 128, 254, 255), 2):
         polynomial.check_sharing(threshold, everybody[:count])
     polynomial.check_sharing(255, everybody)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 255, 2**64 - 59, ORDER - 1, ORDER + 2])
+def test_the_inverse_of_a_public_number(number: int) -> None:
+    assert polynomial.inverse_of_public(number) * number % ORDER == 1

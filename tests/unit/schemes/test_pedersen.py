@@ -181,7 +181,13 @@ def test_reconstruction_with_fragments_of_other_commitments() -> None:
 
 def test_only_verification_makes_a_verified_fragment() -> None:
     with pytest.raises(UsageError):
-        VerifiedFragment(index=FIVE[0], value=one(), blinding=one(), proof=object())
+        VerifiedFragment(
+            index=FIVE[0],
+            value=one(),
+            blinding=one(),
+            commitment=pedersen.GENERATOR,
+            proof=object(),
+        )
     with pytest.raises(TypeError):
         VerifiedFragment(index=FIVE[0], value=one(), blinding=one())  # type: ignore[call-arg]
 

@@ -196,3 +196,13 @@ def test_nothing_to_combine_or_of_another_holder() -> None:
     pieces = {donor: dealt.fragments[1] for donor, dealt in donated.items()}
     with pytest.raises(UsageError):
         resharing.combine_reshared_fragments(SEVEN[0], pieces)
+
+
+@pytest.mark.requirement("X3")
+def test_a_donor_commits_first_to_the_fragment_that_it_verified() -> None:
+    old, fragments = old_epoch()
+    donated = donate(fragments[:3], SEVEN, 4)
+    for donor, dealt in donated.items():
+        assert dealt.commitments.points[0] == old.at(donor)
+        for fragment in dealt.fragments:
+            pedersen.verify_fragment(dealt.commitments, fragment)

@@ -7,7 +7,8 @@ leaves the device is stored first and re-sent byte for byte, so a crash never ma
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import (
@@ -19,7 +20,7 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
-from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.reporting import ReportingClient
@@ -184,8 +185,9 @@ class HolderClient(ReportingClient):
         key = rows.attempt_key(id_, opening.attempt)
         known = self._already_held(key)
         if known is not None:  # our acknowledgement was lost
-            statement, _, _ = check_any_opening(opening, synced.chain, self._epochs_of)
-            if statement.hash != known.parsed().hash:
+            with self._holding() as holding:
+                statement, _, _ = check_any_opening(opening, synced.chain, holding.of)
+            if statement.hash != known.epoch:
                 raise PeerFault(
                     "the authority made two epochs of one attempt", culprits=("authority",)
                 )
@@ -194,7 +196,8 @@ class HolderClient(ReportingClient):
             return
         version = synced.chain.at(opening.roster).version
         if opening.base:
-            check_not_behind(terms, (version, opening.attempt), self._live)
+            with self._holding() as holding:
+                check_not_behind(terms, (version, opening.attempt), holding.live)
         else:
             self._check_not_destroyed(tuple(terms))
             held = self._held(tuple(terms))
@@ -205,23 +208,21 @@ class HolderClient(ReportingClient):
                 synced.chain,
                 me,
                 seed_for=lambda bundle, sender: rows.seed_of(reader, bundle, sender),
-                known=lambda ref: rows.held_of(reader, ref),
+                known=rows.Held(reader).of,
                 key=self.party.key,
                 now=self.party.clock.now(),
             )
         await self._answer(outcome, key, terms, opening, report)
 
-    def _epochs_of(self, ref: KeyRef) -> list[HeldEpoch]:
-        return self._held((ref,))
-
-    def _live(self, ref: KeyRef) -> HeldEpoch | None:
-        with self.party.store.reading() as reader:
-            return rows.live_epoch(reader, ref)
-
     def _held(self, keys: Sequence[KeyRef]) -> list[HeldEpoch]:
-        """Every epoch of these keys on this device."""
+        """Every epoch of these keys on this device, each once."""
+        with self._holding() as holding:
+            return holding.of_any(keys)
+
+    @contextmanager
+    def _holding(self) -> Iterator[rows.Held]:
         with self.party.store.reading() as reader:
-            return [held for ref in keys for held in rows.held_of(reader, ref)]
+            yield rows.Held(reader)
 
     def _check_not_destroyed(self, keys: Sequence[KeyRef]) -> None:
         with self.party.store.reading() as reader:
@@ -249,7 +250,7 @@ class HolderClient(ReportingClient):
                 rows.put_held(tx, outcome.held)
                 for ref, said in terms.items():
                     rows.put_terms(tx, ref, said)
-                tx.put(rows.ANSWERED, key, statement.hash)
+                tx.put(rows.ANSWERED, key, outcome.held.epoch)
                 if statement.base is None:  # the epoch is open: nobody asks for our dealing again
                     rows.drop_dealt(tx, statement.proposal)
                     rows.put_making(tx, statement.keys[0], opening.tally)
@@ -297,7 +298,8 @@ class HolderClient(ReportingClient):
         """What we are asked to deal for: keys that are made, or shared anew."""
         if asked.base:
             self._check_terms(terms_of_base(asked.base))
-            return check_reshare_request(asked, synced.chain, me, self._live)
+            with self._holding() as holding:
+                return check_reshare_request(asked, synced.chain, me, holding.live)
         occasion = check_deal_request(asked, synced.chain, me)
         self._check_not_destroyed(occasion.keys)
         check_made_once(
@@ -332,13 +334,14 @@ class HolderClient(ReportingClient):
             raise Refused("the authority has given no fresh key for this change yet")
         target = open_authority_key(fresh, synced.roster, id_)
         fragments = []
-        for one in asked.base:
-            held = self._live(one.ref)
-            if held is None:
-                raise Refused(f"this device holds no active fragment of {one.ref}")
-            fragments.append(
-                wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
-            )
+        with self._holding() as holding:
+            for one in asked.base:
+                held = holding.live(one.ref)
+                if held is None:
+                    raise Refused(f"this device holds no active fragment of {one.ref}")
+                fragments.append(
+                    wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
+                )
         sent = Contribution(proposal=id_, attempt=asked.attempt, fragments=tuple(fragments))
         await self._call(CONTRIBUTE, encode(sent))
         report.sent += 1
@@ -351,11 +354,11 @@ class HolderClient(ReportingClient):
         published: Mapping[HolderIndex, PublishedKeys],
     ) -> DealingPackage:
         randomness = self.party.randomness
-        sharing = (
-            share_again(occasion, base, me, self._live, randomness)
-            if base
-            else draw_sharing(occasion, randomness)
-        )
+        if base:
+            with self._holding() as holding:
+                sharing = share_again(occasion, base, me, holding.live, randomness)
+        else:
+            sharing = draw_sharing(occasion, randomness)
         try:
             return sign_sharing(
                 occasion, sharing, dealer=me, receive_keys=published, key=self.party.key
@@ -368,7 +371,7 @@ class HolderClient(ReportingClient):
         taken = False
         for certificate in reply.certificates:
             try:
-                statement = decode(Statement, certificate.statement)
+                statement = parse_message(Statement, certificate.statement)
                 verify_certificate(certificate, synced.chain.at(statement.roster))
                 self._check_certifiable(statement)
             except _FAULTS as error:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
-from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.messages.bodies import Destroy, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     ReceiveKeys,
     Statement,
     bundle_hash,
+    epoch_hash,
 )
 from tigertally.custody.state.holder import HeldEpoch, KeptWrap, ReceiveSeeds, Terms
 from tigertally.quorum.tally import Tally
@@ -118,37 +119,39 @@ def certify(tx: Transaction, certificate: Certificate) -> bool:
     Returns:
         Whether something was erased.
     """
-    statement = decode(Statement, certificate.statement)
-    name = statement.hash
+    statement = parse_message(Statement, certificate.statement)
+    name = epoch_hash(certificate.statement)
     held = find_held(tx, name)
     if held is None:
         return False
     tx.put(EPOCHS, name, encode(replace(held, certificate=certificate)))
     tx.delete(UNCERTIFIED, name)
-    erased = False
+    lower: dict[Hash, set[KeyRef]] = {}
     for ref in statement.keys:
-        for place, lower in list(tx.scan(HELD, prefix=ref.to_bytes())):
+        for place, epoch in list(tx.scan(HELD, prefix=ref.to_bytes())):
             if place < held_key(ref, statement.order):
                 tx.delete(HELD, place)
-                _erase_payload(tx, Hash(lower), ref)
-                tx.delete(REPORTED, _TOLD)
-                erased = True
+                lower.setdefault(Hash(epoch), set()).add(ref)
+    for epoch_name, refs in lower.items():
+        _erase_payloads(tx, epoch_name, refs)
+        tx.delete(REPORTED, _TOLD)
+    erased = bool(lower)
     for place, row in list(tx.scan(WRAPS)):
         wrap = decode(KeptWrap, row)
-        if wrap.key in statement.keys and wrap.epoch != name:
+        if wrap.epoch != name and wrap.key in statement:
             _drop_wrap(tx, place, wrap)
             erased = True
     return erased
 
 
-def _erase_payload(tx: Transaction, name: Hash, ref: KeyRef) -> None:
-    """Erase one key's fragment from an epoch; the whole epoch with its last key."""
+def _erase_payloads(tx: Transaction, name: Hash, refs: Collection[KeyRef]) -> None:
+    """Erase the fragments of some keys from an epoch; the whole epoch with its last key."""
     held = find_held(tx, name)
     if held is None:
         return
     keys = held.parsed().keys
     payloads = tuple(
-        b"" if key == ref else payload for key, payload in zip(keys, held.payloads, strict=True)
+        b"" if key in refs else payload for key, payload in zip(keys, held.payloads, strict=True)
     )
     if any(payloads):
         tx.put(EPOCHS, name, encode(replace(held, payloads=payloads)))
@@ -165,7 +168,7 @@ def erase_key(tx: Transaction, ref: KeyRef) -> int:
         name = tx.get(HELD, place)
         tx.delete(HELD, place)
         if name is not None:
-            _erase_payload(tx, Hash(name), ref)
+            _erase_payloads(tx, Hash(name), {ref})
     for place, row in list(tx.scan(WRAPS)):
         wrap = decode(KeptWrap, row)
         if wrap.key == ref:
@@ -237,7 +240,7 @@ def terms_before(reader: Reader, ref: KeyRef) -> Terms | None:
 def suite_before(reader: Reader, ref: KeyRef) -> Suite | None:
     """The suite of the newest earlier version of this key that the device holds."""
     earlier = sorted(one for one in _refs_held(reader, ref.name) if one < ref)
-    held = held_of(reader, earlier[-1]) if earlier else []
+    held = Held(reader).of(earlier[-1]) if earlier else []
     return held[-1].parsed().suite if held else None
 
 
@@ -248,8 +251,7 @@ def held_key(ref: KeyRef, order: tuple[int, int]) -> bytes:
 
 def put_held(tx: Transaction, held: HeldEpoch) -> None:
     """Keep an epoch's fragments once, and find them under each of its keys."""
-    statement = held.parsed()
-    name = statement.hash
+    statement, name = held.parsed(), held.epoch
     tx.put(EPOCHS, name, encode(held))
     tx.delete(REPORTED, _TOLD)
     if held.certificate is None:
@@ -267,10 +269,32 @@ def find_held(reader: Reader, name: bytes) -> HeldEpoch | None:
     return None if row is None else decode(HeldEpoch, row)
 
 
-def held_of(reader: Reader, ref: KeyRef) -> list[HeldEpoch]:
-    """All epochs of a key on this device, oldest first."""
-    names = [name for _, name in reader.scan(HELD, prefix=ref.to_bytes())]
-    return [held for held in (find_held(reader, name) for name in names) if held is not None]
+class Held:
+    """The epochs on this device at one moment, each read once however many keys it is of."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._epochs: dict[bytes, HeldEpoch | None] = {}
+
+    def _named(self, name: bytes) -> HeldEpoch | None:
+        if name not in self._epochs:
+            self._epochs[name] = find_held(self._reader, name)
+        return self._epochs[name]
+
+    def of(self, ref: KeyRef) -> list[HeldEpoch]:
+        """All epochs of a key, oldest first."""
+        names = [name for _, name in self._reader.scan(HELD, prefix=ref.to_bytes())]
+        return [held for held in map(self._named, names) if held is not None]
+
+    def of_any(self, refs: Iterable[KeyRef]) -> list[HeldEpoch]:
+        """All epochs of any of these keys, each once."""
+        names = {name for ref in refs for _, name in self._reader.scan(HELD, prefix=ref.to_bytes())}
+        return [held for held in map(self._named, sorted(names)) if held is not None]
+
+    def live(self, ref: KeyRef) -> HeldEpoch | None:
+        """The newest certified epoch of a key."""
+        name = live_name(self._reader, ref)
+        return None if name is None else self._named(name)
 
 
 def all_held(reader: Reader) -> Iterator[HeldEpoch]:
@@ -307,12 +331,6 @@ def live_name(reader: Reader, ref: KeyRef) -> Hash | None:
     """The newest certified epoch of a key on this device, by its hash."""
     names = [Hash(name) for _, name in reader.scan(HELD, prefix=ref.to_bytes())]
     return next((n for n in reversed(names) if reader.get(UNCERTIFIED, n) is None), None)
-
-
-def live_epoch(reader: Reader, ref: KeyRef) -> HeldEpoch | None:
-    """The newest certified epoch of a key on this device."""
-    name = live_name(reader, ref)
-    return None if name is None else find_held(reader, name)
 
 
 def attempt_key(proposal: ProposalId, attempt: int) -> bytes:

@@ -171,6 +171,11 @@ def commitments_hash(commitments: bytes) -> Hash:
     return tagged_hash(tags.COMMITMENTS, commitments)
 
 
+def epoch_hash(statement: bytes) -> Hash:
+    """Names the epoch that these bytes of a statement state."""
+    return tagged_hash(tags.EPOCH_HASH, statement)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DealerRef:
     """A dealer and the dealing it signed."""
@@ -179,7 +184,7 @@ class DealerRef:
     dealing: Hash
 
 
-@dataclass(frozen=True, kw_only=True)  # no slots: the hash is kept once computed
+@dataclass(frozen=True, kw_only=True)  # no slots: what is computed is kept
 class Statement:
     """What an epoch is: who dealt what, for which keys, and what it adds up to.
 
@@ -211,7 +216,7 @@ class Statement:
     @cached_property
     def hash(self) -> Hash:
         """The epoch's name."""
-        return tagged_hash(tags.EPOCH_HASH, encode(self))
+        return epoch_hash(encode(self))
 
     @property
     def order(self) -> tuple[int, int]:
@@ -220,10 +225,21 @@ class Statement:
 
     def commitments_of(self, key: KeyRef) -> bytes:
         """The commitments to one key; `MalformedMessage` if the epoch is not of that key."""
-        for ref, commitments in zip(self.keys, self.commitments, strict=True):
-            if ref == key:
-                return commitments
-        raise MalformedMessage(f"the epoch is not one of {key}")
+        return self.commitments[self.place_of(key)]
+
+    def __contains__(self, key: KeyRef) -> bool:
+        return key in self._places
+
+    def place_of(self, key: KeyRef) -> int:
+        """Where a key stands in `keys`; `MalformedMessage` if the epoch is not of that key."""
+        place = self._places.get(key)
+        if place is None:
+            raise MalformedMessage(f"the epoch is not one of {key}")
+        return place
+
+    @cached_property
+    def _places(self) -> dict[KeyRef, int]:
+        return {key: place for place, key in enumerate(self.keys)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,8 +181,13 @@ def dealing_of(
     )
 
 
-def check_dealing(envelope: Envelope, occasion: Occasion, roster: Roster) -> Dealing:
+def check_dealing(
+    envelope: Envelope, occasion: Occasion, roster: Roster, *, points: bool = True
+) -> Dealing:
     """Verify a dealing's signature and form (not the pieces: those only their receivers can).
+
+    Args:
+        points: check each point of the commitments; False where their sum will be checked.
 
     Raises:
         MalformedMessage, InvalidSignature
@@ -204,23 +209,36 @@ def check_dealing(envelope: Envelope, occasion: Occasion, roster: Roster) -> Dea
         )
     if _occasion_of(dealing) != occasion:  # (3) on its terms
         raise PeerFault(f"{name} dealt on other terms", culprits=(name,), sure=True)
-    for commitments in dealing.commitments:  # (4) commitments of the right form
-        try:
-            SUITES[occasion.suite].check_commitments(
-                commitments, threshold=occasion.threshold, receivers=occasion.receivers
-            )
-        except MalformedMessage as error:
-            raise PeerFault(
-                f"{name} dealt with malformed commitments", culprits=(name,), sure=True
-            ) from error
+    check_form(dealing, name, points=points)  # (4) commitments of the right form
     return dealing
 
 
+def check_form(dealing: Dealing, name: str, *, points: bool) -> None:
+    """Are a dealing's commitments of the right form, each point included or not?
+
+    Raises:
+        PeerFault: they are not; its dealer signed them (sure).
+    """
+    rules = SUITES[dealing.suite]
+    check = rules.check_commitments if points else rules.check_form
+    receivers = tuple(slot.receiver for slot in dealing.slots)
+    try:
+        for commitments in dealing.commitments:
+            check(commitments, threshold=dealing.threshold, receivers=receivers)
+    except MalformedMessage as error:
+        raise PeerFault(
+            f"{name} dealt with malformed commitments", culprits=(name,), sure=True
+        ) from error
+
+
 def check_shown(envelope: Envelope, occasion: Occasion, roster: Roster) -> Dealing:
-    """`check_dealing` of what the authority shows: one that is for something else is its fault."""
+    """`check_dealing` of what the authority shows: one that is for something else is its fault.
+
+    The sum comes first, single dealers only if it fails: `statement_of` checks the points.
+    """
     try:
         with shown_by_authority():
-            return check_dealing(envelope, occasion, roster)
+            return check_dealing(envelope, occasion, roster, points=False)
     except Refused as error:
         raise PeerFault(
             f"the authority opened an epoch with something else: {error}", culprits=("authority",)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.errors import MalformedMessage, PeerFault, Refused, UsageError
 from tigertally.base.ids import DomainId, HolderIndex, RosterHash
 from tigertally.crypto.envelope import Envelope, open_message
 from tigertally.crypto.signatures import VerifyKey
@@ -25,7 +25,7 @@ from tigertally.custody.messages.dealing import (
     base_hash,
     dealing_hash,
 )
-from tigertally.custody.protocol.dealing import Occasion
+from tigertally.custody.protocol.dealing import Occasion, check_form, dealer_name
 from tigertally.custody.protocol.relayed import shown_by_authority
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.authority import EpochRecord, EpochStatus
@@ -60,11 +60,10 @@ def statement_of(
 
     Raises:
         PeerFault: the sum of two dealers' commitments is degenerate (negligible if honest).
+        MalformedMessage, UsageError: some dealer's commitments are no points.
     """
-    sums = tuple(
-        combined_commitments(occasion, i, [dealing for _, dealing in dealings])
-        for i in range(len(occasion.keys))
-    )
+    parsed = [dealing for _, dealing in dealings]
+    sums = tuple(combined_commitments(occasion, i, parsed) for i in range(len(occasion.keys)))
     dealers = tuple(
         DealerRef(dealer=dealing.dealer, dealing=dealing_hash(envelope))
         for envelope, dealing in dealings
@@ -84,6 +83,24 @@ def statement_of(
         dealers=dealers,
         holders=occasion.receivers,
     )
+
+
+def statement_shown(
+    occasion: Occasion, dealings: Sequence[tuple[Envelope, Dealing]], *, roster: Roster, acks: int
+) -> Statement:
+    """`statement_of` for a receiver, to whom the authority shows dealings.
+
+    Raises:
+        PeerFault: a dealer's commitments are no points (named, sure); or as `statement_of`.
+    """
+    try:
+        return statement_of(
+            occasion, dealings, roster=roster.hash, roster_version=roster.version, acks=acks
+        )
+    except (MalformedMessage, UsageError):  # the sum is no commitment: whose part is none?
+        for _, dealing in dealings:
+            check_form(dealing, dealer_name(roster, dealing.dealer), points=True)
+        raise
 
 
 def combined_commitments(occasion: Occasion, place: int, dealings: Sequence[Dealing]) -> bytes:
@@ -171,7 +188,7 @@ def with_acknowledgement(
     ack = open_acknowledgement(envelope, roster)
     if record.status not in (EpochStatus.OPEN, EpochStatus.CERTIFIED):
         raise Refused(f"the epoch is {record.status.value}")
-    if ack.epoch != record.parsed_statement().hash or ack.holder not in record.holders:
+    if ack.epoch != record.epoch or ack.holder not in record.holders:
         raise Refused("the acknowledgement is for another epoch")
     if ack.holder in record.acknowledged:
         return record, ack

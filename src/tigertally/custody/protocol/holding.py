@@ -35,7 +35,7 @@ from tigertally.custody.protocol.dealing import (
     dealer_name,
     open_piece,
 )
-from tigertally.custody.protocol.epochs import statement_of
+from tigertally.custody.protocol.epochs import statement_shown
 from tigertally.custody.protocol.receive_keys import private_key
 from tigertally.custody.protocol.relayed import shown_by_authority
 from tigertally.custody.protocol.resharing import check_reshare_opening, same_key
@@ -122,13 +122,7 @@ def check_opening(opening: Opening, chain: Chain) -> tuple[Statement, Occasion, 
             "the authority opened an epoch that was not dealt by its approvers",
             culprits=("authority",),
         )
-    statement = statement_of(
-        occasion,
-        pairs,
-        roster=opening.roster,
-        roster_version=roster.version,
-        acks=body.acks,
-    )
+    statement = statement_shown(occasion, pairs, roster=roster, acks=body.acks)
     return statement, occasion, [dealing for _, dealing in pairs]
 
 

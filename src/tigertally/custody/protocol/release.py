@@ -66,9 +66,9 @@ def wrap_held(
 ) -> WrappedFragment:
     """Encrypt our fragment of one key for one proposal. Raises `Refused` as `wrap_fragment`."""
     statement = held.parsed()
-    if held.certificate is None or ref not in statement.keys:
+    if held.certificate is None or ref not in statement:
         raise Refused(f"this device holds no fragment of {ref}")
-    payload = held.payloads[statement.keys.index(ref)]
+    payload = held.payload_of(ref)
     info = _fragment_info(statement.domain, proposal, ref, statement.hash, me)
     wrapped = target.seal(payload, info=info)
     delivery = FragmentDelivery(

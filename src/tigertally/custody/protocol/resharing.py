@@ -33,7 +33,7 @@ from tigertally.custody.protocol.dealing import (
     dealer_name,
     join_sharings,
 )
-from tigertally.custody.protocol.epochs import statement_of
+from tigertally.custody.protocol.epochs import statement_shown
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
@@ -170,8 +170,7 @@ def share_again(
         held = live(one.ref)
         if held is None:
             raise Refused(f"this device does not hold {one.ref}")
-        statement = held.parsed()
-        with Secret(held.payloads[statement.keys.index(one.ref)]) as payload:
+        with Secret(held.payload_of(one.ref)) as payload:
             return rules.deal_again(
                 payload,
                 index=me,
@@ -186,6 +185,9 @@ def share_again(
 
 def check_donation(dealing: Dealing, base: tuple[BaseKey, ...], roster: Roster) -> None:
     """(5) Did a donor deal the very fragments that the live epochs gave it? Anyone can check.
+
+    Asked only when what the donors dealt does not add up to the key: errors that cancel each other
+    out have changed nothing.
 
     Raises:
         PeerFault: it dealt something else (named, sure: it signed base and commitments).
@@ -226,20 +228,16 @@ def check_reshare_opening(
     pairs = [(e, check_shown(e, occasion, change.new)) for e in opening.dealings]
     dealings = [dealing for _, dealing in pairs]
     _check_donors(change, opening.base, suite, [dealing.dealer for dealing in dealings])
-    for dealing in dealings:
-        check_donation(dealing, opening.base, change.new)
-    statement = statement_of(
-        occasion,
-        pairs,
-        roster=opening.roster,
-        roster_version=change.new.version,
-        acks=change.acks,
-    )
-    for ref in statement.keys:
-        for held in known(ref):
+    statement = statement_shown(occasion, pairs, roster=change.new, acks=change.acks)
+    key_of = SUITES[suite].key_of
+    for one, commitments in zip(opening.base, statement.commitments, strict=True):
+        if key_of(one.commitments) != key_of(commitments):  # the sum is wrong: who lied?
+            for dealing in dealings:
+                check_donation(dealing, opening.base, change.new)
+        for held in known(one.ref):
             made = held.certificate is None and held.parsed().base is None
-            if not made and not same_key(held.parsed(), statement, ref):
-                raise PeerFault(f"the reshare would change {ref}", culprits=("authority",))
+            if not made and not same_key(held.parsed(), statement, one.ref):
+                raise PeerFault(f"the reshare would change {one.ref}", culprits=("authority",))
     return statement, occasion, dealings
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash, tagged_mac
@@ -20,80 +20,12 @@ from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.kdf import derive
 from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.protocol.suite_rules import SuiteRules
 from tigertally.schemes import pedersen, resharing, shamir
 from tigertally.schemes.joint_generation import combine_commitments, combine_fragments
 
 KEY_BYTES = 32
 T = TypeVar("T")
-
-
-class SuiteRules(Protocol):
-    """What custody needs of a sharing scheme."""
-
-    payload_bytes: int
-
-    def deal(
-        self, *, threshold: int, receivers: Sequence[HolderIndex], randomness: Randomness
-    ) -> tuple[bytes, dict[HolderIndex, Secret]]:
-        """A random sharing: its commitments and one payload a receiver."""
-        ...
-
-    def check(
-        self, commitments: bytes, *, threshold: int, index: HolderIndex, payload: Secret
-    ) -> None:
-        """Does this payload fit? Raises `PeerFault` (naming nobody) or `MalformedMessage`."""
-        ...
-
-    def check_commitments(
-        self, commitments: bytes, *, threshold: int, receivers: Sequence[HolderIndex]
-    ) -> None:
-        """Are these commitments of the right form? Raises `MalformedMessage`."""
-        ...
-
-    def sum_commitments(self, parts: Sequence[bytes]) -> bytes:
-        """The commitments of the sum of several dealers' sharings."""
-        ...
-
-    def sum_payloads(self, index: HolderIndex, parts: Sequence[Secret]) -> Secret:
-        """One holder's payload of the sum."""
-        ...
-
-    def threshold_of(self, commitments: bytes) -> int:
-        """How many fragments make the key."""
-        ...
-
-    def key_of(self, commitments: bytes) -> bytes:
-        """What stays the same in all epochs of one key."""
-        ...
-
-    def deal_again(
-        self,
-        payload: Secret,
-        *,
-        index: HolderIndex,
-        commitments: bytes,
-        threshold: int,
-        receivers: Sequence[HolderIndex],
-        randomness: Randomness,
-    ) -> tuple[bytes, dict[HolderIndex, Secret]]:
-        """A donor shares its own fragment among new holders."""
-        ...
-
-    def check_donor(self, old: bytes, donor: int, dealt: bytes) -> None:
-        """Did the donor deal the fragment it has? Raises `PeerFault` (naming nobody)."""
-        ...
-
-    def join_commitments(self, parts: Mapping[int, bytes]) -> bytes:
-        """The new epoch's commitments from the donors'."""
-        ...
-
-    def join_payloads(self, index: HolderIndex, parts: Mapping[int, Secret]) -> Secret:
-        """One holder's new payload from the donors' pieces."""
-        ...
-
-    def rebuild(self, commitments: bytes, payloads: Mapping[HolderIndex, Secret]) -> Secret:
-        """The 32-byte private key from exactly threshold many checked payloads."""
-        ...
 
 
 class PedersenEd25519:
@@ -126,9 +58,16 @@ class PedersenEd25519:
         if pedersen.Commitments.from_bytes(commitments).threshold != threshold:
             raise MalformedMessage("as many commitments as the threshold are needed")
 
+    def check_form(
+        self, commitments: bytes, *, threshold: int, receivers: Sequence[HolderIndex]
+    ) -> None:
+        """See `SuiteRules.check_form`: the length; whether they are points is not looked at."""
+        if pedersen.threshold_of(commitments) != threshold:
+            raise MalformedMessage("as many commitments as the threshold are needed")
+
     def sum_commitments(self, parts: Sequence[bytes]) -> bytes:
         """See `SuiteRules.sum_commitments`."""
-        return combine_commitments([pedersen.Commitments.from_bytes(p) for p in parts]).to_bytes()
+        return _checked(combine_commitments([_unchecked(part) for part in parts]))
 
     def sum_payloads(self, index: HolderIndex, parts: Sequence[Secret]) -> Secret:
         """See `SuiteRules.sum_payloads`."""
@@ -137,11 +76,11 @@ class PedersenEd25519:
 
     def threshold_of(self, commitments: bytes) -> int:
         """See `SuiteRules.threshold_of`: as many as there are commitments."""
-        return pedersen.Commitments.from_bytes(commitments).threshold
+        return pedersen.threshold_of(commitments)
 
     def key_of(self, commitments: bytes) -> bytes:
         """See `SuiteRules.key_of`: the commitment to the key itself."""
-        return bytes(pedersen.Commitments.from_bytes(commitments).points[0])
+        return pedersen.key_commitment(commitments)
 
     def deal_again(
         self,
@@ -171,10 +110,8 @@ class PedersenEd25519:
 
     def join_commitments(self, parts: Mapping[int, bytes]) -> bytes:
         """See `SuiteRules.join_commitments`: Lagrange's weights at 0 over the donors."""
-        parsed = {
-            HolderIndex(donor): pedersen.Commitments.from_bytes(raw) for donor, raw in parts.items()
-        }
-        return resharing.combine_reshared_commitments(parsed).to_bytes()
+        parsed = {HolderIndex(donor): _unchecked(raw) for donor, raw in parts.items()}
+        return _checked(resharing.combine_reshared_commitments(parsed))
 
     def join_payloads(self, index: HolderIndex, parts: Mapping[int, Secret]) -> Secret:
         """See `SuiteRules.join_payloads`."""
@@ -273,6 +210,8 @@ class ShamirGf256:
         if indices != tuple(receivers) or parsed.threshold != threshold:
             raise MalformedMessage("the commitments are for other holders or another threshold")
 
+    check_form = check_commitments
+
     def sum_commitments(self, parts: Sequence[bytes]) -> bytes:
         """There is one dealer: the authority."""
         return _only(parts)
@@ -355,6 +294,17 @@ class ShamirGf256:
             )
         with pair.exposed() as raw:
             return Secret(raw[:KEY_BYTES])
+
+
+def _unchecked(commitments: bytes) -> pedersen.Commitments:
+    return pedersen.Commitments.from_bytes(commitments, unchecked=True)
+
+
+def _checked(computed: pedersen.Commitments) -> bytes:
+    """A sum of members is one: so a sum that is none shows that a part was none."""
+    raw = computed.to_bytes()
+    pedersen.Commitments.from_bytes(raw)
+    return raw
 
 
 def _fragment_hash(index: HolderIndex, payload: Secret) -> Hash:

@@ -175,7 +175,7 @@ def announce(desk: Desk, record: EpochRecord) -> None:
             "custody.opened",
             actor="authority",
             summary=f"{name}: attempt {record.attempt} dealt by {some_of(record.dealers, 20)}",
-            detail=record.parsed_statement().hash,
+            detail=record.epoch,
         )
         desk.wake_holders()
         return

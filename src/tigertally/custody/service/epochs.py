@@ -164,22 +164,22 @@ class EpochService:
 
     def _activate(self, desk: Desk, record: EpochRecord) -> None:
         """The epoch is certified: its keys live in it from now on."""
-        statement = record.parsed_statement()
         watch = Watch(desk)
+        replaced: dict[EpochId, EpochRecord] = {}
         for ref in record.keys:
             key = rows.get_key(desk.sealed, ref)
             if key.state is KeyState.DESTROYED:
                 continue
             if key.live is not None:
-                before = rows.get_epoch(desk.sealed, key.live)
-                retire(desk, before)
+                if key.live not in replaced:
+                    replaced[key.live] = rows.get_epoch(desk.sealed, key.live)
                 if key.live_hash is not None:
-                    key = with_past(watch, key, key.live_hash, before)
+                    key = with_past(watch, key, key.live_hash, replaced[key.live])
             live = replace(
                 key,
                 state=KeyState.ACTIVE,
                 live=rows.epoch_id(record),
-                live_hash=statement.hash,
+                live_hash=record.epoch,
                 coming=None,
                 number=key.number + 1,
             )
@@ -188,10 +188,12 @@ class EpochService:
                 "custody.active",
                 actor="authority",
                 summary=f"{ref} is active in epoch {live.number}",
-                detail=statement.hash,
+                detail=record.epoch,
             )
             if key.imported:
                 desk.wake([proposer_of(desk, key)])
+        for lower in replaced.values():
+            retire(desk, lower)
         send_again(desk, record.keys)
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()

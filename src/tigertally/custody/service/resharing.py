@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, Refused
-from tigertally.base.ids import Hash, HolderIndex
+from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
@@ -159,10 +159,11 @@ def share_stale_keys(desk: Desk) -> None:
 
 def _stale(desk: Desk, since: int) -> Iterator[Live]:
     """Active keys whose epoch is of a roster before `since`, and that are not on their way."""
+    epochs = rows.Epochs(desk.sealed)
     for key in list(rows.all_keys(desk.sealed)):
         if key.live is None or key.coming is not None or key.state is KeyState.DESTROYED:
             continue
-        record = rows.get_epoch(desk.sealed, key.live)
+        record = epochs.get(key.live)
         if record.roster_version < since:
             yield key, record
 
@@ -225,7 +226,7 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
     statement = record.parsed_statement()
     return BaseKey(
         ref=key.ref,
-        epoch=key.live_hash or Hash(statement.hash),
+        epoch=key.live_hash or record.epoch,
         commitments=statement.commitments_of(key.ref),
         requesters=key.requesters,
         unattended=key.unattended,

@@ -126,7 +126,12 @@ def all_keys(reader: Reader, name: Name | None = None) -> Iterator[KeyRecord]:
     """All keys, or all versions of one, in order."""
     prefix = b"" if name is None else name.encode() + b"\x00"
     for _, row in reader.scan(KEYS, prefix=prefix):
-        yield parsed(KeyRecord, row)
+        yield _key_of(row)
+
+
+@lru_cache(maxsize=4096)  # every sync looks at every key, and most do not change between two
+def _key_of(row: bytes) -> KeyRecord:
+    return parsed(KeyRecord, row)
 
 
 def epoch_id(record: EpochRecord) -> EpochId:
@@ -140,7 +145,7 @@ def put_epoch(tx: Transaction, record: EpochRecord) -> None:
     tx.put(EPOCHS, key, encode(record))
     tx.put(VIEWS, key, encode(view_of_epoch(record)))
     if record.statement:
-        tx.put(EPOCH_NAMES, record.parsed_statement().hash, key)
+        tx.put(EPOCH_NAMES, record.epoch, key)
 
 
 def epoch_view(reader: Reader, id_: EpochId) -> EpochView:
@@ -160,6 +165,20 @@ def get_epoch(reader: Reader, id_: EpochId) -> EpochRecord:
 @lru_cache(maxsize=16)  # a live epoch is looked at with every fragment and never changes
 def _epoch_of(row: bytes) -> EpochRecord:
     return parsed(EpochRecord, row)
+
+
+class Epochs:
+    """The attempts at one moment, each read once however many keys it is of."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._records: dict[EpochId, EpochRecord] = {}
+
+    def get(self, id_: EpochId) -> EpochRecord:
+        """An attempt; `Refused` if there is none."""
+        if id_ not in self._records:
+            self._records[id_] = get_epoch(self._reader, id_)
+        return self._records[id_]
 
 
 def find_epoch(reader: Reader, name: Hash) -> EpochRecord | None:

@@ -93,7 +93,7 @@ class SyncService:
     def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
         attempts = desk.sealed.scan(rows.EPOCHS, prefix=proposal)
-        records = [rows.parsed(EpochRecord, row) for _, row in attempts]
+        records = [rows.get_epoch(desk.sealed, _epoch_id(key)) for key, _ in attempts]
         return any(record.status is EpochStatus.DEALING for record in records)
 
     def _publish(self, desk: Desk, envelope: Envelope, me: HolderIndex) -> None:
@@ -139,8 +139,9 @@ class SyncService:
         for id_ in rows.dues(desk.sealed, me, rows.Due.ACKNOWLEDGE):
             record = rows.get_epoch(desk.sealed, _epoch_id(id_))
             opening = self._opening(desk, record, me)
-            size += len(encode(opening))
-            if size > _OPENING_BYTES and size > len(encode(opening)):
+            this = len(encode(opening))
+            size += this
+            if size > _OPENING_BYTES and size > this:
                 return
             yield opening
 

@@ -18,6 +18,7 @@ from tigertally.custody.messages.dealing import (
     Conviction,
     Statement,
     check_attempt,
+    epoch_hash,
 )
 from tigertally.quorum.tally import Tally
 
@@ -95,6 +96,11 @@ class EpochRecord:
     def parsed_statement(self) -> Statement:
         """The statement of an open or certified epoch."""
         return parse_message(Statement, self.statement)
+
+    @property
+    def epoch(self) -> Hash:
+        """The name of an open or certified epoch."""
+        return epoch_hash(self.statement)
 
     def certificate(self) -> Certificate:
         """The statement with its acknowledgements; `Refused` before it is certified."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import parse_message
 from tigertally.custody.messages.bodies import KeyRef
-from tigertally.custody.messages.dealing import Certificate, Statement
+from tigertally.custody.messages.dealing import Certificate, Statement, epoch_hash
 from tigertally.custody.messages.release import WrappedFragment
 
 
@@ -26,6 +26,15 @@ class HeldEpoch:
     def parsed(self) -> Statement:
         """The epoch's statement."""
         return parse_message(Statement, self.statement)
+
+    @property
+    def epoch(self) -> Hash:
+        """The epoch's name."""
+        return epoch_hash(self.statement)
+
+    def payload_of(self, key: KeyRef) -> bytes:
+        """The fragment of one key; empty once it is erased."""
+        return self.payloads[self.parsed().place_of(key)]
 
     def __repr__(self) -> str:
         return f"HeldEpoch({len(self.payloads)} payloads, certified={self.certificate is not None})"

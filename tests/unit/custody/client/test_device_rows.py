@@ -52,7 +52,7 @@ def proof(of: HeldEpoch) -> Certificate:
 
 def versions(tx: SealedTransaction) -> list[tuple[int, bool]]:
     return [
-        (one.parsed().roster_version, one.certificate is not None) for one in rows.held_of(tx, KEY)
+        (one.parsed().roster_version, one.certificate is not None) for one in rows.Held(tx).of(KEY)
     ]
 
 
@@ -61,10 +61,10 @@ def test_a_fragment_goes_only_for_its_own_higher_certified_one() -> None:
     low, high, foreign = held(5), held(6), held(7)
     with transaction() as tx:
         rows.put_held(tx, low)
-        assert rows.live_epoch(tx, KEY) is None
+        assert rows.Held(tx).live(KEY) is None
         assert not rows.certify(tx, proof(low))
         rows.put_held(tx, high)  # acknowledged, not certified: the low one still serves
-        live = rows.live_epoch(tx, KEY)
+        live = rows.Held(tx).live(KEY)
         assert live is not None
         assert live.statement == low.statement
         assert not rows.certify(tx, proof(foreign))  # certified, but we have no fragment of it
@@ -89,7 +89,7 @@ def test_epochs_stand_in_order_of_roster_and_attempt() -> None:
     with transaction() as tx:
         for version, attempt in ((300, 1), (5, 2), (5, 300), (5, 1)):
             rows.put_held(tx, held(version, attempt))
-        orders = [one.parsed().order for one in rows.held_of(tx, KEY)]
+        orders = [one.parsed().order for one in rows.Held(tx).of(KEY)]
         assert orders == [(5, 1), (5, 2), (5, 300), (300, 1)]
         assert len(list(rows.all_held(tx))) == 4
 

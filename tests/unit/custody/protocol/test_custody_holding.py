@@ -9,6 +9,7 @@ import pytest
 
 from custody_small import NOW, small
 from custody_thief import spoil
+from tigertally.algebra import ed25519
 from tigertally.algebra.ed25519 import ORDER
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, Refused
@@ -242,8 +243,31 @@ def test_fewer_acknowledgements_than_a_quorum_are_refused_by_the_device_too(acks
         check_opening(opening, SMALL.chain)
 
 
-def test_a_visible_lie_in_a_dealing_names_its_dealer() -> None:
-    opening, _ = shown(bends={3: {"bend_commitments": lambda c: (c[0][:-32],)}})
+ORDER_2 = bytes.fromhex("ec" + "ff" * 30 + "7f")
+NOT_ON_THE_CURVE = bytes([2]) + bytes(31)
+
+
+def last_point(change: Callable[[bytes], bytes]) -> Callable[..., tuple[bytes]]:
+    return lambda c: (c[0][:-32] + change(c[0][-32:]),)
+
+
+def with_torsion(point: bytes) -> bytes:
+    return bytes(ed25519.add(ed25519.Element(point), ed25519.Element.unchecked(ORDER_2)))
+
+
+@pytest.mark.requirement("X3")
+@pytest.mark.parametrize(
+    "bend",
+    [
+        last_point(lambda _: b""),
+        last_point(lambda _: ORDER_2),
+        last_point(with_torsion),
+        last_point(lambda _: NOT_ON_THE_CURVE),
+    ],
+    ids=["a point short", "small order", "outside the subgroup", "not on the curve"],
+)
+def test_a_visible_lie_in_a_dealing_names_its_dealer(bend: object) -> None:
+    opening, _ = shown(bends={3: {"bend_commitments": bend}})
     with pytest.raises(PeerFault) as caught:
         check_opening(opening, SMALL.chain)
     assert (caught.value.culprits, caught.value.sure) == (("h3",), True)
