@@ -8,6 +8,7 @@ from domain_rig import DomainRig
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import InvalidSignature, Refused
 from tigertally.base.ids import HolderIndex, Name
+from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.rows import all_held
 from tigertally.custody.messages.sync import HOLDERS, HoldersReply, KeyInfo
 from tigertally.custody.messages.watching import HELD
@@ -25,8 +26,8 @@ async def info(rig: DomainRig, key: str = "payroll") -> KeyInfo:
     return found
 
 
-async def holders(rig: DomainRig) -> HoldersReply:
-    raw = await rig.devices["h1"].party.channel.call(HOLDERS, encode(Nothing()))
+async def holders(rig: DomainRig, *, by: str = "h1") -> HoldersReply:
+    raw = await rig.devices[by].party.channel.call(HOLDERS, encode(Nothing()))
     return decode(HoldersReply, raw)
 
 
@@ -211,6 +212,38 @@ def test_margins_say_who_is_needed() -> None:
         # All that hold it but one are lost, as far as the authority knows: it says so.
         await remove(rig, "h3", by=["h1", "h2"])
         assert (await holders(rig)).least_margin == 0
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C12")
+def test_a_key_that_too_few_hold_is_called_lost() -> None:
+    """h3 and h4 came too late for their fragments, and vote h1 out: h2's alone is no key."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        state = await rig.propose_key("payroll", acks=2)
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        for name in ("h1", "h2", "h1", "h2"):
+            await rig.sync(name)
+        for name in ("h3", "h4"):
+            with rig.devices[name].store.transaction() as tx:
+                for place, _ in list(tx.scan(device_rows.SEEDS)):
+                    tx.delete(device_rows.SEEDS, place)
+            await rig.sync(name)
+        reply = await holders(rig)
+        assert (reply.least_margin, reply.lost) == (0, 0)
+        await remove(rig, "h1", by=["h3", "h4"])
+        reply = await holders(rig, by="h2")
+        assert (reply.least_margin, reply.lost) == (0, 1)
+        assert (await overview(rig)).least_margin == -1
+        seen = await info(rig)
+        assert seen.usable - seen.threshold == -1
+        assert "only 1 holders of the live epoch are left, 2 needed" in seen.trouble[-1]
+        with pytest.raises(Refused, match="no active fragment"):
+            await rig.release("app", "payroll", by=["h2", "h3"])
 
     rig.run(day())
 

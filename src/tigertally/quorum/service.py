@@ -102,7 +102,8 @@ class ChangeRoster:
             summary=f"{tally.proposal.kind}: roster version {new.version}",
             detail=new.hash,
         )
-        desk.wake_holders()
+        for roster in (old.current, new):  # requesters too: what they wait for may be void now
+            desk.wake(member.signing_key for member in (*roster.holders, *roster.requesters))
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """Roster kinds take no late approvals."""
