@@ -103,7 +103,8 @@ class ChangeRoster:
             detail=new.hash,
         )
         for roster in (old.current, new):  # requesters too: what they wait for may be void now
-            desk.wake(member.signing_key for member in (*roster.holders, *roster.requesters))
+            desk.wake(holder.signing_key for holder in roster.holders)
+            desk.wake(requester.signing_key for requester in roster.requesters)
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """Roster kinds take no late approvals."""
