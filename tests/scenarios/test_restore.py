@@ -48,7 +48,7 @@ from tigertally.quorum.conviction import CONVICTION
 from tigertally.quorum.following import notices
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import Acceptance, RestorationRecord, sign_acceptance
-from tigertally.quorum.restoring import PENDING
+from tigertally.quorum.restoring import PENDING, records
 from tigertally.quorum.tally import Tally
 from tigertally.transport.channel import DEFAULT_WAIT, Channel
 from tigertally.transport.memory import Leg
@@ -595,11 +595,12 @@ class BentAnswer:
     channel: Channel
     bend: Callable[[Acceptance], Acceptance]
     key: SigningKey
+    late: Acceptance | None = None  # what it accepted before; the program would say nothing now
 
     async def call(self, path: str, body: bytes, *, wait: float = DEFAULT_WAIT) -> bytes:
         if path == UNLOCK_ANSWER:
             sent = decode(AnswerRequest, body)
-            said = decode(Acceptance, sent.acceptance.body)
+            said = self.late or decode(Acceptance, sent.acceptance.body)
             bent = sign_acceptance(self.key, self.bend(said))
             body = encode(replace(sent, acceptance=None if self.bend is nothing else bent))
         return await self.channel.call(path, body, wait=wait)
@@ -639,7 +640,23 @@ def test_an_answer_that_accepts_something_else_unlocks_nothing_and_is_logged(ben
         assert (reply.state, reply.have, reply.restored) == ("locked", 1, True)
         assert (await accept(rig, "h2", back=False)).state == "ready"
 
+        record = accepted(rig)
+        said = decode(Acceptance, record.acceptances[0].body)
+        bent = BentAnswer(honest.channel, bend, device.key, late=said)
+        device.party = replace(honest, channel=bent)
+        if bend is not nothing:  # that is what an answer is like when nothing is to be accepted
+            with pytest.raises((Refused, InvalidSignature)):
+                await accept(rig, "h1", back=False)
+        assert accepted(rig) == record
+        assert len(record.acceptances) == 2
+
     rig.run(day())
+
+
+def accepted(rig: DomainRig) -> RestorationRecord:
+    """What the authority shows of its restore."""
+    with rig.disk.reading() as reader:
+        return records(reader)[-1]
 
 
 class RestoredRig(CrashRig):
