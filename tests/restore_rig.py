@@ -1,22 +1,27 @@
-"""An authority that goes on from a back-up of its disk, and holders that accept it."""
+"""The authority of a `DomainRig` loses its disk, and is restored from a back-up."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from domain_rig import DomainRig
-from tigertally.base.ids import Name, Nonce
+from tigertally.base.ids import Nonce
 from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.custody.messages.lock import AnswerReply
 from tigertally.quorum.conviction import CONVICTION
 from tigertally.quorum.following import notices
-from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoring import mark_restored
 
+Backup = Mapping[str, Mapping[bytes, bytes]]
 
-def backup(rig: DomainRig) -> object:
+
+def backup(rig: DomainRig) -> Backup:
     """Committed tables are never changed."""
     return rig.disk._tables
 
 
-def restore(rig: DomainRig, kept: object) -> None:
+def restore(rig: DomainRig, kept: Backup) -> None:
+    """A new disk with what the back-up has; the authority comes up locked."""
     rig.authority.close()
     rig.disk = rig.disk_for("authority")
     rig.disk._tables = kept
@@ -32,7 +37,8 @@ def restore(rig: DomainRig, kept: object) -> None:
     rig.start_authority()
 
 
-async def accept(rig: DomainRig, name: str, *, back: bool = True):
+async def accept(rig: DomainRig, name: str, *, back: bool = True) -> AnswerReply:
+    """A holder answers; `back`: its person accepts that the log goes back."""
     client = UnlockingClient(rig.devices[name].party)
     return await client.unlock(wrong_passphrases=0, accept_rollback=back)
 
@@ -53,14 +59,3 @@ async def rounds(rig: DomainRig, names: list[str], count: int = 3) -> None:
             report = await rig.sync(name)
             assert not report.problems, report.problems
         await rig.child_work()
-
-
-async def changed(rig: DomainRig, kind: Name, body: bytes, by: list[str]) -> None:
-    first, *others = by
-    client = rig.holder(first)
-    synced, _ = await client.sync_all()
-    proposal = client.new_proposal(kind, body, synced.roster)
-    state = await client.propose_with_yes(proposal, synced)
-    for name in others:
-        state = await rig.approve(name, proposal_id(state.proposal).hex())
-    assert state.status.value == "complete"

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from change_rig import change
 from domain_rig import DomainRig
 from evil import tell
-from restore_rig import changed
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault, Refused, Unavailable, UsageError
@@ -359,7 +359,7 @@ def test_the_tally_of_a_key_that_was_given_up_conceals_no_import() -> None:
         id_ = proposal_id(asked.proposal)
         await rig.approve("h2", id_.hex())
         plain = (await rig.holder("h1").proposal(id_)).approvals
-        await changed(rig, REMOVE, remove_body(Name("h4")), ["h1", "h2"])
+        await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
         del rig.devices["h4"]
         await rig.import_secret("app", "wallet", SEED)
         before = Tally(proposal=asked.proposal, approvals=plain)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from change_rig import change
 from custody_thief import (
     CrookedHolder,
     approve_with,
@@ -16,7 +17,7 @@ from custody_thief import (
 )
 from domain_rig import DomainRig
 from evil import lead, twin
-from restore_rig import accept, backup, changed, convicted, restore, rounds
+from restore_rig import accept, backup, convicted, restore, rounds
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault, Refused
@@ -219,7 +220,7 @@ def test_a_restore_makes_no_removed_holder_one_again(when):
         await rig.create("payroll")
         key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
         kept = backup(rig)
-        await changed(rig, REMOVE, remove_body(Name("h4")), ["h1", "h2"])
+        await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
         await rig.holder("h1").sync()
         restore(rig, kept)
         for name in ("h4", "h2", "h3"):
@@ -227,7 +228,7 @@ def test_a_restore_makes_no_removed_holder_one_again(when):
         assert reply.state == "ready"
         if when == "too late":
             rig.clock.time += MAX_PROPOSAL_LIFETIME  # who voted for the removal may vote again
-            await changed(rig, changes.QUORUM, changes.quorum_body(threshold=3, unlock=1), VOTERS)
+            await change(rig, changes.QUORUM, changes.quorum_body(threshold=3, unlock=1), by=VOTERS)
             with pytest.raises(PeerFault, match="two different rosters"):
                 await rig.sync("h1")
             assert not convicted(rig, "h1"), "that the authority says so is no proof"
