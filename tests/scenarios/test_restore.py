@@ -840,3 +840,22 @@ def test_a_reshare_goes_on_with_attempts_that_no_device_knows(suite):
         await same_key(rig, "payroll", ["h3", "h4"], key, "after")
 
     rig.run(day())
+
+
+@pytest.mark.parametrize("suite", list(Suite))
+def test_a_key_that_is_being_made_goes_on_with_attempts_that_no_device_knows(suite):
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.requester("app")
+        state = await rig.propose_key("payroll", suite=suite)
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        await rig.child_work()
+        await lose_the_second_attempt(rig, "h3")
+        (found,) = await rig.asker("app").keys()
+        assert (found.state, found.missing) == ("active", ())
+        assert all(held.parsed().attempt > 1000 for held in held_by(rig, "h3"))
+        await rig.release("app", "payroll", by=["h1", "h3"])
+
+    rig.run(day())

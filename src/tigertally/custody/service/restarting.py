@@ -13,7 +13,7 @@ from tigertally.custody.messages.dealing import AUTHORITY
 from tigertally.custody.protocol.epochs import next_attempt
 from tigertally.custody.service import rows
 from tigertally.custody.service.creating import announce, set_coming
-from tigertally.custody.service.numbering import attempts_left_out
+from tigertally.custody.service.numbering import attempt_after, attempts_left_out
 from tigertally.custody.service.resharing import end_attempt, retry
 from tigertally.custody.state.authority import EpochId, EpochStatus, EpochView
 from tigertally.quorum.desk import Desk
@@ -32,7 +32,8 @@ def restart_dealing(desk: Desk) -> None:
         if record.base:
             retry(desk, record)
             continue
-        following = replace(next_attempt(record, without=frozenset()), attempt=left_out + 1)
+        number = attempt_after(desk, record.proposal)
+        following = next_attempt(record, number=number, without=frozenset())
         rows.put_epoch(desk.sealed, following)
         set_coming(desk, following)
         if following.dealers == (AUTHORITY,):
