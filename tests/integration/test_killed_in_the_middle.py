@@ -192,10 +192,10 @@ class Unlucky:
         raise AssertionError(asked)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_an_authority_and_a_daemon_that_die_all_the_time(stopped_town, tmp_path, seed):
+def test_an_authority_and_a_daemon_that_die_all_the_time(stopped_town, tmp_path):
+    """More of it, drawn anew each time one asks: `make soak`."""
     town = stopped_town
-    unlucky = Unlucky(town, seed)
+    unlucky = Unlucky(town, seed=0)
     complete = set()
     for key, suite in (("one", "pedersen-ed25519"), ("two", "shamir-gf256")):
         create = ("key", "create", key, "--profile", "alice", "--suite", suite)

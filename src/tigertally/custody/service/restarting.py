@@ -7,8 +7,6 @@ device blames the authority.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tigertally.custody.messages.dealing import AUTHORITY
 from tigertally.custody.protocol.epochs import next_attempt
 from tigertally.custody.service import rows
