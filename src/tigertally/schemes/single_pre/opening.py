@@ -44,12 +44,13 @@ def reencrypt_member(
     """Re-encrypt a member with one proxy's fragment, and prove it, as Umbral does: step (2).
 
     Raises:
-        UsageError: the fragment belongs to another rotation.
+        UsageError: the fragment belongs to another rotation, or this is no member.
 
     **Security:** as `umbral.reencrypt`.
     """
-    if member.rotation != kfrag.rotation:
-        raise UsageError("the key fragment serves members of another rotation")
+    kinds = type(member), type(kfrag)
+    if kinds != (RotatedCapsule, MemberKeyFragment) or member.rotation != kfrag.rotation:
+        raise UsageError("a rotation's key fragment serves members of that rotation only")
     return reencrypt_points((member.e, member.v), kfrag.fragment, randomness=randomness)
 
 

@@ -178,9 +178,14 @@ def reencrypt(
 ) -> VerifiedCapsuleFragment:
     """Re-encrypt a capsule with one proxy's fragment, and prove it.
 
+    Raises:
+        UsageError: something else than a capsule and a verified fragment, rotated ones too.
+
     **Security:** five multiplications by the secrets rk and t, in constant time. `randomness` is
     the operating system's by default; the same t for two capsules reveals rk.
     """
+    if type(capsule) is not Capsule or type(verified_kfrag) is not VerifiedKeyFragment:
+        raise UsageError("a verified key fragment re-encrypts capsules and nothing else")
     return reencrypt_points((capsule.e, capsule.v), verified_kfrag, randomness=randomness)
 
 

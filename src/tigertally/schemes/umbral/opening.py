@@ -96,7 +96,7 @@ def checked_seed(
         raise PeerFault("the parts of the capsule add up to infinity") from error
     # (4)
     if not right.equals_public(secp256k1.mul_public(s, origin.point)):
-        raise PeerFault("this does not open the capsule: another key's, or too few fragments")
+        raise PeerFault("the parts do not open this capsule: another key's, or too few fragments")
     return seed.to_secret()
 
 
