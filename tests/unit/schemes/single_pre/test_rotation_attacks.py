@@ -140,6 +140,13 @@ def test_another_key_with_a_good_proof_is_not_the_owners():
     batch = prove_batch(TASK.id, CAPSULES, other, randomness=R)
     refused(batch)
     verify_batch(replace(TASK, commitment=other.commitment()), CAPSULES, batch)  # the control
+    statement = Statement(
+        context=TASK.id,
+        commitment=TASK.commitment,
+        inputs=[(capsule.e, capsule.v) for capsule in CAPSULES],
+        outputs=batch.outputs,
+    )  # the owner's statement, the other key in the answer: right for M, wrong for U
+    refused(replace(batch, proof=proving.prove(statement, other)))
 
 
 def test_a_proof_serves_one_batch_in_one_order_for_one_rotation():
