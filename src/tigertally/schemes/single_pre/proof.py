@@ -10,11 +10,12 @@ Bellare, Garay, Rabin 1998), made non-interactive after Fiat and Shamir.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tigertally.algebra import secp256k1, tags
 from tigertally.algebra.secp256k1 import Point, PublicScalar, Scalar
+from tigertally.algebra.secp256k1_sums import weighted_total
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.errors import MalformedMessage, PeerFault, UsageError
 from tigertally.base.limits import MAX_ROTATION_BATCH
@@ -143,9 +144,7 @@ def weights(seed: bytes, pairs: int) -> list[PublicScalar]:
 
 
 def _weighted(w: Sequence[PublicScalar], pairs: Sequence[Pair]) -> Point:
-    return secp256k1.total(
-        [secp256k1.mul_public(k, point) for k, point in zip(w, _flat(pairs), strict=True)]
-    )
+    return weighted_total(w, _flat(pairs))
 
 
 def _equal(z: PublicScalar, base: Point, nonce: Point, c: PublicScalar, image: Point) -> bool:
@@ -159,8 +158,8 @@ def _challenge(seed: bytes, p: Point, q: Point) -> PublicScalar:
     return Scalar.from_digest(digest).published()
 
 
-def _flat(pairs: Sequence[Pair]) -> Iterable[Point]:
-    return (point for pair in pairs for point in pair)
+def _flat(pairs: Sequence[Pair]) -> list[Point]:
+    return [point for pair in pairs for point in pair]
 
 
 def _joined(pairs: Sequence[Pair]) -> bytes:
