@@ -105,7 +105,7 @@ def prove_batch(
         randomness: the operating system's by default; the same twice reveals the key.
 
     Raises:
-        UsageError: no inputs, or too many.
+        UsageError: no inputs, too many, or something that is neither.
     """
     outputs = tuple(rotate(capsule, key) for capsule in inputs)
     statement = Statement(

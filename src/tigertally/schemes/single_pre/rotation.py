@@ -12,6 +12,7 @@ from tigertally.algebra import tags
 from tigertally.algebra.secp256k1 import Point
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base import codec
+from tigertally.base.errors import UsageError
 from tigertally.base.ids import Hash
 from tigertally.base.randomness import Randomness
 from tigertally.schemes.single_pre.keys import Pair, ReencryptionKey, rekey
@@ -116,5 +117,11 @@ def rotation_id(label_id: Hash, origin_pk: PublicKey, target_pk: PublicKey) -> R
 
 
 def rotate(capsule: Capsule | RotatedCapsule, key: ReencryptionKey) -> Pair:
-    """E′ = rk·E and V′ = rk·V, in constant time. Not yet proven, and no member of anything."""
+    """E′ = rk·E and V′ = rk·V, in constant time. Not yet proven, and no member of anything.
+
+    Raises:
+        UsageError: something else than a capsule or a member.
+    """
+    if type(capsule) not in {Capsule, RotatedCapsule}:
+        raise UsageError("capsules and members are rotated, and nothing else")
     return key.applied((capsule.e, capsule.v))

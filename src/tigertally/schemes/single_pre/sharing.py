@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 
 from tigertally.algebra import secp256k1, tags
 from tigertally.algebra.secp256k1 import Point, Scalar, SecretPoint
-from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault
+from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, UsageError
 from tigertally.base.ids import FixedBytes
 from tigertally.base.randomness import Randomness, SystemRandomness
 from tigertally.base.secret import Secret
@@ -133,9 +133,14 @@ def reencrypt_shared(
 ) -> SharedCapsule:
     """Re-encrypt a capsule for the recipient of a shared key, and prove it: steps (4) to (6).
 
+    Raises:
+        UsageError: something else than a capsule, rotated ones too.
+
     **Security:** four multiplications by the secrets rk and t, in constant time. The same
     `randomness` for two capsules reveals rk; it is the operating system's by default.
     """
+    if type(capsule) is not Capsule:
+        raise UsageError("a shared key re-encrypts capsules and nothing else")
     key, points = shared_key.key, (capsule.e, capsule.v)
     e, v = key.applied(points)
     statement = Statement(

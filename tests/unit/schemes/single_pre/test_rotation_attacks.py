@@ -207,7 +207,9 @@ def test_a_planted_invalid_original_is_no_input():
     with pytest.raises(MalformedMessage, match="not a valid capsule"):
         umbral.Capsule.from_bytes_simple(raw)
     fake = SimpleNamespace(e=e, v=v, s=CAPSULES[0].s, h=CAPSULES[0].h)
-    batch = prove_batch(TASK.id, [fake], KEY)
+    with pytest.raises(UsageError, match="nothing else"):
+        prove_batch(TASK.id, [fake], KEY)
+    batch = proven([KEY.applied((e, v))], inputs=[fake])  # by a proxy that does not care
     with pytest.raises(UsageError, match="starts from"):
         verify_batch(TASK, [fake], batch)
 

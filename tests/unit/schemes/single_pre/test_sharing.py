@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,7 +24,7 @@ from rotation_rig import (
 )
 from tigertally.algebra import secp256k1
 from tigertally.algebra.secp256k1 import ORDER
-from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault
+from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, UsageError
 from tigertally.schemes import umbral
 from tigertally.schemes.single_pre import (
     SealedKey,
@@ -70,6 +71,12 @@ def test_the_recipient_opens_with_its_own_key_and_the_owners_public_one():
         answer = SharedCapsule.from_bytes(raw)
         assert answer.to_bytes() == raw
         assert opened(answer, capsule=capsule).matches(seed)
+
+
+def test_a_proxy_multiplies_capsules_and_nothing_else():
+    parts = {"e": some_point(), "v": some_point(), "s": CAPSULE.s, "h": CAPSULE.h}
+    with pytest.raises(UsageError, match="nothing else"):
+        reencrypt_shared(SimpleNamespace(**parts), KEY)
 
 
 def test_two_shares_have_nothing_in_common():
