@@ -83,3 +83,12 @@ FILE_CONTEXT = _tag("file-context")  # hash: what a file belongs to
 FILE_ENCRYPTION = _tag("file-encryption")  # key derivation: `tally encrypt`
 BACKUP = _tag("backup")  # AAD and stream context: a back-up of an authority
 PASSPHRASE_SEAL = _tag("passphrase-seal")  # AAD: whatever is sealed under a passphrase
+
+# single-proxy re-encryption and rotation
+SHARE_SEAL = _tag("share-seal")  # key derivation and AAD: an ephemeral key for its recipient
+ROTATION_KEY = _tag("rotation-key")  # key derivation: the target of a rotation, from its source
+ROTATION_ID = _tag("rotation-id")  # hash: names a rotation
+ROTATED_CAPSULE = _tag("rotated-capsule")  # hash: a leaf of a set of rotated capsules
+ROTATED_SET = _tag("rotated-set")  # signature: the owner's for such a set
+BATCH_WEIGHTS = _tag("batch-weights")  # hash: what a proof of re-encryption is about
+BATCH_CHALLENGE = _tag("batch-challenge")  # hash: the challenge of that proof
