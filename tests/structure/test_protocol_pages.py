@@ -33,6 +33,12 @@ STEPS = {
     ("custody-import.md", "The flow"): ["custody/protocol/importing.py"],
     ("umbral.md", "Delegating"): ["schemes/umbral/key_fragment.py"],
     ("umbral.md", "Opening"): ["schemes/umbral/opening.py"],
+    ("delegation-files.md", "Writing"): ["delegation/protocol/writing.py"],
+    ("delegation-files.md", "Reading"): [
+        "delegation/protocol/reading.py",
+        "delegation/client/files.py",
+        "delegation/client/owner.py",
+    ],
     ("lock-and-unlock.md", "Unlocking"): [
         "custody/protocol/lock.py",
         "custody/service/locking.py",

@@ -25,6 +25,12 @@ MAX_OPEN_STRANGERS = 50  # join requests that wait for an answer
 
 MAX_KEY_FRAGMENTS = 255  # of one delegation; opening takes work that grows with the square
 
+MAX_LABEL_DEPTH = 64  # a slot of 170 bytes and 87 µs for each level of every file
+MAX_COMPONENT_BYTES = 255  # of one name of a label: what file systems take
+MAX_HEADER_BYTES = 64 * 1024  # the deepest label with the longest names fits
+MAX_SLOTS_BYTES = 256 * 1024  # two writes of the deepest label, with proofs of rotated slots
+MAX_WRITERS = 1000  # who may write below one label
+
 PIN_TRIES = 5  # wrong PINs until the first enrolment is void
 UNLOCK_LIFETIME = 600  # seconds a started unlocking waits for more holders
 
