@@ -39,7 +39,7 @@ class ObjectStore(Protocol):
         ...
 
     def list(self, path: Path) -> Iterator[tuple[str, ...]]:
-        """The names of all objects below, in order; none where there is nothing."""
+        """The names of all objects below, in a fixed order; none where there is nothing."""
         ...
 
     def delete(self, path: Path) -> None:
