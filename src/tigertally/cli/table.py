@@ -119,4 +119,9 @@ COMMANDS: dict[str, Entry] = {
         panel=_DELEGATION,
         example="tally read /srv/data/reports/may.pdf --profile ann --out may.pdf",
     ),
+    "secret": Entry(
+        module=_HERE + "secret",
+        help="Small secrets in YAML and JSON documents, a key for each field.",
+        panel=_DELEGATION,
+    ),
 }

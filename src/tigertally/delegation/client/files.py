@@ -18,7 +18,7 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.crypto.stream import Progress
 from tigertally.delegation.messages.cards import Level
-from tigertally.delegation.messages.headers import ALL_OR_NOTHING, UNSIGNED, Header
+from tigertally.delegation.messages.headers import ALL_OR_NOTHING, FILE, UNSIGNED, Header
 from tigertally.delegation.messages.labels import KEYS_SUFFIX, Label, LabelId, label_text
 from tigertally.delegation.messages.slots import Keys, SlotSet
 from tigertally.delegation.protocol import reading, writing
@@ -130,13 +130,16 @@ def read_file(
     return content
 
 
-def opened_with(unlocker: Unlocker, header: Header, slots: SlotSet, asked: Label) -> Opened:
+def opened_with(
+    unlocker: Unlocker, header: Header, slots: SlotSet, asked: Label, kind: int = FILE
+) -> Opened:
     """Steps (2) to (5): slot, DEK, and that the path inside is the one asked for.
 
     Raises:
         InvalidSignature: it is the file of another path.
     """
     found = unlocker.unlock(header, slots, asked)
+    reading.check_kind(header, kind)
     opened = reading.open_header(header, found.dek, found.id, found.label)
     if opened.meta.path != asked:
         raise InvalidSignature(

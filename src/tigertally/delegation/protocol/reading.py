@@ -18,7 +18,7 @@ from tigertally.crypto import aead
 from tigertally.crypto.kdf import derive
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.crypto.stream import Progress, decrypt_stream
-from tigertally.delegation.messages.headers import Fixed, Header, Meta
+from tigertally.delegation.messages.headers import RECORD, Fixed, Header, Meta
 from tigertally.delegation.messages.labels import LabelId, label_text
 from tigertally.delegation.protocol import all_or_nothing
 from tigertally.delegation.protocol.labels import hint_of, ids_below
@@ -82,9 +82,16 @@ def open_header(header: Header, dek: Secret, known: LabelId, above: Sequence[str
     if meta.path[:depth] != tuple(above):
         raise InvalidSignature("the file belongs to another label than its key slot")
     ids = ids_below(known, meta.path[depth:])
-    if fixed.hints[depth:] != tuple(hint_of(id_, fixed.file_id) for id_ in ids):
+    first = 0 if fixed.kind == RECORD else depth  # a record is for its channel alone
+    if fixed.hints[first:] != tuple(hint_of(id_, fixed.file_id) for id_ in ids):
         raise InvalidSignature("the file is addressed to other labels than its path says")
     return Opened(header=header, dek=dek, meta=meta)
+
+
+def check_kind(header: Header, kind: int) -> None:
+    """Raises `InvalidSignature` where a file stands in the place of a field, or the like."""
+    if header.fixed.kind != kind:
+        raise InvalidSignature("this was written as something else: file, field or record")
 
 
 def read_object(

@@ -44,6 +44,7 @@ def draft(
     written: int,
     flags: int,
     randomness: Randomness,
+    kind: int = headers.FILE,
 ) -> Draft:
     """Steps (1) to (3): draw, wrap, make the header.
 
@@ -53,6 +54,7 @@ def draft(
         written: Unix seconds.
         flags: of `messages/headers.py`.
         randomness: for file id, DEK and slots.
+        kind: a file, or a field of a document.
     """
     # (1)
     file_id = FileId(randomness.bytes(FileId.SIZE))
@@ -62,7 +64,7 @@ def draft(
     ids = (*(level.id for level in levels[:-1]), *ids_below(levels[-1].id, path[len(levels) - 1 :]))
     fixed = Fixed(
         format=headers.FORMAT,
-        kind=headers.FILE,
+        kind=kind,
         file_id=file_id,
         seq=0,
         flags=flags,
