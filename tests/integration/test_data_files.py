@@ -1,9 +1,12 @@
-"""`tally identity`, `write` and `read` on real files in a real folder."""
+"""`tally identity`, `write`, `read`, `secret` and `stream` on real files in a real folder."""
 
 from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -84,8 +87,6 @@ def test_a_day_of_an_owner(ann, tmp_path):
     ann.run("read", store / "nothing", *me, "--out", work / "nothing", code=4)
     (tree / "link").symlink_to("empty")
     ann.run("write", tree, *me, "--label", "tree", "--store", url, code=2)
-    ann.run("write", plain, *me, "--label", "a/../b", "--store", url, code=2)
-    ann.run("write", plain, *me, "--label", "a", "--store", "s3://b", code=2)
     made = ann.json("identity", "init", "--profile", "bob")
     assert set(made) == {"name", "fingerprint"}
     ann.run("identity", "init", "--profile", "bob", code=2)
@@ -93,3 +94,73 @@ def test_a_day_of_an_owner(ann, tmp_path):
     ann.run("read", written["url"], "--profile", "bob", "--out", work / "stolen", code=3)
     assert not [name for name in names(work) if name in ("partly", "moved", "nothing", "stolen")]
     assert not [name for name in names(work) if name.startswith(".")]
+
+
+@pytest.mark.requirement("D11")
+def test_secrets_in_a_document(ann, tmp_path):
+    me = ("--profile", "ann")
+    doc, value, out = tmp_path / "app.yaml", tmp_path / "value", tmp_path / "out"
+    value.write_text("correct horse battery\n")
+    said = ann.json("secret", "set", doc, "db/password", *me, "--in", value)
+    assert (said["path"], said["fields"]) == ("db/password", 1)
+    value.write_text("{port: 5432, hosts: [a, b]}")
+    assert ann.json("secret", "set", doc, "db/more", *me, "--in", value, "--parse")["fields"] == 2
+    assert stat.S_IMODE(doc.stat().st_mode) == 0o600
+    text = doc.read_text()
+    assert "horse" not in text
+    got = ann.json("secret", "get", doc, "/", *me)
+    more = {"port": 5432, "hosts": ["a", "b"]}
+    assert got["value"] == {"db": {"password": "correct horse battery", "more": more}}
+    assert ann.run("secret", "get", doc, "db/password", *me).out == "correct horse battery\n"
+    ann.json("secret", "get", doc, "db/password", *me, "--out", out)
+    assert out.read_text() == "correct horse battery"
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    out.unlink()
+    doc.write_text(text.replace("more:", "other:"))
+    ann.run("secret", "get", doc, "db/other", *me, "--out", out, code=5)
+    ann.run("secret", "get", doc, "db/nothing", *me, "--out", out, code=2)
+    doc.write_text(text + "a: &b 1\n")
+    ann.run("secret", "set", doc, "db/password", *me, "--in", value, code=5)
+    assert not out.exists()
+    assert doc.read_text() == text + "a: &b 1\n"
+
+
+@pytest.mark.requirement("D14")
+def test_a_stream_is_read_while_it_is_written(ann, tmp_path):
+    me = ("--profile", "ann")
+    store, out = tmp_path / "store", tmp_path / "out"
+    place = store / "camera" / "may"
+    live = ann.start("stream", "read", place, *me, "--wait", "60")
+    words = ("stream", "write", *me, "--label", "camera/may", "--store", store)
+    writer = subprocess.Popen(
+        [sys.executable, "-m", "tigertally.cli.main", *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=ann.environment(),
+        cwd=tmp_path,
+    )
+    assert writer.stdin is not None
+    for piece in (b"one,", b"two,"):
+        writer.stdin.write(piece)
+        writer.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not live._out.read_bytes().endswith(piece):
+            assert time.monotonic() < deadline
+            assert not live.ended(0.01), live.wait()
+    writer.stdin.close()
+    assert writer.wait(60) == 0
+    assert live.wait().out == "one,two,"
+    got = ann.json("stream", "read", place, *me, "--out", out)
+    assert (got["records"], got["bytes"], got["gaps"]) == (3, 8, [])
+    assert out.read_bytes() == b"one,two,"
+    out.unlink()
+    (place / f"{0:016}").unlink()
+    cut = ann.json("stream", "read", place, *me, "--out", out, code=5)
+    assert cut["gaps"] == [0]
+    assert not out.exists()
+    ann.run("stream", "read", place, *me, "--out", out, "--gaps")
+    assert out.read_bytes() == b"two,"
+    (place / f"{2:016}").unlink()
+    assert ann.run("stream", "read", place, *me, "--from", "1", "--wait", "0", code=5).out == "two,"
+    ann.run("stream", "read", place, *me, "--json", code=2)
+    ann.run("stream", "read", store / "none", *me, "--wait", "0", code=4)

@@ -39,6 +39,10 @@ STEPS = {
         "delegation/client/files.py",
         "delegation/client/owner.py",
     ],
+    ("delegation-files.md", "Streams"): [
+        "delegation/protocol/records.py",
+        "delegation/client/channels.py",
+    ],
     ("lock-and-unlock.md", "Unlocking"): [
         "custody/protocol/lock.py",
         "custody/service/locking.py",

@@ -45,3 +45,4 @@ REPLAY_SECONDS = 120.0  # how long an answer is kept for a retry; retries end wi
 MAX_REPLAYS_PER_PEER = 4096  # answers kept for one party, oldest dropped first
 MAX_REPLAY_BYTES_PER_PEER = 8 * 1024 * 1024  # two answers of the largest size
 MAX_REPLAY_BYTES = 64 * 1024 * 1024  # of all parties together
+MAX_RECORD_BYTES = 16 * 1024 * 1024  # of one record of a stream: it is held in memory

@@ -124,4 +124,9 @@ COMMANDS: dict[str, Entry] = {
         help="Small secrets in YAML and JSON documents, a key for each field.",
         panel=_DELEGATION,
     ),
+    "stream": Entry(
+        module=_HERE + "stream",
+        help="Live streams, encrypted and signed record by record.",
+        panel=_DELEGATION,
+    ),
 }

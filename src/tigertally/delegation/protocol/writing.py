@@ -97,18 +97,42 @@ def write_object(
         randomness: for the stream.
         progress: called with the plaintext bytes done so far.
     """
-    header = draft.header
-    sink.write(len(header.raw).to_bytes(4, "big") + header.raw)
+    sink.write(head_of(draft.header))
+    return write_body(
+        draft.header,
+        draft.dek,
+        content,
+        sink,
+        sender=sender,
+        randomness=randomness,
+        progress=progress,
+    )
+
+
+def head_of(header: Header) -> bytes:
+    """What stands before the body: u32 length ‖ header."""
+    return len(header.raw).to_bytes(4, "big") + header.raw
+
+
+def write_body(
+    header: Header,
+    dek: Secret,
+    content: BinaryIO,
+    sink: BinaryIO,
+    *,
+    sender: SigningKey | None,
+    randomness: Randomness,
+    progress: Progress | None = None,
+) -> int:
+    """As `write_object`, without what stands before the body."""
     # (4)
     source = SigningSource(content, header.digest, sender)
     stream = cast(BinaryIO, source)  # the stream only reads into
     # (5)
     if header.fixed.all_or_nothing:
-        all_or_nothing.write(
-            draft.dek, header, stream, sink, randomness=randomness, progress=progress
-        )
+        all_or_nothing.write(dek, header, stream, sink, randomness=randomness, progress=progress)
     else:
-        with body_key(draft.dek, header) as key:
+        with body_key(dek, header) as key:
             encrypt_stream(
                 key,
                 stream,
