@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from reference_delegation import Owner, field, record
 
 from delegation_rig import MemoryObjects, label, person, read, write
+from reference_delegation import Owner, field, record
 from tigertally.delegation.client.documents import open_field
 from tigertally.delegation.client.files import keys_path
 from tigertally.delegation.messages.headers import Header
