@@ -19,9 +19,16 @@ from delegation_rig import (
     read,
     write,
 )
-from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused, Unavailable
+from tigertally.base.errors import (
+    InvalidSignature,
+    MalformedMessage,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 from tigertally.base.randomness import SeededRandomness, SystemRandomness
 from tigertally.base.secret import Secret
+from tigertally.crypto.files import atomic_output
 from tigertally.crypto.stream import (
     CHUNK_BYTES,
     HEADER_BYTES,
@@ -400,3 +407,62 @@ def test_a_write_between_the_two_reads_is_waited_for():
     racing.objects = dict(store.objects)
     assert read(ANN, racing, "folder/file")[0] == b"new"
     assert racing.puts.count(path) == 1
+
+
+def test_a_range_is_read_without_the_rest():
+    store = written()
+    path = label("folder/file")
+    for start, size in ((0, 10), (CHUNK_BYTES - 5, 10), (len(CONTENT) - 5, 99), (len(CONTENT), 1)):
+        found = files.read_range(store, ANN, path, start, size)
+        assert found == CONTENT[start : start + size], "and never the signature behind it"
+    raw = bytearray(store.objects[path])
+    raw[-3 * SEALED_CHUNK_BYTES] ^= 1
+    store.objects[path] = bytes(raw)
+    assert files.read_range(store, ANN, path, len(CONTENT) - 9, 9) == CONTENT[-9:]
+    with pytest.raises(InvalidSignature):
+        files.read_range(store, ANN, path, 0, len(CONTENT))
+    with pytest.raises(UsageError):
+        files.read_range(written(all_or_nothing=True), ANN, path, 0, 1)
+
+
+def test_a_write_that_fails_leaves_everything_as_it_was():
+    for store in (written(content=b"old"), MemoryObjects()):
+        before = dict(store.objects)
+        with pytest.raises(OSError, match="no such luck"):
+            files.write_file(
+                store,
+                ANN.levels(label("folder")),
+                label("folder/file"),
+                Unreadable(),
+                sender=ANN.signing_key,
+                now=NOW,
+            )
+        assert store.objects == before
+
+
+class Unreadable(io.BytesIO):
+    def readinto(self, _):
+        raise OSError("no such luck")
+
+
+def test_a_slot_of_a_version_that_never_was():
+    store = written("file")
+    header, body, keys = parts(store, "file")
+    (slots,) = keys.sets
+    newer = replace(slots, slots=(replace(slots.slots[0], version=2),))
+    put(store, "file", header, body, Keys(sets=(newer,)))
+    with pytest.raises(InvalidSignature, match="never had"):
+        read(ANN, store, "file")
+
+
+@pytest.mark.requirement("D13")
+def test_nothing_is_left_at_the_output_path(whole, tmp_path):
+    store = written(all_or_nothing=whole)
+    path = label("folder/file")
+    raw = store.objects[path]
+    out = tmp_path / "out"
+    for at in range(0, len(raw), 30_011):
+        store.objects[path] = raw[:at]
+        with pytest.raises(BROKEN), atomic_output(out) as sink:
+            files.read_file(store, ANN, path, sink)
+        assert list(tmp_path.iterdir()) == []

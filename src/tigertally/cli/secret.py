@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tigertally.base.errors import UsageError
+from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.cli import options
 from tigertally.cli.data import Words, parse_label
 from tigertally.cli.members import opened
@@ -72,7 +72,11 @@ def set_(
     file, name = _document(doc, label)
     load(file, name, create=True)  # a damaged one is refused before anything is asked
     text = _given(in_)
-    value = parse_yaml(text) if parse else text
+    try:
+        value = parse_yaml(text) if parse else text
+        fields = sum(1 for _ in leaves(value))
+    except MalformedMessage as error:
+        raise UsageError(f"the value cannot be taken: {error}") from error
     with (
         opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile,
         open_profile.exclusive(doing="changing a document"),
@@ -80,7 +84,6 @@ def set_(
         document = load(file, name, create=True)
         changed = document.with_value(path, value, owner_of(open_profile), SystemClock().now())
         changed.save()
-    fields = sum(1 for _ in leaves(value))
     said = {"document": str(file), "path": "/".join(path) or "/", "fields": fields}
     emit(said, f"{said['path']} is set in {file}")
 

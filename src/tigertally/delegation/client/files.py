@@ -11,18 +11,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from tigertally.base.errors import InvalidSignature, MalformedMessage, Unavailable
+from tigertally.base.errors import InvalidSignature, MalformedMessage, Unavailable, UsageError
 from tigertally.base.limits import MAX_SLOTS_BYTES
 from tigertally.base.randomness import Randomness, SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.crypto.stream import Progress
+from tigertally.crypto.stream import Progress, StreamReader
 from tigertally.delegation.messages.cards import Level
 from tigertally.delegation.messages.headers import ALL_OR_NOTHING, FILE, UNSIGNED, Header
 from tigertally.delegation.messages.labels import KEYS_SUFFIX, Label, LabelId, label_text
 from tigertally.delegation.messages.slots import Keys, SlotSet
 from tigertally.delegation.protocol import reading, writing
 from tigertally.delegation.protocol.reading import Content, Opened
+from tigertally.delegation.protocol.signing import TRAILER_BYTES
 from tigertally.delegation.stores.interface import ObjectStore
 
 _TRIES = 5  # a write between the two reads is over by then
@@ -94,10 +95,18 @@ def write_file(
     with draft.dek:
         before = _slots_in_use(store, path)
         _put_keys(store, path, (draft.slots, *before))
-        with store.put(path) as sink:
-            length = writing.write_object(
-                draft, content, sink, sender=sender, randomness=source, progress=progress
-            )
+        try:
+            with store.put(path) as sink:
+                length = writing.write_object(
+                    draft, content, sink, sender=sender, randomness=source, progress=progress
+                )
+        except BaseException:
+            with suppress(Exception):  # as it was before; readers could do without it
+                if before:
+                    _put_keys(store, path, before)
+                else:
+                    store.delete(keys_path(path))
+            raise
         if before:
             _put_keys(store, path, (draft.slots,))
     return length
@@ -128,6 +137,26 @@ def read_file(
             )
     reading.check_sender(content, unlocker.writers(path))  # (8)
     return content
+
+
+def read_range(store: ObjectStore, unlocker: Unlocker, path: Label, start: int, size: int) -> bytes:
+    """Up to `size` bytes of a file's content from `start` on, without reading all of it.
+
+    Raises:
+        UsageError: the file is all-or-nothing; or a negative number.
+        Otherwise as `read_file`.
+
+    **Security:** authentic under the file's key, which every reader has: a range has no sender.
+    """
+    source, header, slots = found(store, path)
+    with source:
+        opened = opened_with(unlocker, header, slots, path)
+        if header.fixed.all_or_nothing:
+            raise UsageError(f"{label_text(path)} is all or nothing: read the whole of it")
+        with opened.dek, writing.body_key(opened.dek, header) as key:
+            reader = StreamReader(key, source, context=header.digest, start=source.tell())
+            length = reader.size - (TRAILER_BYTES if header.fixed.signed else 0)
+            return reader.read_at(start, max(0, min(size, length - start)))
 
 
 def opened_with(

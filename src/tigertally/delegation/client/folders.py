@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from tigertally.base.errors import UsageError
+from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.crypto.files import check_output
 from tigertally.crypto.stream import Progress
 from tigertally.delegation.client import files
@@ -46,7 +46,7 @@ def write_folder(
     """Write all files of a folder below a label.
 
     Raises:
-        UsageError: a name that cannot be one, a link, or two names that are the same to people.
+        UsageError: a name that no label can have, a link, or two names that are the same to people.
     """
     found = list(_files(folder, label))
     if len({name for _, name in found}) != len(found):
@@ -118,7 +118,10 @@ def _private(path: Path) -> BinaryIO:
 def _files(folder: Path, label: Label) -> Iterator[tuple[Path, Label]]:
     """Every file below and its label, in order."""
     for entry in sorted(os.scandir(folder), key=lambda one: one.name):
-        name = checked((*label, Component(unicodedata.normalize("NFC", entry.name))))
+        try:
+            name = checked((*label, Component(unicodedata.normalize("NFC", entry.name))))
+        except MalformedMessage as error:
+            raise UsageError(f"{entry.path} cannot be written: {error}") from error
         mode = entry.stat(follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
             yield from _files(Path(entry.path), name)

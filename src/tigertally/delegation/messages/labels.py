@@ -14,13 +14,15 @@ from tigertally.base.limits import MAX_COMPONENT_BYTES, MAX_LABEL_DEPTH
 from tigertally.schemes.umbral import PublicKey
 
 KEYS_SUFFIX = ".keys"  # the object with the slots of `name` is `name.keys`
+PARTIAL_SUFFIX = ".partial"  # with a dot in front: what a local store has not finished
 
 
 class Component(str):
     """One name in a label: Unicode normal form C, at most 255 bytes of UTF-8.
 
     Raises:
-        MalformedMessage: empty, `.`, `..`, ending in `.keys`, or with a slash or control character.
+        MalformedMessage: empty, `.`, `..`, ending in `.keys`, beginning with a dot and ending in
+            `.partial`, or with a slash or control character.
     """
 
     __slots__ = ()
@@ -31,6 +33,8 @@ class Component(str):
                 f"a label's names are not empty, . or .., have no slash and do not end in "
                 f"{KEYS_SUFFIX}"
             )
+        if value.startswith(".") and value.endswith(PARTIAL_SUFFIX):
+            raise MalformedMessage(f"a hidden name that ends in {PARTIAL_SUFFIX} is a store's own")
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
             raise MalformedMessage("a label's names are text without control characters")
         if unicodedata.normalize("NFC", value) != value:

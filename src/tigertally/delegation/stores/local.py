@@ -16,10 +16,10 @@ from urllib.parse import quote
 from tigertally.base.errors import Unavailable, UsageError
 from tigertally.base.randomness import SystemRandomness
 from tigertally.crypto.files import atomic_output
+from tigertally.delegation.messages.labels import PARTIAL_SUFFIX
 from tigertally.delegation.stores.interface import Path
 
 _MODE = 0o644  # it is encrypted, and readers may be other users
-_PARTIAL = ".partial"
 _MOST = 1000  # files of a batch before it is written through
 
 
@@ -47,7 +47,7 @@ class LocalStore:
             return
         if target.is_dir():
             raise UsageError(f"cannot write {target}: it is a directory")
-        temporary = target.with_name(f".{SystemRandomness().bytes(12).hex()}{_PARTIAL}")
+        temporary = target.with_name(f".{SystemRandomness().bytes(12).hex()}{PARTIAL_SUFFIX}")
         self._pending.append((temporary, target))
         with temporary.open("xb") as file:
             os.fchmod(file.fileno(), _MODE)
@@ -75,7 +75,7 @@ class LocalStore:
         for folder, below, names in os.walk(top):
             below.sort()
             here = tuple(File(folder).relative_to(self._folder).parts)
-            yield from ((*here, name) for name in sorted(names) if not name.endswith(_PARTIAL))
+            yield from ((*here, name) for name in sorted(names) if not _is_partial(name))
 
     def delete(self, path: Path) -> None:
         """See `ObjectStore.delete`."""
@@ -124,3 +124,8 @@ class LocalStore:
             temporary.replace(target)
             self._pending.pop(0)
         os.sync()
+
+
+def _is_partial(name: str) -> bool:
+    """Whether this is what a crash left behind, which no label can be called."""
+    return name.startswith(".") and name.endswith(PARTIAL_SUFFIX)

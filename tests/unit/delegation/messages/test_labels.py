@@ -5,7 +5,20 @@ import pytest
 from tigertally.base.errors import MalformedMessage
 from tigertally.delegation.messages.labels import Component, label_text, parse_label
 
-BAD = ["", ".", "..", "a/b", "a\x00", "a\n", "x.keys", ".keys", "e\u0301", "é" * 128, "\ud800"]
+BAD = [
+    "",
+    ".",
+    "..",
+    "a/b",
+    "a\x00",
+    "a\n",
+    "x.keys",
+    ".x.partial",
+    ".keys",
+    "e\u0301",
+    "é" * 128,
+    "\ud800",
+]
 
 
 @pytest.mark.parametrize("name", BAD)
