@@ -78,6 +78,28 @@ def test_members(town, tmp_path):
     assert keys(invited) >= {"out", "roster_hash"}
     saved = town.json("requester", "backup", "--profile", "app", "--out", tmp_path / "recovery")
     assert keys(saved) >= {"out", "bytes"}
+    assert "OLD_FRAGMENTS" in town.run("holder", "list", "--removed", "--profile", "bob").out
+    own = town.run("holder", "remove", "alice", "--profile", "alice", "--no-wait", code=3)
+    assert "alice has no vote on its own removal" in own.err
+    for command in (("requester", "backup", "--out", tmp_path / "x"), ("authority", "status")):
+        assert "is a holder, not a" in town.run(*command, "--profile", "alice", code=2).err
+
+
+def test_a_refused_joiner_is_told_what_is_left_and_why(town, tmp_path):
+    elsewhere = {"TALLY_HOME": str(tmp_path / "elsewhere")}
+    enrol = ("holder", "enrol", *town.where, "--no-wait")
+    taken = town.run(*enrol, "--profile", "new", "--name", "alice", code=3, **elsewhere)
+    assert "the new profile new stays: try again with it, or delete" in taken.err
+    renamed = town.run(*enrol, "--profile", "new", "--name", "new", code=2, **elsewhere)
+    assert "a new name needs a new profile" in renamed.err
+    asked = town.run(*enrol, "--profile", "dora", **elsewhere)
+    begins = asked.out.split("tally holder approve ")[1][:12]
+    for holder in ("alice", "bob"):
+        town.run("holder", "reject", begins, "--reason", "who?", "--profile", holder)
+    refused = town.run(*enrol, "--profile", "dora", code=3, **elsewhere)
+    assert "the enrolment is rejected: too many holders said no" in refused.err, "no member"
+    listed = town.json("tally", "list", "--profile", "carol")
+    assert (listed[-1]["state"], listed[-1]["why"]) == ("rejected", "who?; who?")
 
 
 @pytest.mark.requirement("X1")

@@ -58,11 +58,21 @@ def test_a_lost_holder_is_voted_out_and_the_key_stays(town, tmp_path):
 @pytest.mark.requirement("C7")
 def test_the_quorum_is_raised_and_a_requester_goes(town, tmp_path):
     before = private(town, tmp_path, "before", ("alice", "bob"))
+    across = tmp_path / "across"
+    get = ("key", "get", "payroll", "--profile", "app", "--form", "private", "--wait", "60")
+    waiting = town.start(*get, "--reason", "across", "--out", across)
+    waiting.await_words("waiting for holders")
     asked = town.json("quorum", "set", "--threshold", "3", "--profile", "alice", "--no-wait")
     town.approve(asked["proposal"], "bob", "carol")
     for _ in range(3):
         town.sync("alice", "bob", "carol")
     assert shown(town)["threshold"] == 3
+    waiting.await_words("have changed since this was asked for: asked again as ")
+    (anew,) = town.json("holder", "inbox", "--profile", "alice")
+    town.approve(anew["id"], "alice", "bob", "carol")
+    town.sync("alice", "bob")
+    assert waiting.wait(60).code == 0
+    assert across.read_bytes() == before
     assert private(town, tmp_path, "after", ("alice", "bob", "carol")) == before
     asked = town.json("requester", "remove", "app", "--profile", "bob", "--no-wait")
     town.approve(asked["proposal"], "alice", "carol")

@@ -48,6 +48,10 @@ def test_it_does_the_main_job_with_my_file_and_keeps_all_on_request(nowhere, tmp
     assert document["ok"] is True
     assert Path(document["dir"]) == folder
     assert len(document["steps"]) >= 11
+    said = [step["what"] for step in document["steps"]]
+    order = ("encrypted", "vote it out", "joins", "restarted", "unlocks", "decrypted", "offline")
+    places = [next(i for i, what in enumerate(said) if word in what) for word in order]
+    assert places == sorted(places), "a holder goes and one comes before the file is decrypted"
     for step in document["steps"]:
         assert set(step) == {"capability", "what", "ok", "seconds"}
         assert step["ok"] is True

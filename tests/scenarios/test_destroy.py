@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from change_rig import settle
 from domain_rig import DomainRig
 from evil import tell
 from tigertally.base.codec import decode, encode
@@ -29,13 +30,6 @@ pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X1")]
 PAYROLL = KeyRef(name=Name("payroll"), version=1)
 OPENING = ("custody-fresh", "custody-contribution")
 ARRIVED = ("custody-fragment", "custody-rebuilt")
-
-
-async def settle(rig: DomainRig, names: list[str]) -> None:
-    for _ in range(4):
-        for name in names:
-            await rig.sync(name)
-        await rig.child_work()
 
 
 async def formed(rig: DomainRig, suite: Suite = Suite.PEDERSEN_ED25519, holders: int = 3) -> None:

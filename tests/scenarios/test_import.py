@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from change_rig import change
 from domain_rig import DomainRig
 from evil import tell
 from tigertally.algebra import tags
@@ -21,7 +22,10 @@ from tigertally.custody.messages.bodies import Form, KeyRef, Suite
 from tigertally.custody.messages.importing import CONTENT, IMPORT, ContentReply, Imported
 from tigertally.custody.messages.sync import COLLECT
 from tigertally.quorum.card import Role
+from tigertally.quorum.changes import REMOVE, remove_body
 from tigertally.quorum.messages import PROPOSE
+from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.tally import Tally
 
 pytestmark = pytest.mark.requirement("C2")
 
@@ -340,5 +344,32 @@ def test_an_authority_cannot_pass_anything_else_off_as_the_import(lie: str) -> N
         tell(rig, CONTENT, lambda _, raw: raw)
         got = await rig.release("other", "wallet", by=["h2", "h3"], reason="again")
         assert got.secret.matches(Secret(SEED))
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("X5")
+def test_the_tally_of_a_key_that_was_given_up_conceals_no_import() -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        asked = await rig.propose_key("wallet")
+        id_ = proposal_id(asked.proposal)
+        await rig.approve("h2", id_.hex())
+        plain = (await rig.holder("h1").proposal(id_)).approvals
+        await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
+        del rig.devices["h4"]
+        await rig.import_secret("app", "wallet", SEED)
+        before = Tally(proposal=asked.proposal, approvals=plain)
+
+        def rewrite(_: str, raw: bytes) -> bytes:
+            return encode(replace(decode(ContentReply, raw), tally=before, content=None))
+
+        tell(rig, CONTENT, rewrite)
+        with pytest.raises(PeerFault, match="how another key was made") as caught:
+            await rig.release("app", "wallet", by=["h1", "h2"])
+        assert caught.value.culprits == ("authority",)
 
     rig.run(day())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from change_rig import remove
 from custody_thief import (
     Tap,
     all_keys,
@@ -31,6 +33,7 @@ from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.quorum.proposal import proposal_id
+from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedReader, SealedTransaction
 
 DAY = 24 * 3600
@@ -301,3 +304,48 @@ def test_a_rebuilt_key_leaves_nothing_to_rebuild_it_again() -> None:
 
 def rows_in(rig: DomainRig, table: str) -> int:
     return len(rig.disk._tables.get(table, {}))
+
+
+@dataclass
+class ScrubbedRig(DomainRig):
+    """A domain whose disks say how often they were scrubbed."""
+
+    scrubbed: Counter[str] = field(default_factory=Counter)
+
+    def disk_for(self, name: str) -> MemoryStore:
+        counts = self.scrubbed
+
+        class Disk(MemoryStore):
+            def scrub(self) -> bool:
+                counts[name] += 1
+                return super().scrub()
+
+        return Disk()
+
+
+@pytest.mark.requirement("C9")
+def test_what_a_device_erases_is_scrubbed_from_its_disk_at_once() -> None:
+    """What scrubbing does to a real file: `unit/storage/test_sql.py`."""
+    rig = ScrubbedRig(threshold=2)
+
+    async def scrubs(name: str) -> int:
+        before = rig.scrubbed[name]
+        await rig.holder(name).sync_all(renew=False)
+        return rig.scrubbed[name] - before
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.create("payroll")
+        assert await scrubs("h1") == 0, "the control: nothing was erased"
+        await remove(rig, "h3", by=["h1", "h2"])
+        for name in ("h1", "h2", "h1"):  # deal, deal and take, take: h2's certificate is there
+            await rig.sync(name)
+        assert len(held_by(rig, "h2")) == 2
+        assert await scrubs("h2") == 1
+        assert len(held_by(rig, "h2")) == 1, "the old fragment is erased"
+        await rig.destroy("payroll", by=["h1", "h2"])
+        assert len(held_by(rig, "h1")) == 1
+        assert await scrubs("h1") == 1
+        assert held_by(rig, "h1") == []
+
+    rig.run(day())

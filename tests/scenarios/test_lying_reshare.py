@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from change_rig import Asking, epochs, info_of, join, one_epoch, remove, settle
-from custody_thief import Bend, audit_kinds, epoch_records, seeds_of, spoil
+from custody_thief import Bend, Tap, audit_kinds, epoch_records, seeds_of, spoil
 from domain_rig import DomainRig
 from evil import dump, filled, lead, tell, twin
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.errors import PeerFault, Refused, Unavailable
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
@@ -31,6 +31,7 @@ from tigertally.custody.messages.dealing import (
     DealingPackage,
     Erased,
     PublishedKeys,
+    base_hash,
     piece_hash,
 )
 from tigertally.custody.messages.sync import (
@@ -45,12 +46,16 @@ from tigertally.custody.protocol.dealing import (
     Occasion,
     dealing_of,
     draw_sharing,
+    join_sharings,
+    sign_sharing,
     wrap_pieces,
 )
 from tigertally.custody.protocol.epochs import occasion_of
 from tigertally.custody.protocol.resharing import share_again
+from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.authority import EpochRecord, EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
+from tigertally.transport.memory import Leg
 
 pytestmark = [pytest.mark.requirement("X3"), pytest.mark.requirement("C9")]
 
@@ -462,9 +467,175 @@ def test_two_donor_sets_in_one_attempt_certify_nothing() -> None:
     rig.run(day())
 
 
-async def donation(rig: DomainRig, name: str, record: EpochRecord) -> DealingPackage:
-    """What an honest donor deals for this attempt."""
-    client = rig.holder(name)
+def show_opening(rig: DomainRig, base: tuple[BaseKey, ...], dealt: list[DealingPackage]) -> None:
+    """The authority opens the epoch with this base and these dealings, for everybody."""
+
+    def opened(who: str, raw: bytes) -> bytes:
+        reply = decode(CustodySyncReply, raw)
+        place = [holder.name for holder in rig.authority.chain.current.holders].index(who)
+        openings = tuple(
+            replace(
+                opening,
+                base=base,
+                dealings=tuple(package.dealing for package in dealt),
+                pieces=tuple(package.pieces[place] for package in dealt),
+            )
+            for opening in reply.openings
+        )
+        return encode(replace(reply, openings=openings))
+
+    tell(rig, CUSTODY_SYNC, opened)
+
+
+async def refused_by_all(rig: DomainRig, who: list[str], culprit: str, why: str) -> None:
+    """Nobody takes the epoch that is shown; each device says whose fault it is."""
+    held = {name: epochs(rig, name) for name in who}
+    for name in who:
+        _, report = await rig.holder(name).sync_all(renew=False)
+        assert report.culprits == [culprit], report.problems
+        assert any(why in problem for problem in report.problems), report.problems
+        assert epochs(rig, name) == held[name]
+    assert not any(record.acknowledged for record in epoch_records(rig) if record.base)
+
+
+async def reshare_opened(rig: DomainRig) -> tuple[Secret, EpochRecord]:
+    """`new` has joined; its epoch is open, and nobody has seen the dealings yet."""
+    good = await domain(rig, rig.threshold + 1)
+    donors = rig.holders()[: rig.threshold]
+    await join(rig, "new", by=donors)
+    for name in ("new", *donors):
+        await HolderClient.sync_all(MuteHolder(rig.devices[name].party))
+    return good, open_record(rig)
+
+
+def test_a_wrong_donation_that_the_authority_lets_pass_is_seen_by_every_device() -> None:
+    """One donor and the authority conspire. Also a joiner, who knows no key yet, finds out."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        good, record = await reshare_opened(rig)
+        liar = LyingDonor(rig, "h1", other_key=True)
+        dealt = [await donation(rig, "h1", record, liar), await donation(rig, "h2", record)]
+        show_opening(rig, record.base, dealt)
+        await refused_by_all(rig, ["new", "h2", "h3"], "h1", "dealt another fragment")
+        tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
+        await settle(rig, ["new", "h1", "h2", "h3"])
+        one_epoch(rig, ["new", "h1", "h2", "h3"])
+        await still_the_key(rig, good, ["new", "h3"])
+
+    rig.run(day())
+
+
+def test_another_key_under_the_same_name_is_taken_by_nobody_who_has_the_key() -> None:
+    """m - 1 donors and the authority make up what the key was, so that these donors are enough."""
+    rig = DomainRig(threshold=3)
+    conspirators = (HolderIndex(1), HolderIndex(2))
+
+    async def day() -> None:
+        good, record = await reshare_opened(rig)
+        rules = SUITES[record.suite]
+        made_up = [
+            rules.deal(threshold=2, receivers=conspirators, randomness=rig.randomness)
+            for _ in record.base
+        ]
+        pairs = zip(record.base, made_up, strict=True)
+        base = tuple(replace(one, commitments=commitments) for one, (commitments, _) in pairs)
+        occasion = occasion_of(record, rig.authority.chain.current)
+        occasion = replace(occasion, base=base_hash(base))
+        client = rig.holder("h3")
+        published, _ = await client.receive_keys(await client.sync())
+
+        def dealt(index: HolderIndex) -> DealingPackage:
+            again = (
+                rules.deal_again(
+                    payloads[index],
+                    index=index,
+                    commitments=commitments,
+                    threshold=occasion.threshold,
+                    receivers=occasion.receivers,
+                    randomness=rig.randomness,
+                )
+                for commitments, payloads in made_up
+            )
+            sharing, key = join_sharings(occasion, again), rig.devices[f"h{index}"].key
+            return sign_sharing(occasion, sharing, dealer=index, receive_keys=published, key=key)
+
+        show_opening(rig, base, [dealt(index) for index in conspirators])
+        await refused_by_all(rig, ["h3", "h4"], "authority", "the reshare would change")
+        tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
+        await settle(rig, ["new", "h1", "h2", "h3", "h4"])
+        one_epoch(rig, ["new", "h1", "h2", "h3", "h4"])
+        await still_the_key(rig, good, ["new", "h3", "h4"])
+
+    rig.run(day())
+
+
+def test_nobody_deals_for_a_change_that_another_has_overtaken() -> None:
+    """Its roster is signed, and h3 was in it: a fragment would go to a holder that was removed."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        good = await domain(rig, 4)
+        await remove(rig, "h4", by=["h1", "h2"])
+        asked: list[CustodySyncReply] = []
+
+        def withheld(who: str, raw: bytes) -> bytes:
+            asked.append(decode(CustodySyncReply, raw))
+            return encode(replace(asked[-1], deals=()))
+
+        tell(rig, CUSTODY_SYNC, withheld)
+        await rig.sync("h1")
+        old = asked[-1].deals
+        assert len(old) == 1
+        tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
+        await remove(rig, "h3", by=["h2", "h1"])
+
+        def overtaken(who: str, raw: bytes) -> bytes:
+            return encode(replace(decode(CustodySyncReply, raw), deals=old))
+
+        tell(rig, CUSTODY_SYNC, overtaken)
+        before = list(rig.devices["h1"].disk._tables.get(rows.DEALT, {}))
+        report = await rig.sync("h1")
+        assert report.sent == 0
+        assert any("changed again since" in problem for problem in report.problems)
+        assert list(rig.devices["h1"].disk._tables.get(rows.DEALT, {})) == before
+        tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
+        await settle(rig, ["h1", "h2"])
+        one_epoch(rig, ["h1", "h2"])
+        await still_the_key(rig, good, ["h1", "h2"])
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("leg", list(Leg), ids=["on its way", "on the way back"])
+def test_a_donor_that_was_cut_off_sends_the_same_bytes(leg: Leg) -> None:
+    """Two dealings of one donor in one attempt would look like a lie."""
+    rig = DomainRig(threshold=2)
+    tap = Tap(rig)
+
+    async def day() -> None:
+        good = await domain(rig, 3)
+        await remove(rig, "h3", by=["h1", "h2"])
+        rig.network.drop(path=DEAL, from_="h1", leg=leg)
+        with pytest.raises(Unavailable):
+            await rig.sync("h1")
+        with rig.devices["h1"].store.reading() as reader:
+            ((_, kept),) = reader.scan(rows.DEALT)
+        rig.network.heal()
+        await rig.holder("h1").sync_all(renew=False)
+        assert set(tap.bodies("h1", DEAL)) == {kept}
+        await settle(rig, ["h1", "h2"])
+        one_epoch(rig, ["h1", "h2"])
+        await still_the_key(rig, good, ["h1", "h2"])
+
+    rig.run(day())
+
+
+async def donation(
+    rig: DomainRig, name: str, record: EpochRecord, client: HolderClient | None = None
+) -> DealingPackage:
+    """What an honest donor deals for this attempt; or another client."""
+    client = client or rig.holder(name)
     synced = await client.sync()
     published, _ = await client.receive_keys(synced)
     return client._deal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,7 @@ from tigertally.base.secret import Secret
 from tigertally.custody.client.requester import AskAgain
 from tigertally.custody.messages.bodies import Form, KeyRef, Suite
 from tigertally.custody.messages.sync import CUSTODY_SYNC, DELIVER, CustodySyncReply
+from tigertally.node.members import until
 from tigertally.quorum.changes import REQUESTER_REMOVE, remove_body
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, proposal_id
@@ -92,6 +94,7 @@ def test_what_had_come_in_full_is_collected_after_the_commit(suite: Suite) -> No
         asking = await Asking.make(rig)
         await asking.approved("h1", "h2")
         await rig.sync("h1")
+        withhold_releases(rig, *rig.holders())  # nobody sends anything once more
         await join(rig, "h4", by=["h1", "h2"])
         await settle(rig, fresh(rig, "h4"))
         one_epoch(rig, rig.holders())
@@ -196,6 +199,31 @@ def test_a_quorum_lowered_during_a_release() -> None:
         released = await asking.collect()
         assert released is not None
         assert released.secret.matches(good)
+
+    rig.run(day())
+
+
+def test_who_waits_for_a_key_hears_of_the_change_at_once() -> None:
+    """Else it would ask the new holders only when its long poll ends."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await domain(rig, 3)
+        asking = await Asking.make(rig)
+
+        async def void() -> bool | None:
+            try:
+                return None if await asking.collect() is None else False
+            except AskAgain:
+                return True
+
+        waiting = asyncio.create_task(until(rig.asker("app"), void, wait=3600))
+        await asyncio.sleep(1)
+        assert not waiting.done(), "the control: nothing has changed yet"
+        await set_quorum(rig, 3, by=["h1", "h2", "h3"])
+        await asyncio.sleep(1)
+        assert waiting.done(), "one second of virtual time"
+        assert await waiting
 
     rig.run(day())
 

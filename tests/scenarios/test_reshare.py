@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from change_rig import change, settle
 from domain_rig import DomainRig
 from tigertally.base.errors import Corrupt, Refused
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.rows import all_held
 from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.service import rows as service_rows
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
-from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 from tigertally.storage.sealed import RowSealer
-
-
-async def change(rig: DomainRig, kind: Name, body: bytes, *, by: list[str]) -> None:
-    """Holders change the roster; then everybody who is left syncs until all is quiet."""
-    proposer = rig.holder(by[0])
-    synced, _ = await proposer.sync_all()
-    proposal = proposer.new_proposal(kind, body, synced.roster)
-    state = await proposer.propose_with_yes(proposal, synced)
-    for name in by[1:]:
-        if state.status is not Status.PENDING:
-            break
-        state = await rig.approve(name, proposal_id(proposal).hex())
-    assert state.status is Status.COMPLETE
-
-
-async def settle(rig: DomainRig, names: list[str]) -> None:
-    """Contacts until nothing is left to do."""
-    for _ in range(4):
-        for name in names:
-            await rig.sync(name)
-        await rig.child_work()
 
 
 def epochs_held(rig: DomainRig, name: str) -> int:
@@ -156,6 +136,29 @@ def opened(rig: DomainRig, sealer: RowSealer) -> int:
                 continue
             count += 1
     return count
+
+
+@pytest.mark.requirement("C10")
+def test_a_removed_holder_owes_nothing_and_nobody_sends_to_it() -> None:
+    rig = DomainRig(threshold=2)
+
+    def known() -> dict[str, list[bytes]]:
+        """What the authority keeps about h4's contacts, by table."""
+        tables = (service_rows.DUES, service_rows.RECEIVE_KEYS, service_rows.SEEN)
+        found = {table: rig.disk._tables.get(table, {}) for table in tables}
+        return {table: [key for key in found[table] if key[0] == 4] for table in tables}
+
+    async def day() -> None:
+        await rig.form(4)
+        state = await rig.propose_key("payroll", acks=2)
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        for name in ("h1", "h2", "h3"):
+            await rig.sync(name)
+        assert [len(keys) for keys in known().values()] == [1, 1, 1]
+        await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
+        assert [len(keys) for keys in known().values()] == [0, 0, 0]
+
+    rig.run(day())
 
 
 @pytest.mark.requirement("C9")

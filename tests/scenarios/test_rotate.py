@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from change_rig import settle
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
@@ -14,13 +15,6 @@ from tigertally.quorum.card import Role
 from tigertally.quorum.pending import Status
 
 pytestmark = [pytest.mark.requirement("C2"), pytest.mark.requirement("C7")]
-
-
-async def settle(rig: DomainRig, names: list[str]) -> None:
-    for _ in range(4):
-        for name in names:
-            await rig.sync(name)
-        await rig.child_work()
 
 
 async def states(rig: DomainRig, name: str = "payroll") -> dict[int, tuple[str, int]]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from change_rig import remove
 from domain_rig import DomainRig
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import InvalidSignature, Refused
 from tigertally.base.ids import HolderIndex, Name
+from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.rows import all_held
 from tigertally.custody.messages.sync import HOLDERS, HoldersReply, KeyInfo
 from tigertally.custody.messages.watching import HELD
 from tigertally.custody.protocol.reports import claims_of, sign_report
 from tigertally.custody.service import watching
 from tigertally.quorum.card import Role
-from tigertally.quorum.changes import REMOVE, remove_body
 from tigertally.quorum.messages import Nothing
-from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 
 
@@ -25,20 +25,9 @@ async def info(rig: DomainRig, key: str = "payroll") -> KeyInfo:
     return found
 
 
-async def holders(rig: DomainRig) -> HoldersReply:
-    raw = await rig.devices["h1"].party.channel.call(HOLDERS, encode(Nothing()))
+async def holders(rig: DomainRig, *, by: str = "h1") -> HoldersReply:
+    raw = await rig.devices[by].party.channel.call(HOLDERS, encode(Nothing()))
     return decode(HoldersReply, raw)
-
-
-async def remove(rig: DomainRig, name: str, *, by: list[str]) -> None:
-    proposer = rig.holder(by[0])
-    synced, _ = await proposer.sync_all()
-    proposal = proposer.new_proposal(REMOVE, remove_body(Name(name)), synced.roster)
-    state = await proposer.propose_with_yes(proposal, synced)
-    for other in by[1:]:
-        if state.status is Status.PENDING:
-            state = await rig.approve(other, proposal_id(proposal).hex())
-    assert state.status is Status.COMPLETE
 
 
 def dead(found: KeyInfo) -> dict[int, bool]:
@@ -97,6 +86,93 @@ def test_a_removal_is_watched_until_the_old_fragment_is_dead() -> None:
     rig.run(day())
 
 
+@pytest.mark.requirement("C10")
+def test_a_destroyed_keys_fragments_are_dead_when_too_few_have_not_erased_them() -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll")
+        await remove(rig, "h4", by=["h1", "h2"])
+        assert dead(await info(rig)) == {4: False}
+        await rig.destroy("payroll", by=["h1", "h2"])  # h2's yes completes it: h2 erases at once
+        assert (await info(rig)).erased == (HolderIndex(2),)
+        assert dead(await info(rig)) == {4: False}, "h1 and h3 still have theirs"
+        await rig.sync("h1")
+        assert dead(await info(rig)) == {4: False}, "with h3's it still makes the key"
+        before = rig.snapshot()
+        await rig.sync("h3")
+        assert dead(await info(rig)) == {4: True}
+        assert (await overview(rig)).old_fragments == 0
+
+        rig.restore(before)
+        await remove(rig, "h3", by=["h1", "h2"])
+        await rig.sync("h1")
+        assert (await info(rig)).missing == (), "nobody who is still here has to erase it"
+        assert dead(await info(rig)) == {3: False, 4: False}, "these two together are the key"
+        assert (await overview(rig)).old_fragments == 2
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C10")
+def test_two_removed_holders_are_not_taken_at_their_word() -> None:
+    """h3 says that it has erased what it shared with h4, and goes: it may have kept a copy."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll")
+        await remove(rig, "h4", by=["h1", "h2"])
+        for name in ("h1", "h2", "h3") * 3:
+            await rig.sync(name)
+        assert dead(await info(rig)) == {4: True}
+        before = rig.snapshot()
+        await rig.authority.run(lambda desk: desk.sealed.delete("custody-held", bytes([1])))
+        assert dead(await info(rig)) == {4: False}, "who has not said that it erased it has it"
+        rig.restore(before)
+        await remove(rig, "h3", by=["h1", "h2"])
+        for name in ("h1", "h2") * 3:
+            await rig.sync(name)
+        assert (await info(rig)).epoch == 3
+        assert dead(await info(rig)) == {3: False, 4: True}
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C10")
+def test_fragments_of_an_attempt_that_was_ended_count_too() -> None:
+    """h4 and the joiner took a fragment of an epoch that never came: together they are the key."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        await rig.create("payroll")
+        await rig.admit(rig.joining(rig.device("h5", Role.HOLDER)), by=["h1", "h2"])
+        for name in ("h5", "h1", "h2", "h4", "h5"):
+            await rig.sync(name)
+        assert {n: fragments(rig, f"h{n}") for n in (5, 4)} == {5: 1, 4: 2}
+        await remove(rig, "h4", by=["h1", "h2"], acks=3)
+        for name in ("h1", "h2", "h3") * 3:
+            await rig.sync(name)
+        seen = await info(rig)
+        assert (seen.epoch, seen.missing) == (2, (HolderIndex(5),))
+        assert dead(seen) == {4: False}
+        await rig.sync("h5")
+        assert fragments(rig, "h5") == 1, "the new one, certified"
+        assert dead(await info(rig)) == {4: True}
+
+    rig.run(day())
+
+
+def fragments(rig: DomainRig, name: str) -> int:
+    with rig.devices[name].store.reading() as reader:
+        return sum(1 for _ in all_held(reader))
+
+
 @pytest.mark.requirement("C12")
 def test_margins_say_who_is_needed() -> None:
     rig = DomainRig(threshold=2)
@@ -124,6 +200,38 @@ def test_margins_say_who_is_needed() -> None:
         # All that hold it but one are lost, as far as the authority knows: it says so.
         await remove(rig, "h3", by=["h1", "h2"])
         assert (await holders(rig)).least_margin == 0
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C12")
+def test_a_key_that_too_few_hold_is_called_lost() -> None:
+    """h3 and h4 came too late for their fragments, and vote h1 out: h2's alone is no key."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        state = await rig.propose_key("payroll", acks=2)
+        await rig.approve("h2", proposal_id(state.proposal).hex())
+        for name in ("h1", "h2", "h1", "h2"):
+            await rig.sync(name)
+        for name in ("h3", "h4"):
+            with rig.devices[name].store.transaction() as tx:
+                for place, _ in list(tx.scan(device_rows.SEEDS)):
+                    tx.delete(device_rows.SEEDS, place)
+            await rig.sync(name)
+        reply = await holders(rig)
+        assert (reply.least_margin, reply.lost) == (0, 0)
+        await remove(rig, "h1", by=["h3", "h4"])
+        reply = await holders(rig, by="h2")
+        assert (reply.least_margin, reply.lost) == (0, 1)
+        assert (await overview(rig)).least_margin == -1
+        seen = await info(rig)
+        assert seen.usable - seen.threshold == -1
+        assert "only 1 holders of the live epoch are left, 2 needed" in seen.trouble[-1]
+        with pytest.raises(Refused, match="no active fragment"):
+            await rig.release("app", "payroll", by=["h2", "h3"])
 
     rig.run(day())
 

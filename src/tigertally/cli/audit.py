@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tigertally.base.errors import UsageError
-from tigertally.cli.members import as_member
+from tigertally.cli.members import as_member, of_file
 from tigertally.cli.options import MaybeFingerprint, MaybeProfile, Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts, table
 
@@ -99,12 +99,8 @@ def _verified(path: Path, fingerprint: Fingerprint) -> dict[str, Any]:
     from tigertally.base.limits import MAX_MESSAGE_BYTES
     from tigertally.quorum.proof import verify_proof
 
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_MESSAGE_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    proven = verify_proof(raw, fingerprint)
+    with of_file(path, "a proof", "tally audit prove"), path.open("rb") as file:
+        proven = verify_proof(file.read(MAX_MESSAGE_BYTES + 1), fingerprint)
     return {
         "ok": True,
         "entries": proven.checkpoint.size,

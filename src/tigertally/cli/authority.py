@@ -11,11 +11,14 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.options import Address, In, Listen, Out, Profile
+from tigertally.cli.members import check_role
+from tigertally.cli.options import Address, In, Listen, MaybeFingerprint, MaybeUrl, Out, Profile
 from tigertally.cli.output import emit, facts
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Fingerprint as FingerprintValue
+    from tigertally.base.ids import Name as NameValue
+    from tigertally.node.profile import OpenProfile
     from tigertally.quorum.messages import DomainInfo
 
 app = typer.Typer(no_args_is_help=True)
@@ -93,25 +96,28 @@ def _with_port(listen: Address) -> Address:
         return Address(host=listen.host, port=probe.getsockname()[1])
 
 
+def _opened(profile: NameValue) -> OpenProfile:
+    from tigertally.node.profile import home, open_profile, read_info
+    from tigertally.quorum.card import Role
+
+    check_role(read_info(home(), profile), Role.AUTHORITY)
+    return open_profile(home(), profile, passphrase=None)
+
+
 @app.command(epilog="Example: tally authority run --profile hq")
 def run(profile: Profile) -> None:
     """Run the authority until it is stopped. It comes up locked; a holder unlocks it."""
     from tigertally.cli.options import parse_listen
     from tigertally.node.daemon import prepare, run_authority
     from tigertally.node.daemon import run as run_daemon
-    from tigertally.node.profile import home, open_profile
     from tigertally.quorum.admission import get_settings
-    from tigertally.quorum.card import Role
 
-    with open_profile(home(), profile, passphrase=None) as opened:
-        if opened.info.role is not Role.AUTHORITY:
-            raise UsageError(f"profile {profile} is a {opened.info.role.value}, not an authority")
-        with opened.exclusive(wait=1.0, doing="running the authority"):
-            with opened.plain_store.reading() as reader:
-                url = get_settings(reader).url
-            address = parse_listen(url.removeprefix("https://"))
-            prepare()
-            run_daemon(run_authority(opened, host=address.host, port=address.port, url=url))
+    with _opened(profile) as opened, opened.exclusive(wait=1.0, doing="running the authority"):
+        with opened.plain_store.reading() as reader:
+            url = get_settings(reader).url
+        address = parse_listen(url.removeprefix("https://"))
+        prepare()
+        run_daemon(run_authority(opened, host=address.host, port=address.port, url=url))
 
 
 @app.command(epilog="Example: tally authority backup --profile hq --out hq.backup")
@@ -126,11 +132,10 @@ def backup(profile: Profile, out: Out, passphrase_file: BackupPassphrase = None)
     from tigertally.crypto.files import check_output
     from tigertally.node.backup import write_backup
     from tigertally.node.clock import SystemClock
-    from tigertally.node.profile import home, open_profile
 
     check_output(out)
     with (
-        open_profile(home(), profile, passphrase=None) as opened,
+        _opened(profile) as opened,
         new_passphrase(passphrase_file, of=f"the back-up {out.name}") as passphrase,
     ):
         size, version = write_backup(
@@ -179,19 +184,16 @@ def status(
             autocompletion=options.complete_profiles,
         ),
     ] = None,
-    url: Annotated[str | None, typer.Option("--url", help="Ask the authority there.")] = None,
-    fingerprint: Annotated[
-        str | None, typer.Option("--fingerprint", help="Its fingerprint, with --url.")
-    ] = None,
+    url: MaybeUrl = None,
+    fingerprint: MaybeFingerprint = None,
 ) -> None:
     """Say how an authority stands: forming, locked or ready."""
-    from tigertally.base.ids import Fingerprint
     from tigertally.node.members import look_up
 
     if url is not None:
         if fingerprint is None:
             raise UsageError("--url needs --fingerprint: what the authority printed at init")
-        where = options.parse_url(url), Fingerprint.from_text(fingerprint)
+        where = url, fingerprint
     elif profile is not None:
         where = _own(profile)
     else:
@@ -202,11 +204,10 @@ def status(
 
 def _own(profile: str) -> tuple[str, FingerprintValue]:
     from tigertally.base.ids import Name
-    from tigertally.node.profile import home, open_profile
     from tigertally.quorum.admission import get_settings
 
     with (
-        open_profile(home(), Name(profile), passphrase=None) as opened,
+        _opened(Name(profile)) as opened,
         opened.plain_store.reading() as reader,
     ):
         return get_settings(reader).url, opened.info.fingerprint

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tigertally.cli.members import as_member, unanswered, warn
-from tigertally.cli.output import emit, facts
+from tigertally.cli.members import as_member, next_step, unanswered, warn
+from tigertally.cli.output import emit, facts, note
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
@@ -35,12 +35,15 @@ def change_roster(
         Unavailable: the wait ended unanswered.
     """
     from tigertally.quorum.card import Role
+    from tigertally.quorum.changes import QUORUM, REMOVE
 
     async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
         return await _change(open_profile, party, kind=kind, body=body, done=done, wait=wait)
 
     document = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    emit(document, facts(document))
+    emit(document, facts(document) + next_step(document))
+    if document["state"] == "complete" and kind in (REMOVE, QUORUM):
+        note("every key is shared anew as holders sync: see `tally key list`")
     if document["state"] == "waiting" and wait > 0:
         raise unanswered(wait)
 
@@ -69,6 +72,8 @@ async def _change(
         warn(again)
         return now if done(now.roster) else None
 
+    if wait and not done(synced.roster):
+        note(f"waiting for holders to approve {str(proposal)[:12]}…")
     changed = await until(client, step, wait=wait)
     return {
         "proposal": str(proposal),

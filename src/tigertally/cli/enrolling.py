@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tigertally.base.errors import UsageError
+from tigertally.base.errors import PeerFault, Refused, UsageError
 from tigertally.base.ids import Fingerprint as FingerprintValue
 from tigertally.base.ids import Name, RosterHash
 from tigertally.cli import options
-from tigertally.cli.members import unanswered
+from tigertally.cli.members import check_role, next_step, unanswered
 from tigertally.cli.output import emit, facts, note
 
 if TYPE_CHECKING:
@@ -128,9 +128,17 @@ def enrol(
         Unavailable: the wait ended unanswered.
         Refused: the members said no, or the PIN is wrong.
     """
+    from tigertally.node.profile import home, profile_names
+
+    fresh = profile not in profile_names(home())
     open_profile, passphrase = _profile(profile, role, member, passphrase_file)
     with open_profile, passphrase:
-        joined = asyncio.run(_enrol(open_profile, role, target, pin, wait))
+        try:
+            joined = asyncio.run(_enrol(open_profile, role, target, pin, wait))
+        except (Refused, UsageError, PeerFault) as error:
+            if fresh:
+                error.add_note(_left_over(open_profile))
+            raise
         recovery = _recovery(open_profile, role, passphrase)
     roster = joined.roster
     holder = None if roster is None else roster.holder_of(open_profile.signing_key.public)
@@ -143,9 +151,14 @@ def enrol(
     }
     if recovery is not None:
         document["recovery"] = str(recovery)
-    emit(document, facts(document))
+    emit(document, facts(document) + next_step(document))
     if joined.state == "waiting" and wait > 0:
         raise unanswered(wait)
+
+
+def _left_over(open_profile: OpenProfile) -> str:
+    info = open_profile.info
+    return f"the new profile {info.profile} stays: try again with it, or delete {info.path}"
 
 
 def _profile(
@@ -165,10 +178,11 @@ def _profile(
 
     if profile in profile_names(home()):
         info = read_info(home(), profile)
-        if info.role is not role:
-            raise UsageError(f"profile {profile} is a {info.role.value}, not a {role.value}")
+        check_role(info, role)
         if member is not None and member != info.member:
-            raise UsageError(f"profile {profile} is {info.member}, not {member}")
+            raise UsageError(
+                f"profile {profile} is {info.member}, not {member}: a new name needs a new profile"
+            )
         passphrase = passphrase_source(passphrase_file, of=f"profile {profile}")()
         return open_profile(home(), profile, passphrase=lambda: passphrase), passphrase
     passphrase = new_passphrase(passphrase_file, of=f"profile {profile}")
@@ -202,7 +216,7 @@ async def _enrol(
     async with introduced(open_profile, target.url, target.fingerprint) as (party, key):
         joining = JoiningClient(party, name=open_profile.info.member, role=role, authority=key)
 
-        said = False
+        said = b""
 
         async def step() -> Joined | None:
             nonlocal said
@@ -210,9 +224,9 @@ async def _enrol(
                 joined = await _step(joining, target, pin)
             if joined.state == "enrolled":
                 return joined
-            if wait and not said:
+            if wait and said != joined.proposal:  # another one where the roster has changed
                 note(f"waiting for holders to approve {joined.proposal.hex()[:12]}…")
-                said = True
+                said = joined.proposal
             return None
 
         done = await until(MemberClient(party), step, wait=wait)
@@ -229,7 +243,11 @@ async def _enrol(
 
 
 async def _step(joining: JoiningClient, target: Target, pin: str | None) -> Joined:
-    done = await joining.enrolled_already()
+    try:
+        done = await joining.enrolled_already()
+    except Refused as error:
+        error.add_note("a removed device does not come back: enrol with another profile")
+        raise
     if done is not None:
         return done
     if pin is not None:

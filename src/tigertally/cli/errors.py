@@ -169,6 +169,7 @@ def _of_system(error: OSError) -> Report:
         errno.EPERM: "check who owns it and its mode",
         errno.EROFS: "the file system is mounted read-only",
         errno.ENOENT: "check the path",
+        errno.ENOTDIR: "check the path",
     }.get(error.errno or 0, "")
     where = f": {error.filename}" if error.filename is not None else ""
     what = f"{error.strerror or type(error).__name__}{where}"

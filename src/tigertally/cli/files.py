@@ -10,7 +10,7 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.members import unanswered
+from tigertally.cli.members import next_step, unanswered
 from tigertally.cli.options import In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
 from tigertally.cli.output import emit, facts, progress
 
@@ -130,6 +130,6 @@ def _work(profile: Name, passphrase_file: Path | None, wanted: Wanted, use: Any,
         }
 
     document = released(profile, passphrase_file, wanted, timed)
-    emit(document, facts(document))
+    emit(document, facts(document) + next_step(document))
     if document.get("state") == "waiting" and wanted.wait > 0:
         raise unanswered(wanted.wait)

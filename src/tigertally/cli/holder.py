@@ -11,7 +11,7 @@ from tigertally.base.errors import UsageError
 from tigertally.cli import enrolling, options
 from tigertally.cli.members import as_member, opened, proposal_facts, warn
 from tigertally.cli.options import NoWait, Out, PassphraseFile, Profile, Wait
-from tigertally.cli.output import emit, facts, note, table
+from tigertally.cli.output import counted, emit, facts, note, table
 
 if TYPE_CHECKING:
     from tigertally.custody.client.report import Report
@@ -220,7 +220,8 @@ def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     }
     emit({**document, "inbox": unanswered}, facts(document))
     if unanswered:
-        note(f"{unanswered} proposals wait for your answer: see `tally holder inbox`")
+        waits = counted(unanswered, "proposal waits", "proposals wait")
+        note(f"{waits} for your answer: see `tally holder inbox`")
 
 
 @app.command(epilog="Example: tally holder run --profile alice --rules night.toml &")
@@ -315,7 +316,9 @@ def list_(
         return holder_lines(chain, reply, removed=removed), margin_words(chain.current, reply)
 
     lines, words = as_member(profile, passphrase_file, work)
-    columns = ("index", "name", "state", "last_seen", "fragments", "missing", "needed")
+    columns = ["index", "name", "state", "last_seen", "fragments", "missing", "needed"]
+    if removed:
+        columns.append("old_fragments")
     shown = table(columns, [[one[c] for c in columns] for one in lines], empty="no holders")
     emit(lines, shown)
     note(words)

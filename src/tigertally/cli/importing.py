@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tigertally.base.errors import Unavailable
-from tigertally.cli.members import as_member, unanswered
+from tigertally.cli.members import as_member, next_step, unanswered
 from tigertally.cli.output import emit, facts, note
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def import_secret(
             return await _import(open_profile, party, wanted, secret, wait)
 
     document = as_member(profile, passphrase_file, work, role=Role.REQUESTER)
-    emit(document, facts(document))
+    emit(document, facts(document) + next_step(document))
     if document["state"] != "active" and wait > 0:
         raise unanswered(wait)
 

@@ -12,7 +12,7 @@ import typer
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.cli import options
 from tigertally.cli.making import carry_out
-from tigertally.cli.members import as_member, unanswered
+from tigertally.cli.members import as_member, next_step, unanswered
 from tigertally.cli.options import In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
 from tigertally.cli.output import emit, facts, note, table
 
@@ -199,10 +199,15 @@ def show(
     every = _keys(profile, passphrase_file, Name(name))
     found = [one for one in every if version in (None, one["version"])]
     if not found:
-        raise Refused(f"there is no key {name} (yet): see `tally key list`")
+        which = f"{name} version {version}" if every else name
+        raise Refused(f"there is no key {which} (yet): see `tally key list`")
     document = next((d for d in reversed(found) if d["state"] != "destroyed"), found[-1])
     document["versions"] = [{"version": d["version"], "state": d["state"]} for d in every]
-    said = {**document, "removed": [_said_of(one) for one in document["removed"]]}
+    said = {
+        **document,
+        "removed": [_said_of(one) for one in document["removed"]],
+        "versions": [f"{one['version']} {one['state']}" for one in document["versions"]],
+    }
     emit(document, facts(said))
 
 
@@ -295,7 +300,7 @@ def get(
         return {**_got(key), "out": str(out)}
 
     document = released(profile, passphrase_file, wanted, use)
-    emit(document, facts(document))
+    emit(document, facts(document) + next_step(document))
     if document.get("state") == "waiting" and seconds > 0:
         raise unanswered(seconds)
 

@@ -6,14 +6,19 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tigertally.cli.members import as_member, unanswered, warn
-from tigertally.cli.output import emit, facts
+from tigertally.cli.members import as_member, next_step, unanswered, warn
+from tigertally.cli.output import emit, facts, note
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
     from tigertally.custody.client.creating import Asked, CreatingClient
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.client import Party, Synced
+
+_WAITS = {
+    "waiting": "waiting for holders to approve {}…",
+    "pending": "approved; waiting for holders to sync…",
+}
 
 Propose = Callable[["CreatingClient", "Synced"], Awaitable["Asked"]]
 
@@ -39,7 +44,7 @@ def carry_out(
         return await _work(open_profile, party, propose, doing=doing, done=done, wait=wait)
 
     document = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    emit(document, facts(document))
+    emit(document, facts(document) + next_step(document))
     if document["state"] != done and wait > 0:
         raise unanswered(wait)
 
@@ -62,11 +67,20 @@ async def _work(
         warn(report)
         asked = await propose(client, synced)
 
+    told = ""
+
     async def step() -> str | None:
+        nonlocal told
         with open_profile.exclusive(doing=f"waiting, {doing}"):
             _, again = await client.sync_all(renew=False)
             warn(again)
-            return done if await client.state_of(asked) == done else None
+            state = await client.state_of(asked)
+        if state == done:
+            return done
+        if wait and state != told:
+            told = state
+            note(_WAITS.get(state, state).format(str(asked.id)[:12]))
+        return None
 
     await until(client, step, wait=wait)
     state = await client.state_of(asked)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tigertally.base.errors import Unavailable, UsageError
+from tigertally.base.errors import MalformedMessage, Unavailable, UsageError
 from tigertally.base.ids import Name
 from tigertally.cli.output import note
 from tigertally.cli.passphrase import passphrase_source
@@ -15,13 +16,19 @@ from tigertally.cli.times import format_duration
 
 if TYPE_CHECKING:
     from tigertally.custody.client.report import Report
-    from tigertally.node.profile import OpenProfile
+    from tigertally.node.profile import OpenProfile, ProfileInfo
     from tigertally.quorum.card import Role
     from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
     from tigertally.quorum.member import SeenProposal
 
 T = TypeVar("T")
+
+
+def check_role(info: ProfileInfo, role: Role) -> None:
+    """`UsageError` if the profile is of another role."""
+    if info.role is not role:
+        raise UsageError(f"profile {info.profile} is {info.role.words}, not {role.words}")
 
 
 def opened(profile: Name, passphrase_file: Path | None, *, role: Role | None = None) -> OpenProfile:
@@ -33,8 +40,8 @@ def opened(profile: Name, passphrase_file: Path | None, *, role: Role | None = N
     from tigertally.node.profile import home, open_profile, read_info
 
     info = read_info(home(), profile)
-    if role is not None and info.role is not role:
-        raise UsageError(f"profile {profile} is a {info.role.value}, not a {role.value}")
+    if role is not None:
+        check_role(info, role)
     ask = passphrase_source(passphrase_file, of=f"profile {profile}")
     return open_profile(home(), profile, passphrase=ask)
 
@@ -78,6 +85,35 @@ def names_of(chain: Chain) -> dict[int, str]:
     return {int(h.index): str(h.name) for roster in chain.rosters for h in roster.holders}
 
 
+@contextmanager
+def of_file(path: Path, kind: str, made_by: str) -> Iterator[None]:
+    """Errors of reading a file that another command wrote, with its name and that command's.
+
+    Args:
+        kind: what it should be, with its article.
+        made_by: the command that writes such files.
+
+    Raises:
+        UsageError: it cannot be read.
+        MalformedMessage: it is something else.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except MalformedMessage as error:
+        named = MalformedMessage(f"{path} is not {kind} as `{made_by}` writes it: {error}")
+        raise named from error
+
+
+def next_step(document: Mapping[str, Any]) -> str:
+    """What makes a proposal go on, as a last line for people; empty where it is done."""
+    if document.get("state") != "waiting" or not document.get("proposal"):
+        return ""
+    id_ = str(document["proposal"])[:12]
+    return f"\nHolders approve it: `tally holder approve {id_}`. Then the same command again."
+
+
 def unanswered(wait: float) -> Unavailable:
     """The error of a wait that ends unanswered."""
     error = Unavailable(f"not enough holders have answered within {format_duration(wait)}")
@@ -92,8 +128,9 @@ def warn(report: Report) -> None:
 
 
 def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
-    """A proposal for `--json`, with the options of its body."""
+    """A proposal for `--json`, with the options of its body, and why holders or rules said no."""
     from tigertally.cli.times import format_time
+    from tigertally.quorum.approval import reasons_of
 
     return {
         "id": str(seen.id),
@@ -105,6 +142,7 @@ def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
         "expires": format_time(seen.proposal.expires),
         "approvals": len(seen.approvals),
         "needed": seen.needed,
+        "why": reasons_of(seen.state.rejections) or str(seen.state.why),
     }
 
 

@@ -121,6 +121,11 @@ def facts(pairs: Mapping[str, object]) -> str:
     return "\n".join(f"{name:<{width}}  {cell(value)}" for name, value in pairs.items())
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """A number with its noun: `1 holder`, `2 holders`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> Human:
     """A table for `emit`: drawn on a terminal, plain columns in a pipe (nothing is cut there).
 

@@ -43,7 +43,7 @@ def list_() -> None:
         table(
             ("profile", "role", "name", "fingerprint"),
             [(info.profile, info.role, info.member, info.fingerprint) for info in there],
-            empty=f"no profiles in {home()}",
+            empty=_none_in(home()),
         ),
     )
     if damaged:
@@ -79,6 +79,11 @@ def passphrase(
         new=lambda: new_passphrase(new_passphrase_file, of=of, replaces=True),
     )
     emit(_document(info), f"profile {profile} has a new passphrase")
+
+
+def _none_in(home: Path) -> str:
+    said = f"no profiles in {home}"
+    return said if home.is_dir() else f"{said}: there is no such directory (TALLY_HOME says which)"
 
 
 def _document(info: ProfileInfo) -> dict[str, str | int]:

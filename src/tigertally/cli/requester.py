@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tigertally.cli import enrolling, options
-from tigertally.cli.members import opened
+from tigertally.cli.members import check_role, opened
 from tigertally.cli.options import In, NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import emit, facts
 
@@ -46,9 +46,11 @@ def enrol(
 def backup(profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
     """Write the device secret into a file sealed under the profile's passphrase."""
     from tigertally.cli.passphrase import passphrase_source
-    from tigertally.node.profile import home, open_profile
+    from tigertally.node.profile import home, open_profile, read_info
     from tigertally.node.recovery import write_recovery
+    from tigertally.quorum.card import Role
 
+    check_role(read_info(home(), profile), Role.REQUESTER)
     passphrase = passphrase_source(passphrase_file, of=f"profile {profile}")()
     with (
         passphrase,

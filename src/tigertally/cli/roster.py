@@ -9,7 +9,7 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import enrolling
-from tigertally.cli.members import as_member
+from tigertally.cli.members import as_member, of_file
 from tigertally.cli.options import Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts
 
@@ -58,7 +58,7 @@ def verify(
         raise UsageError("say --profile, or --in FILE")
     found = chain.current.authority.fingerprint
     if fingerprint is not None and fingerprint != found:
-        raise InvalidSignature("the roster is of another authority", culprits=("authority",))
+        raise InvalidSignature(f"the roster is of another authority, {found}")
     document = {"ok": True, **_document(chain), "authority": str(found)}
     emit(document, facts(_short(document)))
 
@@ -83,10 +83,8 @@ def read_chain(path: Path) -> Chain:
     """
     from tigertally.quorum.chain import parse_chain
 
-    try:
+    with of_file(path, "a roster", "tally roster export"):
         return parse_chain(path.read_bytes())
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _verified_again(chain: Chain) -> Chain:

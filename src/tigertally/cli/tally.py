@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tigertally.base.errors import Refused, UsageError
-from tigertally.cli.members import as_member, proposal_facts
+from tigertally.base.errors import Refused
+from tigertally.cli.members import as_member, of_file, proposal_facts
 from tigertally.cli.options import Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts, table
 from tigertally.cli.roster import read_chain
@@ -46,7 +46,7 @@ def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
                     one["summary"],
                     one["proposer"],
                     f"{one['approvals']} of {one['needed']}",
-                    one["state"],
+                    f"{one['state']}: {one['why']}" if one["why"] else one["state"],
                 )
                 for one in found
             ],
@@ -76,7 +76,8 @@ def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile 
         one for one in _tallies(profile, passphrase_file) if str(one.id).startswith(id_.lower())
     ]
     if len(found) != 1:
-        raise Refused(f"{'several proposals begin' if found else 'no proposal begins'} with {id_}")
+        many = "several proposals begin" if found else "no proposal begins"
+        raise Refused(f"{many} with {id_}: see `tally tally list`")
     if found[0].state.status is not Status.COMPLETE:
         raise Refused(f"the proposal is {found[0].state.status.value}: there is no tally")
     write_file(out, encode(found[0].tally()), 0o600)
@@ -94,11 +95,9 @@ def verify(
     from tigertally.quorum.tally import Tally
 
     chain = read_chain(roster)
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    document = _verified(decode(Tally, raw), chain)
+    with of_file(file, "a tally", "tally tally export"):
+        tally = decode(Tally, file.read_bytes())
+    document = _verified(tally, chain)
     emit(document, facts(document))
 
 

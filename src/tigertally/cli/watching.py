@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tigertally.cli.output import counted
 from tigertally.cli.times import format_time
 
 if TYPE_CHECKING:
@@ -69,13 +70,16 @@ def margin_words(roster: Roster, reply: HoldersReply) -> str:
     """How many holders may still be lost: of the domain, and before the first key is gone."""
     domain = len(roster.holders) - roster.threshold
     if domain < 0:
-        return f"forming: {-domain} more holders are needed"
-    said = f"the domain can lose {domain} more holders"
+        return f"forming: {counted(-domain, 'more holder is', 'more holders are')} needed"
+    said = f"the domain can lose {counted(domain, 'more holder', 'more holders')}"
     if reply.lost:
-        return f"{said}; {reply.lost} keys HAVE TOO FEW FRAGMENTS LEFT: see `tally key list`"
+        keys = counted(reply.lost, "key HAS", "keys HAVE")
+        return f"{said}; {keys} TOO FEW FRAGMENTS LEFT: see `tally key list`"
     if reply.least_margin is None:
         return f"{said}; there are no keys yet"
     if reply.least_margin < domain:
         said += f", but only {reply.least_margin} until the first key is gone"
     late = sum(one.alive for one in reply.removed)
-    return said + (f"; {late} fragments of removed holders are not dead yet" if late else "")
+    if not late:
+        return said
+    return f"{said}; {counted(late, 'fragment', 'fragments')} of removed holders not dead yet"

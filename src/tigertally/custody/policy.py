@@ -120,9 +120,10 @@ def acks_warning(acks: int, threshold: int) -> str:
     """
     if acks >= 2 * threshold - 1:
         return ""
+    lost = acks - threshold + 1
     return (
-        f"with {acks} acknowledgements the key is lost if {acks - threshold + 1} of those holders "
-        "are lost before the others have synced"
+        f"with {acks} acknowledgements the key is lost if {lost} of those holders "
+        f"{'is' if lost == 1 else 'are'} lost before the others have synced"
     )
 
 

@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -35,7 +37,7 @@ from tigertally.crypto.files import atomic_output, write_file
 from tigertally.crypto.passphrase import INTERACTIVE, Parameters
 from tigertally.crypto.signatures import SigningKey
 from tigertally.crypto.stream import decrypt_stream, encrypt_stream
-from tigertally.node.building import building
+from tigertally.node.building import building, locked
 from tigertally.node.identity import Identity, open_identity
 from tigertally.node.profile import IDENTITY, STORE, OpenProfile
 from tigertally.quorum.admission import get_settings
@@ -45,6 +47,7 @@ from tigertally.quorum.rows import load_chain
 from tigertally.storage.sql import SqlStore
 
 _MAGIC = b"tallyab\x01"
+_FOLDER = ".backup."
 _KEY_BYTES = 32
 _MOST_SEALED = 1024  # bytes of a sealed key; more is none of ours
 _MOST_MANIFEST = 64 * 1024
@@ -88,7 +91,11 @@ def write_backup(
         UsageError: the profile is no authority, or `out` cannot be written.
     """
     _check_authority(profile.info.role)
-    with tempfile.TemporaryDirectory(prefix=".backup.", dir=profile.info.path) as folder:
+    forget_interrupted(profile.info.path)
+    with (
+        tempfile.TemporaryDirectory(prefix=_FOLDER, dir=profile.info.path) as folder,
+        locked(Path(folder)),
+    ):
         copy = Path(folder) / STORE
         profile.plain_store.copy_to(copy)
         manifest = Manifest(
@@ -105,6 +112,17 @@ def write_backup(
                 source = cast(BinaryIO, _Joined(_framed(encode(manifest)), store))
                 encrypt_stream(key, source, file, context=_context(head), randomness=randomness)
     return out.stat().st_size, manifest.roster_version
+
+
+def forget_interrupted(profile: Path) -> None:
+    """Remove the copies of the store that back-ups have left which were killed.
+
+    **Security:** rows in them are sealed under the barrier key of then; a holder that was removed
+    since may have it.
+    """
+    for dead in profile.glob(f"{_FOLDER}*"):
+        with suppress(OSError), locked(dead):  # one that is being written is locked
+            shutil.rmtree(dead, ignore_errors=True)
 
 
 def restore_backup(

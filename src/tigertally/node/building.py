@@ -28,11 +28,11 @@ def building(home: Path, profile: Name) -> Iterator[Path]:
         raise taken(profile)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for dead in home.glob(f".{profile}.*.partial"):
-        with suppress(OSError), _locked(dead):  # of somebody who is at work it is locked
+        with suppress(OSError), locked(dead):  # of somebody who is at work it is locked
             shutil.rmtree(dead, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{profile}.", suffix=".partial", dir=home))
     try:
-        with _locked(folder):
+        with locked(folder):
             yield folder
             flush_directory(folder)
             try:
@@ -46,8 +46,8 @@ def building(home: Path, profile: Name) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's own lock, or `OSError`."""
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's own lock: somebody is at work in it. `OSError` if another has it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

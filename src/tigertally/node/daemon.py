@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from tigertally.base.errors import Corrupt, Refused, TigertallyError, Unavailable
+from tigertally.base.errors import Corrupt, Locked, Refused, TigertallyError, Unavailable
 from tigertally.base.process import harden, settle_down
 from tigertally.base.randomness import SystemRandomness
 from tigertally.custody.client.report import Report
@@ -25,6 +25,7 @@ from tigertally.quorum.following import notices
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
 _FIRST_PAUSE = 0.5  # seconds; doubled up to _LONGEST_PAUSE while the authority is away
 _LONGEST_PAUSE = 30.0
+_LOCKED_PAUSE = 2.0  # the longest while it is locked: somebody is about to unlock it
 
 
 def prepare(*, level: str = "info") -> None:
@@ -62,12 +63,14 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
     """The authority's whole life: it comes up locked, if it has a domain."""
     # Late, so that a holder's daemon does not load them.
     from tigertally.node.authority import Authority
+    from tigertally.node.backup import forget_interrupted
     from tigertally.node.health import pages
     from tigertally.node.wiring import AuthorityServices
     from tigertally.transport.server import Server
 
     log = structlog.get_logger("tigertally.authority")
     stop = stop_event()
+    forget_interrupted(profile.info.path)
     authority = Authority(
         profile.plain_store,
         key=profile.signing_key,
@@ -145,6 +148,26 @@ async def _stoppable(stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -
         await asyncio.gather(worker, return_exceptions=True)
 
 
+class Pauses:
+    """How long to wait before another try, and whether the reason has been said already."""
+
+    def __init__(self) -> None:
+        self._next = _FIRST_PAUSE
+        self._said = ""
+
+    def new(self, error: TigertallyError) -> bool:
+        """Is this another reason than the last one?"""
+        new, self._said = str(error) != self._said, str(error)
+        return new
+
+    def after(self, error: TigertallyError) -> float:
+        """Seconds to wait after this error; doubled each time, up to what it deserves."""
+        longest = _LOCKED_PAUSE if isinstance(error, Locked) else _LONGEST_PAUSE
+        pause = min(self._next, longest)
+        self._next = 2 * pause
+        return pause
+
+
 async def _follow(
     client: UnattendedClient,
     profile: OpenProfile,
@@ -153,7 +176,7 @@ async def _follow(
 ) -> None:
     clock = asyncio.get_running_loop().time
     renewed = -float(_RENEW_SECONDS)
-    pause = _FIRST_PAUSE
+    pauses = Pauses()
     told = 0
     while True:
         renew = clock() - renewed >= _RENEW_SECONDS
@@ -166,19 +189,18 @@ async def _follow(
             renewed = clock() if renew else renewed
             _tell(report, log)
             told = _tell_notices(profile, log, told)
-            pause = _FIRST_PAUSE
+            pauses = Pauses()
             await _news(client, book)
         except (Refused, Corrupt) as error:
             log.warning("cannot go on", error=str(error))
             raise
         except Unavailable as error:
-            log.info("waiting", reason=str(error), seconds=pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            if pauses.new(error):
+                log.info("waiting", reason=str(error))
+            await asyncio.sleep(pauses.after(error))
         except TigertallyError as error:
             log.warning("fault", error=str(error), culprits=list(error.culprits))
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pauses.after(error))
 
 
 async def _news(client: UnattendedClient, book: RuleBook | None) -> None:

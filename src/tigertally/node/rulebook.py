@@ -27,21 +27,26 @@ def read_rules(path: Path) -> Rules:
     """
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
+            status = os.fstat(file.fileno())
             raw = file.read(MAX_RULES_BYTES + 1)
         text = raw.decode("utf-8")
     except OSError as error:
         raise UsageError(f"cannot read the rules {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"the rules {path} are not UTF-8 text") from error
-    if stat.S_ISREG(mode) and mode & 0o022:
-        raise UsageError(f"others may write the rules {path}: chmod go-w it")
+    if others_may_write(status.st_mode, status.st_uid):
+        raise UsageError(f"others may write the rules {path}: own it, and chmod go-w it")
     if len(raw) > MAX_RULES_BYTES:
         raise UsageError(f"the rules {path} are longer than {MAX_RULES_BYTES} bytes")
     try:
         return parse_rules(text)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def others_may_write(mode: int, owner: int) -> bool:
+    """May somebody else than we or the system's administrator write a file of this mode?"""
+    return stat.S_ISREG(mode) and (bool(mode & 0o022) or owner not in {0, os.geteuid()})
 
 
 class RuleBook:

@@ -6,11 +6,14 @@ compare what the authority showed each of them (DESIGN section 3, Audit).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
+from tigertally.base.codec import decode
+from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash, Text
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
@@ -66,3 +69,15 @@ def open_approval(envelope: Envelope, roster: Roster) -> Approval:
         return holder.signing_key, str(holder.name)
 
     return open_message(Approval, tags.APPROVAL, envelope, signer)
+
+
+def reasons_of(rejections: Sequence[Envelope]) -> str:
+    """Why holders said no, in their own words; empty if none of them gave a reason.
+
+    **Security:** the signatures are not checked; for a person to read.
+    """
+    try:
+        said = [decode(Approval, envelope.body).reason for envelope in rejections]
+    except MalformedMessage:
+        return ""
+    return "; ".join(reason for reason in said if reason)

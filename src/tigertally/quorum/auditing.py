@@ -103,20 +103,20 @@ class AuditingClient(MemberClient):
             return ()  # a locked authority shows its log, but not the tallies behind the barrier
         verdicts = [a for one in seen for a in (*one.approvals, *one.rejections) if a.checkpoint]
         verdicts.sort(key=lambda verdict: cosigned_sizes([verdict]))
+        vouching: list[Approval] = []
         for start in range(0, len(verdicts), _PROVEN_AT_ONCE):
-            await self._compare(verdicts[start : start + _PROVEN_AT_ONCE])
+            vouching += await self._compare(verdicts[start : start + _PROVEN_AT_ONCE])
         with self.party.store.reading() as reader:
             chain = self._load(reader)
-        names = {
-            str(chain.for_proposal(one.proposal).holder(verdict.holder).name)
-            for one in seen
-            for verdict in (*one.approvals, *one.rejections)
-            if verdict.checkpoint
-        }
+        put_to = {one.id: chain.for_proposal(one.proposal) for one in seen}
+        names = {str(put_to[one.proposal].holder(one.holder).name) for one in vouching}
         return tuple(sorted(names))
 
-    async def _compare(self, verdicts: Sequence[Approval]) -> None:
-        """Some checkpoints that other holders were shown, each with a proof, with our own."""
+    async def _compare(self, verdicts: Sequence[Approval]) -> list[Approval]:
+        """Some checkpoints that other holders were shown, each with a proof, with our own.
+
+        Returns the verdicts that vouch for our log.
+        """
         with self.party.store.reading() as reader:
             chain = self._load(reader)
             size = load_witness(reader, chain.current).size
@@ -124,5 +124,7 @@ class AuditingClient(MemberClient):
         with self.taking(reply.checkpoint.encode()) as tx:
             proofs = proofs_by_size(reply.proofs)
             witness = advance(load_witness(tx, chain.current), reply.checkpoint, proofs)
-            compare_cosigned(witness, verdicts, proofs, load_lines(tx), chain.current.domain)
+            lines = load_lines(tx)
+            vouching = compare_cosigned(witness, verdicts, proofs, lines, chain.current.domain)
             store_witness(tx, witness)
+        return vouching

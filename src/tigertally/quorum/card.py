@@ -21,6 +21,11 @@ class Role(Enum):
     REQUESTER = "requester"
     IDENTITY = "identity"
 
+    @property
+    def words(self) -> str:
+        """With its article: "an authority", "a holder"."""
+        return f"an {self.value}" if self is Role.AUTHORITY else f"a {self.value}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:

@@ -59,6 +59,7 @@ from tigertally.quorum.messages import (
 )
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Roster, SignedRoster
+from tigertally.quorum.tally import may_vote
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
@@ -266,8 +267,8 @@ class MemberClient:
         """Our signed verdict; for a successor of the roster, our one vote.
 
         Raises:
-            Refused: our vote for a successor is given already, we are no holder, or this is put
-                to older holders or by somebody who may not propose it.
+            Refused: our vote for a successor is given already, we are no holder, we are the one
+                to be removed, or this is put to older holders or by somebody who may not propose.
             PeerFault: we have proof against the authority and stopped.
         """
         id_ = proposal_id(proposal)
@@ -277,6 +278,9 @@ class MemberClient:
             raise Refused("the proposal has expired")
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
+        me = self.me(synced.roster)
+        if not may_vote(synced.roster, opened, me.index):  # before the vote counts as given
+            raise Refused(f"{me.name} has no vote on its own removal: another holder proposes it")
         if verdict is Verdict.APPROVE:
             check_may_vote_on(opened, synced.roster, self.party.kinds)
             if opened.predecessor is not None:
@@ -288,7 +292,7 @@ class MemberClient:
             proposal=id_,
             verdict=verdict,
             roster=synced.roster.hash,
-            holder=self.me(synced.roster).index,
+            holder=me.index,
             checkpoint=synced.checkpoint,
             attachment=attachment_hash(attachment) if attachment else None,
             reason=Text(reason),
@@ -345,8 +349,12 @@ class MemberClient:
             return see(await self.proposal(id_), synced.chain, self.party.kinds)
         found = [one for one in synced.proposals if str(one.id).startswith(text.lower())]
         if len(found) != 1:
-            many = "several open proposals begin" if found else "no open proposal begins"
-            raise Refused(f"{many} with {text}: see `tally holder inbox`")
+            if found:
+                raise Refused(f"several open proposals begin with {text}: see `tally holder inbox`")
+            raise Refused(
+                f"no open proposal begins with {text}, or it is void since the members have "
+                "changed: see `tally holder inbox`"
+            )
         return found[0]
 
     def give_vote_back(self, seen: SeenProposal, roster: Roster) -> None:

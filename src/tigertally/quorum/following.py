@@ -77,11 +77,20 @@ def restoration_of(opened: Opened, origin: str) -> tuple[Restoration, Restoratio
     """The restoration that began this log.
 
     Raises:
-        PeerFault: there is none: the authority shows a log out of nowhere.
+        PeerFault: there is none: the authority shows a log out of nowhere. Or it shows a restore
+            that this log does not come from: believed, it would excuse a fork.
     """
     if origin not in opened:
         raise PeerFault(
             "the authority shows another log than the one this device watches",
+            culprits=("authority",),
+        )
+    passed, at = 0, origin
+    while at in opened:
+        passed, at = passed + 1, opened[at][0].checkpoint.checkpoint.origin
+    if passed != len(opened):
+        raise PeerFault(
+            "the authority shows a restore that its log does not come from",
             culprits=("authority",),
         )
     return opened[origin]

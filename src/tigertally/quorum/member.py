@@ -181,7 +181,7 @@ def compare_cosigned(
     proofs: Mapping[int, tuple[Hash, ...]],
     lines: Lines,
     domain: DomainId,
-) -> None:
+) -> list[Approval]:
     """Compare the checkpoints that other holders were shown with our own.
 
     A checkpoint that the authority did not sign proves nothing and is passed over: the holder who
@@ -190,9 +190,13 @@ def compare_cosigned(
     Args:
         lines: the restorations that this device has followed.
 
+    Returns:
+        The verdicts that vouch for our log: those passed over do not.
+
     Raises:
         PeerFault: the authority signed two histories, or keeps a log that we know nothing of.
     """
+    vouching = []
     for approval in approvals:
         if not approval.checkpoint:
             continue
@@ -208,6 +212,8 @@ def compare_cosigned(
             with blaming_the_authority():
                 same = replace(witness, origin=shown.origin)
                 same.compare(signed, proofs.get(shown.size, ()))
+            vouching.append(approval)
+    return vouching
 
 
 def cosigned_sizes(approvals: Sequence[Approval]) -> tuple[int, ...]:
@@ -335,7 +341,7 @@ def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now:
     if vote.proposal != id_ and now < vote.expires:
         raise Refused(
             f"this device has approved another change of this roster ({str(vote.proposal)[:8]}…): "
-            "wait until that is done, rejected or expired"
+            "that one must be done, expire, or be rejected by others (`tally holder reject`) first"
         )
 
 

@@ -96,7 +96,7 @@ def make_proof(
     size = checkpoint.checkpoint.size
     chosen = entries[first : first + count]
     if not chosen:
-        raise Refused(f"the log has entries 0 to {size - 1}")
+        raise Refused(f"the log has entries 0 to {size - 1}: see `tally audit list`")
     tree = merkle.Tree()
     for entry in entries:
         tree.append(entry.leaf)
@@ -185,7 +185,7 @@ def _chain(proof: AuditProof, authority: Fingerprint) -> Chain:
         raise MalformedMessage("a proof brings the rosters")
     key: VerifyKey = proof.rosters[0].parse().authority.signing_key
     if key.fingerprint != authority:
-        raise InvalidSignature("the proof is of another authority", culprits=("authority",))
+        raise InvalidSignature(f"the proof is of another authority, {key.fingerprint}")
     versions = [signed.parse().version for signed in proof.rosters]
     if versions != list(range(1, len(versions) + 1)):
         raise MalformedMessage("a proof brings every roster once, in order")

@@ -117,9 +117,13 @@ def check_acceptance(
 
 
 def add_acceptances(desk: Desk, envelopes: Sequence[Envelope]) -> RestorationRecord:
-    """Keep acceptances of the newest restoration, and write them into the log."""
+    """Keep acceptances of the newest restoration, and write them into the log.
+
+    One a holder: else a single one could make them more than fits a message, for all to follow by.
+    """
     record = records(desk.plain)[-1]
-    fresh = tuple(one for one in envelopes if one not in record.acceptances)
+    known = {decode(Acceptance, one.body).holder for one in record.acceptances}
+    fresh = tuple(one for one in envelopes if decode(Acceptance, one.body).holder not in known)
     record = RestorationRecord(
         restoration=record.restoration, acceptances=(*record.acceptances, *fresh)
     )

@@ -102,7 +102,9 @@ class ChangeRoster:
             summary=f"{tally.proposal.kind}: roster version {new.version}",
             detail=new.hash,
         )
-        desk.wake_holders()
+        for roster in (old.current, new):  # requesters too: what they wait for may be void now
+            desk.wake(holder.signing_key for holder in roster.holders)
+            desk.wake(requester.signing_key for requester in roster.requesters)
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """Roster kinds take no late approvals."""

@@ -44,7 +44,7 @@ _PASSING = {
     sqlite3.SQLITE_BUSY: "another process has been writing to the store for too long",
     sqlite3.SQLITE_LOCKED: "the store is locked by another connection",
     sqlite3.SQLITE_FULL: "the disk is full",
-    sqlite3.SQLITE_IOERR: "the disk does not read or write",
+    sqlite3.SQLITE_IOERR: "the disk does not read or write: is it full?",
     sqlite3.SQLITE_CANTOPEN: "the store cannot be opened",
     sqlite3.SQLITE_READONLY: "the store cannot be written",
     sqlite3.SQLITE_PERM: "the store may not be opened",

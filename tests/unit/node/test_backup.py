@@ -22,7 +22,8 @@ from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto import passphrase as sealing
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
-from tigertally.node.backup import restore_backup, write_backup
+from tigertally.node.backup import forget_interrupted, restore_backup, write_backup
+from tigertally.node.building import locked
 from tigertally.node.profile import create_profile, open_profile, profile_names
 from tigertally.quorum.admission import Settings, put_settings
 from tigertally.quorum.card import Role, sign_card
@@ -120,6 +121,22 @@ def test_a_crash_leaves_nothing_that_looks_real(made, tmp_path):
     restore(tmp_path, made[0])
     assert not left.exists()
     assert profile_names(tmp_path) == [NEW]
+
+
+def test_a_back_up_that_was_killed_leaves_its_copy_until_the_next_only(tmp_path):
+    """Rows in it are sealed as of then: a holder that was removed since could open them."""
+    with make(tmp_path) as opened:
+        dead = opened.info.path / ".backup.killed"
+        dead.mkdir()
+        (dead / "store.db").write_bytes(b"sealed under an old key")
+        busy = opened.info.path / ".backup.busy"
+        busy.mkdir()
+        with locked(busy):
+            write(opened, tmp_path / "hq.backup")
+            assert busy.is_dir()
+        assert not dead.exists()
+        forget_interrupted(opened.info.path)
+        assert not list(opened.info.path.glob(".backup*"))
 
 
 def test_a_file_that_is_no_store_inside_is_refused(made, tmp_path):

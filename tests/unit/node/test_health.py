@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from change_rig import remove
 from domain_rig import DomainRig
 from tigertally.base.errors import TigertallyError
 from tigertally.node.health import Metrics, pages
@@ -44,19 +45,24 @@ def test_a_domain_from_its_first_day_to_a_restart() -> None:
             rig.clock.time
         ] * 3
         assert now["unlock_failures_total"] == 0
+        await remove(rig, "h3", by=["h1", "h2"])
+        now = await numbers(rig)
+        assert (now["quorum_margin"], now["key_margin_least"], now["old_fragments"]) == (0, 0, 1)
+        assert now['keys{state="resharing"}'] == 1
+        assert not any('holder="3"' in name for name in now)
 
         rig.start_authority()
         rig.device("eve", Role.HOLDER)
         with pytest.raises(TigertallyError):
             await rig.unlock_by("app")
         locked = await numbers(rig)
-        assert (locked["locked"], locked["quorum_margin"]) == (1, 1)
+        assert (locked["locked"], locked["quorum_margin"]) == (1, 0)
         assert locked["unlock_failures_total"] == 1
         assert math.isnan(locked["key_margin_least"])
         assert math.isnan(locked['keys{state="active"}'])
         assert not any("last_seen" in name for name in locked)
         assert await rig.unlock_by("h2") == "ready"
-        assert (await numbers(rig))["key_margin_least"] == 1
+        assert (await numbers(rig))["key_margin_least"] == 0
 
     rig.run(day())
 

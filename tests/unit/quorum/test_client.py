@@ -11,11 +11,11 @@ from evil import dump, tell
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavailable
-from tigertally.base.ids import ProposalId
+from tigertally.base.ids import Name, ProposalId
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict
 from tigertally.quorum.card import Role
-from tigertally.quorum.changes import JOIN, QUORUM
+from tigertally.quorum.changes import JOIN, QUORUM, REMOVE, remove_body
 from tigertally.quorum.messages import AuditReply, ProposalState, SyncReply
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, options_body, proposal_id
@@ -144,6 +144,24 @@ def test_a_removed_or_unknown_device_is_no_holder(rig):
         synced = await rig.holder("app").sync()
         with pytest.raises(Refused):
             rig.holder("app").new_verdict(state.proposal, synced, Verdict.APPROVE)
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_nobody_votes_on_its_own_removal_or_loses_its_vote_by_trying(rig, verdict):
+    async def day():
+        client = rig.holder("h1")
+        synced = await client.sync()
+        own = client.new_proposal(REMOVE, remove_body(Name("h1")), synced.roster)
+        before = rig.snapshot()
+        with pytest.raises(Refused, match="no vote on its own removal"):
+            client.new_verdict(own, synced, verdict)
+        with pytest.raises(Refused, match="no vote on its own removal"):
+            await client.propose_with_yes(own, synced)
+        assert rig.snapshot() == before
+        other = client.new_proposal(REMOVE, remove_body(Name("h2")), synced.roster)
+        assert (await client.propose_with_yes(other, synced)).status is Status.PENDING
 
     rig.run(day())
 

@@ -9,10 +9,12 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client.holder import HolderClient
+from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.client import Synced
+from tigertally.quorum.member import vote_given
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
-from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.proposal import open_proposal, proposal_id
 
 CHANGES = "holder-change"  # what was asked for -> the signed proposal
 
@@ -41,8 +43,11 @@ class ChangingClient(HolderClient):
         self._keep(CHANGES, what, encode(proposal))
         try:
             await self.propose_with_yes(proposal, synced)
-        except Refused:
-            self._drop(CHANGES, what)
+        except Refused as error:
+            if self._voted_for(proposal, synced):  # as with a clock that is ahead
+                error.add_note("the same command again goes on with it once that is mended")
+            else:
+                self._drop(CHANGES, what)
             raise
         return proposal_id(proposal)
 
@@ -54,13 +59,18 @@ class ChangingClient(HolderClient):
             return id_
         self._drop(CHANGES, what)
         if state is not None and state.status is Status.REJECTED:
-            raise Refused(f"the holders rejected this change: {state.why}")
+            why = reasons_of(state.rejections) or state.why
+            raise Refused(f"the holders rejected this change: {why}")
         return id_ if state is not None and state.status is Status.COMPLETE else None
 
     async def _handed_in(
         self, proposal: Envelope, id_: ProposalId, synced: Synced
     ) -> ProposalState | None:
-        """How it stands; handed in if it never arrived; None if it is too late for that."""
+        """How it stands; handed in if it never arrived; None if it is too late for that.
+
+        Raises:
+            Refused: not now, and our vote is given to it.
+        """
         try:
             return await self.proposal(id_)
         except Refused:
@@ -68,4 +78,12 @@ class ChangingClient(HolderClient):
         try:
             return await self.propose_with_yes(proposal, synced)
         except Refused:
+            if self._voted_for(proposal, synced):
+                raise
             return None
+
+    def _voted_for(self, proposal: Envelope, synced: Synced) -> bool:
+        """Is our vote for a successor of this roster given to it, as long as it lives?"""
+        with self.party.store.reading() as reader:
+            given = vote_given(reader, synced.roster) == proposal_id(proposal)
+        return given and self.party.clock.now() < open_proposal(proposal).expires

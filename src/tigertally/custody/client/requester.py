@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, PeerFault, Refused
-from tigertally.base.ids import DomainId, Hash, Name, Text
+from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.ids import DomainId, Hash, Name, ProposalId, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows
@@ -34,7 +34,7 @@ from tigertally.custody.protocol.release import (
     open_rebuilt,
     rebuild,
 )
-from tigertally.quorum.approval import Approval
+from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.auditing import AuditingClient
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.client import Synced
@@ -50,7 +50,8 @@ from tigertally.quorum.tally import Tally, verify_tally
 class Released:
     """A key in the requester's hands. Use it, then `secret.wipe()`.
 
-    `faulty` names holders whose fragment was wrong (the release succeeded all the same).
+    `faulty` names holders whose fragment was wrong (the release succeeded all the same). `made_by`
+    is the proposal that made the key; None once the key has been shared anew.
     """
 
     domain: DomainId
@@ -60,6 +61,7 @@ class Released:
     secret: Secret
     approved_by: tuple[str, ...]
     faulty: tuple[str, ...]
+    made_by: ProposalId | None
 
 
 class AskAgain(Refused):
@@ -95,7 +97,7 @@ class RequesterClient(AuditingClient):
                 return await self.repeat(request, synced)
             self.forget(request)
             if state is not None and state.status is Status.REJECTED:
-                raise Refused(f"the holders rejected this request: {_reasons(state)}")
+                raise Refused(f"the holders rejected this request: {reasons_of(state.rejections)}")
         return await self._new(key, reason, form, what, synced)
 
     async def _again(self, request: Request) -> ProposalState | None:
@@ -169,7 +171,7 @@ class RequesterClient(AuditingClient):
         with released.secret as private:
             raw = await self.party.channel.call(CONTENT, encode(ContentRequest(key=key)))
             reply = decode(ContentReply, raw)
-            imported = unseal_import(reply, private, key, synced.chain)
+            imported = unseal_import(reply, private, key, synced.chain, made_by=released.made_by)
             if imported is None:
                 imported = Secret(private.to_secret_bytes())
         return replace(released, secret=imported)
@@ -189,7 +191,7 @@ class RequesterClient(AuditingClient):
         if reply.state.status is not Status.COMPLETE:
             self._check_not_void(request, reply.state, synced)
             self.forget(request)
-            why = _reasons(reply.state) or reply.state.why
+            why = reasons_of(reply.state.rejections) or reply.state.why
             raise Refused(f"the request is {reply.state.status.value}: {why}")
         released = self._assembled(
             request, reply, key, form=form, synced=synced, device_secret=device_secret
@@ -259,6 +261,7 @@ class RequesterClient(AuditingClient):
             secret=kept,
             approved_by=self._approved_by(reply, chain),
             faulty=faulty,
+            made_by=statement.proposal if statement.base is None else None,
         )
 
     def _private_key(
@@ -297,11 +300,3 @@ class RequesterClient(AuditingClient):
         roster = chain.for_proposal(seen.proposal)
         verified = verify_tally(tally, roster)
         return names_of(roster, verified.approved_by)
-
-
-def _reasons(state: ProposalState) -> str:
-    try:
-        said = [decode(Approval, envelope.body).reason for envelope in state.rejections]
-    except MalformedMessage:
-        return ""
-    return "; ".join(reason for reason in said if reason)

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tigertally.base.codec import encode
+from tigertally.base.codec import decode, encode
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.custody.client import rows
 from tigertally.custody.messages.bodies import KeyRef
-from tigertally.custody.messages.lock import UNLOCK_REPORT, EpochClaim, KeyTerms, ReportRequest
+from tigertally.custody.messages.lock import (
+    UNLOCK_ANSWER,
+    UNLOCK_CHALLENGE,
+    UNLOCK_REPORT,
+    AnswerRequest,
+    ChallengeReply,
+    ChallengeRequest,
+    EpochClaim,
+    KeyTerms,
+    ReportRequest,
+)
 from tigertally.custody.protocol.holding import acknowledge_again
+from tigertally.custody.protocol.lock import open_challenge, refuse_challenge
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.client import Party
 from tigertally.quorum.following import owes_report, reported
+from tigertally.quorum.member import load_chain
 from tigertally.storage.store import Reader
 
 _PAGE_BYTES = MAX_MESSAGE_BYTES // 4
@@ -24,18 +36,59 @@ async def tell_if_restored(party: Party, me: HolderIndex) -> None:
     with party.store.reading() as reader:
         if not owes_report(reader):
             return
+    await _hand_over_rosters(party, me)
     await tell_restored(party, me)
     with party.store.transaction() as tx:
         reported(tx)
         rows.tell_again(tx)  # it may have lost our signed report too
 
 
-async def tell_restored(party: Party, me: HolderIndex) -> None:
-    """Send every epoch on this device, with our acknowledgement and its certificate if known."""
+async def _hand_over_rosters(party: Party, me: HolderIndex) -> None:
+    """Bring the rosters that it has lost: else a removed holder would be one again.
+
+    Raises:
+        PeerFault: it has signed another roster of that version meanwhile.
+    """
     with party.store.reading() as reader:
-        claims = [_claim(reader, party, me, held) for held in rows.all_held(reader)]
+        chain = load_chain(reader)
+    request = ChallengeRequest(
+        roster_version=len(chain.signed), checkpoint_size=0, wrong_passphrases=0
+    )
+    reply = decode(ChallengeReply, await party.channel.call(UNLOCK_CHALLENGE, encode(request)))
+    challenge = open_challenge(reply.challenge, chain.current.authority.signing_key)
+    if reply.rosters or challenge.roster == chain.current.hash:
+        return
+    answer = refuse_challenge(
+        reply.challenge,
+        challenge,
+        holder=me,
+        roster=chain.current,
+        why=f"it was restored without roster version {chain.current.version}",
+        key=party.key,
+    )
+    sent = AnswerRequest(answer=answer, rosters=chain.signed)
+    await party.channel.call(UNLOCK_ANSWER, encode(sent))
+
+
+async def tell_restored(party: Party, me: HolderIndex) -> None:
+    """Send every epoch on this device, with our acknowledgement and its certificate if known.
+
+    But no attempt to make a key in whose place we have taken a later one: it was ended, and we
+    would not believe its certificate.
+    """
+    with party.store.reading() as reader:
+        held = [one for one in rows.all_held(reader) if not _ended(reader, one)]
+        claims = [_claim(reader, party, me, one) for one in held]
     for page in _pages(claims):
         await party.channel.call(UNLOCK_REPORT, encode(ReportRequest(claims=page)))
+
+
+def _ended(reader: Reader, held: HeldEpoch) -> bool:
+    statement = held.parsed()
+    if held.certificate is not None or statement.base is not None:
+        return False
+    others = (one.parsed() for one in rows.Held(reader).of_any(statement.keys))
+    return any(one.base is None and one.order > statement.order for one in others)
 
 
 def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> EpochClaim:

@@ -203,7 +203,7 @@ def with_acknowledgement(
     return record, ack
 
 
-def next_attempt(record: EpochRecord, *, without: frozenset[int]) -> EpochRecord:
+def next_attempt(record: EpochRecord, *, number: int, without: frozenset[int]) -> EpochRecord:
     """A new attempt with fresh dealings by the same dealers, less those convicted.
 
     Raises:
@@ -214,7 +214,7 @@ def next_attempt(record: EpochRecord, *, without: frozenset[int]) -> EpochRecord
         raise Refused("no honest dealer is left: propose the operation again")
     return replace(
         record,
-        attempt=record.attempt + 1,
+        attempt=number,
         dealers=dealers,
         dealings=(None,) * len(dealers),
         needed=min(record.needed, len(dealers)) if record.base == () else record.needed,

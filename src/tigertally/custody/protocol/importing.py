@@ -79,8 +79,14 @@ def open_content(envelope: Envelope, making: Envelope, body: Making) -> Imported
     return content
 
 
-def check_making(reply: ContentReply, key: KeyRef, chain: Chain) -> tuple[Proposal, Making]:
+def check_making(
+    reply: ContentReply, key: KeyRef, chain: Chain, *, made_by: ProposalId | None
+) -> tuple[Proposal, Making]:
     """(5) What a key was made for: from its tally, so the authority cannot pass over an import.
+
+    Args:
+        made_by: the proposal that made the key, if its certificate says so; a name may have been
+            given before, to a key that was given up.
 
     Raises:
         MalformedMessage, InvalidSignature, Refused
@@ -90,19 +96,29 @@ def check_making(reply: ContentReply, key: KeyRef, chain: Chain) -> tuple[Propos
         proposal = open_proposal(reply.tally.proposal)
         verified = verify_tally(reply.tally, chain.for_proposal(proposal))
     body = parse_making(verified.proposal)
-    if body.ref != key:
+    if body.ref != key or made_by not in (None, verified.id):
         raise PeerFault("the authority shows how another key was made", culprits=("authority",))
     return verified.proposal, body
 
 
-def unseal_import(reply: ContentReply, private: Secret, key: KeyRef, chain: Chain) -> Secret | None:
+def unseal_import(
+    reply: ContentReply,
+    private: Secret,
+    key: KeyRef,
+    chain: Chain,
+    *,
+    made_by: ProposalId | None,
+) -> Secret | None:
     """(6) The imported secret; None if the key was not made for an import.
+
+    Args:
+        made_by: as for `check_making`.
 
     Raises:
         Refused: nothing has been stored yet.
         PeerFault: what the authority kept is not what the importer sealed.
     """
-    proposal, body = check_making(reply, key, chain)
+    proposal, body = check_making(reply, key, chain, made_by=made_by)
     if not isinstance(body, Create) or not body.imported:
         return None
     if reply.content is None:

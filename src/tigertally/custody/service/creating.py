@@ -43,8 +43,12 @@ class MakeKey:
     def _check_creation(self, desk: Desk, body: Create) -> None:
         for known in rows.all_keys(desk.sealed, body.key):
             gone = known.state is KeyState.DESTROYED
-            why = ": the name of a destroyed key is not given again" if gone else ""
-            raise Refused(f"there is a key {body.key} already{why}")
+            why = (
+                "the name of a destroyed key is not given again"
+                if gone
+                else f"`tally key rotate {body.key}` makes a new version of it"
+            )
+            raise Refused(f"there is a key {body.key} already: {why}")
         check_requesters(body, desk.roster)
 
     def admitted(self, desk: Desk, pending: Pending, body: Making) -> None:

@@ -48,7 +48,7 @@ class DestroyKey:
         """
         found = [r for r in rows.all_keys(desk.sealed, body.key) if body.covers(r.ref)]
         if not found:
-            raise Refused(f"there is no such key: {words(body)}")
+            raise Refused(f"there is no such key: {words(body)}; see `tally key list`")
         if not _targets(desk, body):
             raise Refused(f"{words(body)} is destroyed already, and every holder has erased it")
 

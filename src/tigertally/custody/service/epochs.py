@@ -42,6 +42,7 @@ from tigertally.custody.service.creating import (
     trouble,
 )
 from tigertally.custody.service.crossing import send_again
+from tigertally.custody.service.numbering import attempt_after
 from tigertally.custody.service.past import Watch, with_past
 from tigertally.custody.service.resharing import (
     bar_donor,
@@ -282,7 +283,8 @@ class EpochService:
             retry(desk, replace(record, barred=(*record.barred, *without)))
             return
         try:
-            following = next_attempt(record, without=without)
+            number = attempt_after(desk, record.proposal)
+            following = next_attempt(record, number=number, without=without)
         except Refused as error:
             trouble(desk, record, str(error))
             return

@@ -52,6 +52,7 @@ from tigertally.custody.protocol.lock import (
 from tigertally.custody.service import resharing
 from tigertally.custody.service import rows as custody_rows
 from tigertally.custody.service.relearning import relearn
+from tigertally.custody.service.restarting import restart_dealing
 from tigertally.quorum import restoring
 from tigertally.quorum import rows as quorum_rows
 from tigertally.quorum.desk import Desk, KeepChanges, barrier_of
@@ -279,6 +280,8 @@ class LockService:
             restoring.done(desk.plain)
         self._relearn(desk)
         self._catch_up(desk, envelopes)
+        if restored is not None:
+            restart_dealing(desk)
         self._accepted, self._reports = {}, {}
         desk.wake_holders()
 

@@ -16,7 +16,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, TigertallyError
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import Create, KeyRef, parse_making
+from tigertally.custody.messages.bodies import MAKING, Create, KeyRef, parse_making
 from tigertally.custody.messages.dealing import Certificate, Statement
 from tigertally.custody.messages.lock import EpochClaim, KeyTerms, ReportRequest
 from tigertally.custody.protocol.epochs import (
@@ -40,7 +40,7 @@ from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Holder
-from tigertally.quorum.rows import get_pending, put_pending
+from tigertally.quorum.rows import PROPOSALS, get_pending, put_pending
 from tigertally.quorum.tally import Tally, verify_tally
 
 
@@ -115,6 +115,8 @@ def _certified(
 ) -> None:
     """Store a certified epoch, and let its keys live in it where it is newer than what we have."""
     record = _record(desk, statement, certificate, known)
+    if known is None:
+        record = _in_place(desk, record)
     rows.put_epoch(desk.sealed, record)
     for place, _ in list(desk.sealed.scan(rows.CLAIMS, prefix=statement.hash)):
         desk.sealed.delete(rows.CLAIMS, place)
@@ -187,6 +189,17 @@ def _record(
     )
 
 
+def _in_place(desk: Desk, record: EpochRecord) -> EpochRecord:
+    """The back-up may know this attempt, half dealt: nobody owes anything for it any more."""
+    row = desk.sealed.get(rows.EPOCHS, rows.epoch_id(record).to_bytes())
+    if row is None:
+        return record
+    half = rows.parsed(EpochRecord, row)
+    if half.status in (EpochStatus.DEALING, EpochStatus.OPEN):
+        end_attempt(desk, half, "holders have it already")
+    return replace(record, tally=half.tally)
+
+
 def _end(desk: Desk, coming: EpochId, certified: EpochId) -> None:
     """What was coming for these keys is overtaken."""
     record = rows.get_epoch(desk.sealed, coming)
@@ -233,8 +246,13 @@ def _note_making(desk: Desk, ref: KeyRef, tally: Tally) -> None:
     if parse_making(proposal).ref != ref:
         raise MalformedMessage("the tally made another key")
     key = rows.find_key(desk.sealed, ref)
-    if key is not None and not _said(desk, ref):
-        return  # the back-up knows how it was made
+    if key is not None and _knows_making(desk, key):
+        return
+    known = desk.sealed.get(rows.MAKINGS, ref.to_bytes())
+    if known is not None:  # a name is given again only after what was made before was given up
+        before = open_proposal(get_pending(desk.sealed, ProposalId(known)).proposal)
+        if before.created >= proposal.created:
+            return
     put_pending(
         desk.sealed,
         Pending(proposal=tally.proposal, approvals=tally.approvals, status=Status.COMPLETE),
@@ -247,14 +265,25 @@ def _note_making(desk: Desk, ref: KeyRef, tally: Tally) -> None:
 def _note_terms(desk: Desk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -> None:
     """Remember what this holder says of a key; without its tally a lost key has what most say."""
     key = rows.find_key(desk.sealed, ref)
-    if key is not None and not _said(desk, ref):
-        return  # the back-up knows its terms
+    if key is not None and _knows_making(desk, key):
+        return
     said = replace(terms, making=None)
     desk.sealed.put(rows.TERMS, ref.to_bytes() + bytes([holder]), encode(said))
     if key is not None and desk.sealed.get(rows.MAKINGS, ref.to_bytes()) is None:
         most = _terms(desk, ref)
         told = replace(key, requesters=most.requesters, unattended=most.unattended)
         rows.put_key(desk.sealed, told)
+
+
+def _knows_making(desk: Desk, key: KeyRecord) -> bool:
+    """Was the key made here, before the back-up or since the restore? Then nobody tells us how."""
+    if desk.sealed.get(rows.MAKINGS, key.ref.to_bytes()) == key.made_by:
+        return False  # a holder brought the tally; another may bring a later one
+    if desk.sealed.get(PROPOSALS, key.made_by) is None:
+        return False
+    pending = get_pending(desk.sealed, key.made_by)
+    kind = open_proposal(pending.proposal).kind
+    return pending.status is Status.COMPLETE and kind in MAKING
 
 
 def _said(desk: Desk, ref: KeyRef) -> list[KeyTerms]:

@@ -21,6 +21,7 @@ from tigertally.custody.protocol.resharing import Change, change_at, latest_chan
 from tigertally.custody.service import rows
 from tigertally.custody.service.authority_jobs import finish_reshare
 from tigertally.custody.service.creating import announce, forget_pieces, trouble
+from tigertally.custody.service.numbering import attempt_after
 from tigertally.custody.service.past import Watch, with_past
 from tigertally.custody.state.authority import (
     EpochId,
@@ -29,15 +30,12 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
-from tigertally.quorum import restoring
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
 
 Live = tuple[KeyRecord, EpochRecord]
-
-ATTEMPTS_LEFT_OUT = 1000  # at each restore: devices may know attempts that the back-up does not
 
 
 def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
@@ -138,7 +136,7 @@ def share_stale_keys(desk: Desk) -> None:
     stale = list(_stale(desk, change.new.version))
     if not stale:
         return
-    attempt = _next_attempt(desk, change)
+    attempt = attempt_after(desk, change.id, since=change.new.created)
     for group, donors in _groups(desk, stale):
         record = _attempt(change, group, donors, attempt)
         attempt += 1
@@ -233,16 +231,6 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
     )
 
 
-def _next_attempt(desk: Desk, change: Change) -> int:
-    """Attempts of one change are numbered on, whatever keys they are for."""
-    attempts = [
-        int.from_bytes(key[32:], "big")
-        for key, _ in desk.sealed.scan(rows.EPOCHS, prefix=change.id)
-    ]
-    lost = ATTEMPTS_LEFT_OUT * len(restoring.records(desk.plain))
-    return max([lost, *attempts]) + 1
-
-
 def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderIndex, ...]) -> None:
     """Suite `shamir-gf256`: donors send their fragments to the authority's fresh key."""
     if desk.sealed.get(rows.FRESH, record.proposal) is None:
@@ -257,7 +245,7 @@ def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderInde
 def retry(desk: Desk, record: EpochRecord) -> None:
     """A reshare's attempt has ended: open the next from the live epochs, less those barred."""
     change = change_at(desk.known_chain, record.roster)
-    attempt = _next_attempt(desk, change)
+    attempt = attempt_after(desk, change.id, since=change.new.created)
     dealers = _donors(desk, record)
     shamir = record.suite is Suite.SHAMIR_GF256
     following = replace(

@@ -1,0 +1,39 @@
+"""After a restore: attempts that the back-up shows as half dealt begin again, under other numbers.
+
+Devices may have dealt in them, or hold fragments of them, in a way that died with the disk. Dealt
+once more under the same number they would be two epochs of one attempt, for which every honest
+device blames the authority.
+"""
+
+from __future__ import annotations
+
+from tigertally.custody.messages.dealing import AUTHORITY
+from tigertally.custody.protocol.epochs import next_attempt
+from tigertally.custody.service import rows
+from tigertally.custody.service.creating import announce, set_coming
+from tigertally.custody.service.numbering import attempt_after, attempts_left_out
+from tigertally.custody.service.resharing import end_attempt, retry
+from tigertally.custody.state.authority import EpochId, EpochStatus, EpochView
+from tigertally.quorum.desk import Desk
+
+
+def restart_dealing(desk: Desk) -> None:
+    """End and begin again what was being dealt when the back-up was made."""
+    left_out = attempts_left_out(desk, since=0)
+    views = [(key, rows.parsed(EpochView, row)) for key, row in desk.sealed.scan(rows.VIEWS)]
+    for key, view in views:
+        id_ = EpochId.from_bytes(key)
+        if view.status is not EpochStatus.DEALING or id_.attempt > left_out:
+            continue
+        record = rows.get_epoch(desk.sealed, id_)
+        end_attempt(desk, record, "the authority was restored from a back-up")
+        if record.base:
+            retry(desk, record)
+            continue
+        number = attempt_after(desk, record.proposal)
+        following = next_attempt(record, number=number, without=frozenset())
+        rows.put_epoch(desk.sealed, following)
+        set_coming(desk, following)
+        if following.dealers == (AUTHORITY,):
+            rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(following).to_bytes())
+        announce(desk, following)

@@ -1,0 +1,54 @@
+"""What the commands of members say: the next step, whose file it is, who a profile is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.ids import Name
+from tigertally.base.randomness import SeededRandomness
+from tigertally.cli.members import check_role, next_step, of_file
+from tigertally.cli.output import counted
+from tigertally.cli.roster import read_chain
+from tigertally.node.profile import create_profile, read_info
+from tigertally.quorum.card import Role
+
+
+def test_what_waits_says_how_it_goes_on():
+    said = next_step({"state": "waiting", "proposal": "0123456789abcdef"})
+    assert said == (
+        "\nHolders approve it: `tally holder approve 0123456789ab`. Then the same command again."
+    )
+    assert next_step({"state": "complete", "proposal": "0123"}) == ""
+    assert next_step({"state": "waiting", "proposal": None}) == ""
+
+
+def test_a_file_of_another_kind_is_named(tmp_path):
+    wrong = tmp_path / "seed"
+    with pytest.raises(UsageError, match=r"cannot read .*seed: No such file"):
+        read_chain(wrong)
+    wrong.write_text("something else")
+    with pytest.raises(MalformedMessage, match="seed is not a roster as `tally roster export`"):
+        read_chain(wrong)
+    with pytest.raises(ValueError, match="ours"), of_file(wrong, "a roster", "x"):
+        raise ValueError("ours")
+
+
+def test_a_role_has_its_article(tmp_path):
+    create_profile(
+        tmp_path,
+        Name("hq"),
+        role=Role.AUTHORITY,
+        member=Name("authority"),
+        passphrase=None,
+        randomness=SeededRandomness("roles"),
+        now=1_800_000_000,
+    ).close()
+    info = read_info(tmp_path, Name("hq"))
+    check_role(info, Role.AUTHORITY)
+    with pytest.raises(UsageError, match=r"^profile hq is an authority, not a holder$"):
+        check_role(info, Role.HOLDER)
+
+
+def test_one_is_singular():
+    assert [counted(n, "key", "keys") for n in (0, 1, 2)] == ["0 keys", "1 key", "2 keys"]
