@@ -144,7 +144,7 @@ def read_range(store: ObjectStore, unlocker: Unlocker, path: Label, start: int, 
 
     Raises:
         UsageError: the file is all-or-nothing; or a negative number.
-        Otherwise as `read_file`.
+        Unavailable, MalformedMessage, InvalidSignature, Refused: as `read_file`.
 
     **Security:** authentic under the file's key, which every reader has: a range has no sender.
     """
