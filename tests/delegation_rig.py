@@ -54,6 +54,10 @@ class MemoryObjects:
         self.objects.pop(tuple(path), None)
 
     @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
     def batch(self) -> Iterator[None]:
         yield
 

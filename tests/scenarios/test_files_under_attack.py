@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tracemalloc
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -42,6 +44,7 @@ from tigertally.delegation.messages.headers import Header
 from tigertally.delegation.messages.slots import Keys
 from tigertally.delegation.protocol import writing
 from tigertally.delegation.protocol.slots import Target, make_slot
+from tigertally.delegation.stores.open import open_store
 
 CONTENT = SeededRandomness("content").bytes(3 * CHUNK_BYTES + 1000)
 BROKEN = (InvalidSignature, MalformedMessage)
@@ -364,11 +367,13 @@ class CrashingObjects(MemoryObjects):
         self.objects = dict(objects)
         self._left = fatal
 
+    @contextmanager
     def put(self, path):
-        self._left -= 1
-        if self._left < 0:
-            raise CrashError
-        return super().put(path)
+        with super().put(path) as sink:
+            yield sink
+            self._left -= 1
+            if self._left < 0:
+                raise CrashError
 
 
 @pytest.mark.requirement("D1")
@@ -466,3 +471,47 @@ def test_nothing_is_left_at_the_output_path(whole, tmp_path):
         with pytest.raises(BROKEN), atomic_output(out) as sink:
             files.read_file(store, ANN, path, sink)
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.requirement("D12")
+def test_a_file_gets_a_slot_of_its_own_when_it_is_shared_alone():
+    store, path = written(), label("folder/file")
+    level = ANN.levels(path)[-1]
+    data = store.objects[path]
+    assert files.add_own_slot(store, ANN, level, path)
+    slots = parts(store, "folder/file")[2].sets[0].slots
+    assert [slot.hint for slot in slots] == list(parts(store, "folder/file")[0].fixed.hints)
+    assert store.objects[path] == data, "the data are not touched"
+    keys = dict(store.objects)
+    assert not files.add_own_slot(store, ANN, level, path)
+    assert store.objects == keys
+    (whole,) = parts(store, "folder/file")[2].sets
+    put(store, "folder/file", *parts(store, "folder/file")[:2], Keys(sets=(own_only(whole),)))
+    assert read(ANN, store, "folder/file")[0] == CONTENT, "it opens by its own slot, too"
+    with pytest.raises(Refused):
+        files.add_own_slot(written(), BOB, BOB.levels(path)[-1], path)
+
+
+def own_only(slots):
+    return replace(slots, slots=slots.slots[-1:])
+
+
+@pytest.mark.requirement("D13")
+def test_memory_does_not_grow_with_the_file(whole, tmp_path):
+    store, path = open_store(str(tmp_path / "store")), label("big")
+    plain, out = tmp_path / "plain", tmp_path / "out"
+    with plain.open("wb") as file:
+        file.truncate(24 * 1024 * 1024)
+    tracemalloc.start()
+    try:
+        with plain.open("rb") as source:
+            sender = ANN.signing_key
+            files.write_file(
+                store, ANN.levels(()), path, source, sender=sender, now=NOW, all_or_nothing=whole
+            )
+        with atomic_output(out) as sink:
+            files.read_file(store, ANN, path, sink)
+        assert tracemalloc.get_traced_memory()[1] < 3 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+    assert out.stat().st_size == plain.stat().st_size

@@ -71,8 +71,7 @@ def write_stream(
     Raises:
         UsageError: there is a stream at this label already, or a piece is too long.
     """
-    if next(iter(store.list(path)), None) is not None:
-        raise UsageError(f"there is something at {label_text(path)} already: use another label")
+    _check_free(store, path)
     source = randomness or SystemRandomness()
     channel = records.begin(owner.levels(path)[-1], path, source)
     size = 0
@@ -88,8 +87,11 @@ def write_stream(
             randomness=source,
             all_or_nothing=all_or_nothing,
         )
-        with store.put(record_path(path, channel.seq)) as sink:
-            sink.write(raw)
+        with store.exclusive():
+            if channel.seq == 0:
+                _check_free(store, path)
+            with store.put(record_path(path, channel.seq)) as sink:
+                sink.write(raw)
         channel = following or replace(channel, seq=channel.seq + 1)
 
     for piece in pieces:
@@ -184,6 +186,11 @@ def locate_channel(
             continue
         return open_store(str(top)), label
     raise Refused(f"the stream at {url} has no key slot for you, or was moved there")
+
+
+def _check_free(store: ObjectStore, path: Label) -> None:
+    if next(iter(store.list(path)), None) is not None:
+        raise UsageError(f"there is something at {label_text(path)} already: use another label")
 
 
 def _read(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
 from tigertally.base.errors import InvalidSignature, MalformedMessage, Unavailable, UsageError
@@ -22,8 +22,10 @@ from tigertally.delegation.messages.headers import ALL_OR_NOTHING, FILE, UNSIGNE
 from tigertally.delegation.messages.labels import KEYS_SUFFIX, Label, LabelId, label_text
 from tigertally.delegation.messages.slots import Keys, SlotSet
 from tigertally.delegation.protocol import reading, writing
+from tigertally.delegation.protocol.labels import hint_of
 from tigertally.delegation.protocol.reading import Content, Opened
 from tigertally.delegation.protocol.signing import TRAILER_BYTES
+from tigertally.delegation.protocol.slots import make_slot
 from tigertally.delegation.stores.interface import ObjectStore
 
 _TRIES = 5  # a write between the two reads is over by then
@@ -92,21 +94,14 @@ def write_file(
     source = randomness or SystemRandomness()
     flags = (0 if sender else UNSIGNED) | (ALL_OR_NOTHING if all_or_nothing else 0)
     draft = writing.draft(levels, path, written=now, flags=flags, randomness=source)
-    with draft.dek:
-        before = _slots_in_use(store, path)
-        _put_keys(store, path, (draft.slots, *before))
-        try:
-            with store.put(path) as sink:
-                length = writing.write_object(
-                    draft, content, sink, sender=sender, randomness=source, progress=progress
-                )
-        except BaseException:
-            with suppress(Exception):  # as it was before; readers could do without it
-                if before:
-                    _put_keys(store, path, before)
-                else:
-                    store.delete(keys_path(path))
-            raise
+    with draft.dek, ExitStack() as finishing:
+        with store.put(path) as sink:
+            length = writing.write_object(
+                draft, content, sink, sender=sender, randomness=source, progress=progress
+            )
+            finishing.enter_context(store.exclusive())  # before the data appear
+            before = _slots_in_use(store, path)
+            _put_keys(store, path, (draft.slots, *before))
         if before:
             _put_keys(store, path, (draft.slots,))
     return length
@@ -137,6 +132,43 @@ def read_file(
             )
     reading.check_sender(content, unlocker.writers(path))  # (8)
     return content
+
+
+def add_own_slot(
+    store: ObjectStore,
+    unlocker: Unlocker,
+    level: Level,
+    path: Label,
+    *,
+    randomness: Randomness | None = None,
+) -> bool:
+    """Add the file's own slot, which sharing this file alone needs; False if it has one.
+
+    Args:
+        store: where the file is; only `PATH.keys` is written.
+        unlocker: opens another of its slots.
+        level: the file's own label.
+        path: that label.
+        randomness: the system's, but for recorded vectors.
+
+    Raises:
+        Unavailable, MalformedMessage, InvalidSignature, Refused: as `read_file`.
+    """
+    with store.exclusive():
+        source, header, slots = found(store, path)
+        source.close()
+        if slots.slot_for(hint_of(level.id, header.fixed.file_id)) is not None:
+            return False
+        opened = opened_with(unlocker, header, slots, path)
+        with opened.dek:
+            own = make_slot(
+                level,
+                opened.dek,
+                reading.target_of(header),
+                randomness=randomness or SystemRandomness(),
+            )
+        _put_keys(store, path, (replace(slots, slots=(*slots.slots, own)),))
+        return True
 
 
 def read_range(store: ObjectStore, unlocker: Unlocker, path: Label, start: int, size: int) -> bytes:

@@ -46,6 +46,14 @@ class ObjectStore(Protocol):
         """Remove an object; nothing happens where there is none."""
         ...
 
+    def exclusive(self) -> AbstractContextManager[None]:
+        """A block in which nobody else finishes a write, where the store can promise that.
+
+        Raises:
+            Unavailable: somebody else is at it for too long.
+        """
+        ...
+
     def batch(self) -> AbstractContextManager[None]:
         """A block whose objects may all appear at its end: cheaper, and durable only then."""
         ...

@@ -6,7 +6,9 @@ together and named afterwards: ten thousand small ones take seconds, not minutes
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path as File
@@ -20,6 +22,8 @@ from tigertally.delegation.messages.labels import PARTIAL_SUFFIX
 from tigertally.delegation.stores.interface import Path
 
 _MODE = 0o644  # it is encrypted, and readers may be other users
+_LOCK_SECONDS = 60.0
+_PAUSE = 0.02
 _MOST = 1000  # files of a batch before it is written through
 
 
@@ -29,12 +33,15 @@ class LocalStore:
     Args:
         url: as the person gave it, without a slash at the end.
         folder: made when the first object is written.
+
+    Not for several threads at once.
     """
 
     def __init__(self, url: str, folder: File) -> None:
         self.url = url
         self._folder = folder
         self._pending: list[tuple[File, File]] | None = None
+        self._locked = False
 
     @contextmanager
     def put(self, path: Path) -> Iterator[BinaryIO]:
@@ -48,10 +55,14 @@ class LocalStore:
         if target.is_dir():
             raise UsageError(f"cannot write {target}: it is a directory")
         temporary = target.with_name(f".{SystemRandomness().bytes(12).hex()}{PARTIAL_SUFFIX}")
+        try:
+            with temporary.open("xb") as file:
+                os.fchmod(file.fileno(), _MODE)
+                yield file
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         self._pending.append((temporary, target))
-        with temporary.open("xb") as file:
-            os.fchmod(file.fileno(), _MODE)
-            yield file
         if len(self._pending) >= _MOST:
             self._settle()
 
@@ -83,17 +94,34 @@ class LocalStore:
             self._file(path).unlink()
 
     @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """See `ObjectStore.exclusive`: a lock on the folder itself."""
+        if self._locked:
+            yield
+            return
+        self._make_folder(self._folder)
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._await_lock(descriptor)
+            self._locked = True
+            yield
+        finally:
+            self._locked = False
+            os.close(descriptor)
+
+    @contextmanager
     def batch(self) -> Iterator[None]:
         """See `ObjectStore.batch`. Names not yet given are given up when the block fails."""
-        self._pending = []
-        try:
-            yield
-            self._settle()
-        finally:
-            for temporary, _ in self._pending:
-                with suppress(OSError):
-                    temporary.unlink()
-            self._pending = None
+        with self.exclusive():
+            self._pending = []
+            try:
+                yield
+                self._settle()
+            finally:
+                for temporary, _ in self._pending:
+                    with suppress(OSError):
+                        temporary.unlink()
+                self._pending = None
 
     def url_of(self, path: Path) -> str:
         """See `ObjectStore.url_of`."""
@@ -104,6 +132,17 @@ class LocalStore:
         if not path or any(name in ("", ".", "..") or "/" in name for name in path):
             raise UsageError("not the name of an object")
         return self._folder.joinpath(*path)
+
+    def _await_lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise Unavailable(f"somebody else is writing to {self._folder}") from error
+            time.sleep(_PAUSE)
 
     def _make_folder(self, folder: File) -> None:
         try:

@@ -75,6 +75,20 @@ def test_what_is_not_there_and_what_cannot_be(store, tmp_path):
         put(store, ("folder",), b"")
 
 
+def test_one_at_a_time_finishes_a_write(store, monkeypatch):
+    monkeypatch.setattr("tigertally.delegation.stores.local._LOCK_SECONDS", 0)
+    other = open_store(store.url)
+    with store.exclusive(), store.exclusive(), store.batch():
+        put(store, ("a",), b"1")
+        with pytest.raises(Unavailable), other.exclusive():
+            pass
+    with other.exclusive():
+        put(other, ("a",), b"2")
+        with pytest.raises(Unavailable), store.batch():
+            put(store, ("a",), b"3")
+    assert store.range(("a",), 0, 9) == b"2"
+
+
 def test_urls(tmp_path):
     assert folder_of("file:///a%20b/c") == folder_of("/a b/c/")
     assert open_store("file:///a b/").url_of(("é", "f")) == "file:///a b/%C3%A9/f"
