@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import umbral_pre as peer
-from coincurve._libsecp256k1 import ffi, lib
+from coincurve._libsecp256k1 import ffi
 
 sys.path.insert(0, str(Path(__file__).parent))
 import timing
+from counted import cpu, multiplications
 from tigertally.algebra import secp256k1
-from tigertally.algebra.secp256k1 import Scalar
+from tigertally.algebra.secp256k1 import PublicScalar, Scalar
 from tigertally.base.randomness import SystemRandomness
 from tigertally.schemes import umbral as ours
 
-PAIRS, LOOPS = 25, 12
+PAIRS = 25
 SAMPLES = 100_000
 TEXT = b"x" * 100
 OWNER, READER, SIGNING = (os.urandom(32) for _ in range(3))
@@ -126,31 +127,6 @@ class Peer:
         )
 
 
-def multiplications(base: int, secret: int, public_: int) -> Callable[[], None]:
-    """So many multiplications of G and of other points, by secret and by public scalars."""
-    context, scalar = secp256k1.CONTEXT, Scalar.random(SystemRandomness()).published()
-    key, out = ffi.new("secp256k1_pubkey *"), ffi.new("unsigned char[32]")
-    lib.secp256k1_ec_pubkey_create(context, key, scalar)
-
-    def call() -> None:
-        for _ in range(base):
-            lib.secp256k1_ec_pubkey_create(context, key, scalar)
-        for _ in range(secret):
-            lib.secp256k1_ecdh(context, out, key, scalar, ffi.NULL, ffi.NULL)
-        for _ in range(public_):
-            lib.secp256k1_ec_pubkey_tweak_mul(context, key, scalar)
-
-    return call
-
-
-def cpu(call: Callable[[], object]) -> float:
-    """CPU seconds a call."""
-    start = time.process_time()
-    for _ in range(LOOPS):
-        call()
-    return (time.process_time() - start) / LOOPS
-
-
 def row(name: str, method: str, counts: tuple[int, int, int], note: str = "") -> dict[str, Any]:
     mine, theirs = getattr(Ours(), method), getattr(Peer(), method)
     counted = multiplications(*counts)
@@ -224,27 +200,33 @@ def constant_time() -> Rows:
     """Small scalars against random ones; the control shows that the test can fail."""
     randomness, half = SystemRandomness(), 128
     point = secp256k1.mul_base(Scalar.random(randomness))
-    small, large = [], []
-    for _ in range(half):  # made in turn, so that no kind has better memory
-        small.append(Scalar.from_secret_bytes(bytes(28) + (os.urandom(3) + b"\x01")))
-        large.append(Scalar.random(randomness))
-    pairs: dict[str, tuple[Callable[[Any], object], Any]] = {
-        "secret · P": (lambda s: secp256k1.mul(s, point), (small, large)),
-        "secret · G": (secp256k1.mul_base, (small, large)),
+    small = [bytes(28) + os.urandom(3) + b"\x01" for _ in range(half)]
+    large = [Scalar.random(randomness).to_secret_bytes() for _ in range(half)]
+    one, move = Scalar.random(randomness), ffi.memmove
+
+    def placed(raw: bytes) -> Scalar:
+        """All values of both kinds take turns in the same 32 bytes of memory."""
+        move(one._cell, raw, 32)
+        return one
+
+    calls: dict[str, tuple[Callable[[Any], object], Callable[[bytes], Any]]] = {
+        "secret · P": (lambda s: secp256k1.mul(s, point), placed),
+        "secret · G": (secp256k1.mul_base, placed),
+        "1 / secret, blinded": (lambda s: s.invert(randomness), placed),
         "control: public · P, in variable time": (
             lambda s: secp256k1.mul_public(s, point),
-            ([s.published() for s in small], [s.published() for s in large]),
+            PublicScalar,
         ),
     }
     return [
         {
             "name": f"timing of {name}",
-            "ours": round(timing.worst_t(call, *kinds, SAMPLES), 2),
+            "ours": round(timing.worst_t(call, prepared, small, large, SAMPLES), 2),
             "unit": "worst |t|",
             "note": f"{SAMPLES:,} samples of scalars below 2³² and of random ones each; "
             + ("must be far above 4.5" if name.startswith("control") else "at most 4.5"),
         }
-        for name, (call, kinds) in pairs.items()
+        for name, (call, prepared) in calls.items()
     ]
 
 

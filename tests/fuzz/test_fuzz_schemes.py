@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tigertally.algebra import secp256k1
 from tigertally.algebra.ed25519 import Element, Point, Scalar
-from tigertally.base.errors import MalformedMessage
-from tigertally.base.ids import HolderIndex
+from tigertally.base.errors import MalformedMessage, PeerFault
+from tigertally.base.ids import Hash, HolderIndex
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.ecdsa import EcdsaSignature
-from tigertally.schemes import pedersen, umbral
+from tigertally.schemes import pedersen, single_pre, umbral
 from tigertally.schemes.pedersen import Commitments, Fragment, SharedSecret
 
 DEALT = pedersen.deal(
@@ -29,7 +29,25 @@ CAPSULE, _ = umbral.encapsulate(KEY.public_key(), randomness=SeededRandomness("f
     KEY, KEY.public_key(), umbral.Signer(KEY), 1, 1, randomness=SeededRandomness("fuzz kfrag")
 )
 CFRAG = umbral.reencrypt(CAPSULE, KFRAG, randomness=SeededRandomness("fuzz cfrag"))
+SHARED = single_pre.share(KEY, KEY.public_key(), randomness=SeededRandomness("fuzz share"))
+ANSWER = single_pre.reencrypt_shared(CAPSULE, SHARED, randomness=SeededRandomness("fuzz answer"))
+ROTATION = single_pre.Rotation.first(
+    umbral.SecretKeyFactory.random(SeededRandomness("fuzz factory")), Hash(bytes(32)), KEY
+)
+INPUTS = [CAPSULE] * 3
+BATCH = single_pre.prove_batch(
+    ROTATION.task.id, INPUTS, ROTATION.key, randomness=SeededRandomness("fuzz batch")
+)
+CHECKED = single_pre.verify_batch(ROTATION.task, INPUTS, BATCH)
+ROTATED_SET = CHECKED.rotated_set(1)
 GOOD = [
+    SHARED.to_secret_bytes(),
+    ANSWER.to_bytes(),
+    BATCH.to_bytes(),
+    BATCH.proof.to_bytes(),
+    CHECKED.members[0],
+    CHECKED.place(1, 0).to_bytes(),
+    ROTATED_SET.to_bytes(),
     CAPSULE.to_bytes(),
     CAPSULE.to_bytes_simple(),
     KFRAG.to_bytes(),
@@ -43,6 +61,16 @@ GOOD = [
     DEALT.fragments[0].to_secret_bytes()[:32],
     b"\x01" + bytes(31),
 ]
+
+
+def _member(raw: bytes) -> single_pre.RotatedCapsule:
+    """A member by its bytes; what parses and is none is as good as what does not parse."""
+    try:
+        return single_pre.RotatedCapsule.from_bytes(raw, CHECKED.place(1, 0), ROTATED_SET)
+    except PeerFault as error:
+        raise MalformedMessage("no member") from error
+
+
 PARSERS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
     "point": (Point, bytes),
     "element": (Element, bytes),
@@ -68,6 +96,20 @@ PARSERS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
         umbral.CapsuleFragment.from_bytes_simple,
         umbral.CapsuleFragment.to_bytes_simple,
     ),
+    "re-encryption key": (
+        single_pre.ReencryptionKey.from_secret_bytes,
+        single_pre.ReencryptionKey.to_secret_bytes,
+    ),
+    "shared key": (single_pre.SharedKey.from_secret_bytes, single_pre.SharedKey.to_secret_bytes),
+    "shared capsule": (single_pre.SharedCapsule.from_bytes, single_pre.SharedCapsule.to_bytes),
+    "re-encryption proof": (
+        single_pre.ReencryptionProof.from_bytes,
+        single_pre.ReencryptionProof.to_bytes,
+    ),
+    "rotated batch": (single_pre.RotatedBatch.from_bytes, single_pre.RotatedBatch.to_bytes),
+    "place": (single_pre.Place.from_bytes, single_pre.Place.to_bytes),
+    "rotated set": (single_pre.RotatedSet.from_verified_bytes, single_pre.RotatedSet.to_bytes),
+    "rotated capsule": (_member, single_pre.RotatedCapsule.to_bytes),
     "secret pair": (SharedSecret.from_secret_bytes, SharedSecret.to_secret_bytes),
 }
 

@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import naive_merkle as naive
-from tigertally.audit.merkle import Tree, leaf_hash, verify_consistency, verify_inclusion
 from tigertally.base.errors import PeerFault
+from tigertally.crypto.merkle import Tree, leaf_hash, verify_consistency, verify_inclusion
 
 LARGEST = 70
 ENTRIES = [b"entry %d" % i for i in range(LARGEST)]

@@ -65,3 +65,16 @@ def test_pairs_take_turns():
 )
 def test_durations_read_well(seconds, text):
     assert load("pairs").duration(seconds) == text
+
+
+def test_the_timing_test_takes_turns_and_sees_a_difference_of_means():
+    timing = load("timing")
+    seen: list[bytes] = []
+    kinds = [[bytes([kind, i]) for i in range(128)] for kind in (0, 1)]
+    t = timing.worst_t(seen.append, lambda raw: raw, *kinds, samples=1000)
+    assert t >= 0
+    counts = [sum(raw[0] == kind for raw in seen) for kind in (0, 1)]
+    assert min(counts) >= 1000
+    assert len(set(seen)) == 256
+    assert timing.welch([1, 2, 3], [3, 2, 1]) == 0
+    assert timing.welch([1, 2, 3, 4], [5, 6, 7, 8]) == pytest.approx(-4.3818, abs=1e-4)

@@ -43,6 +43,13 @@ STEPS = {
         "delegation/protocol/records.py",
         "delegation/client/channels.py",
     ],
+    ("single-proxy.md", "Rekeying"): ["schemes/single_pre/keys.py"],
+    ("single-proxy.md", "Sharing"): ["schemes/single_pre/sharing.py"],
+    ("rotation.md", "Deriving"): ["schemes/single_pre/rotation.py"],
+    ("rotation.md", "Proving"): ["schemes/single_pre/proof.py"],
+    ("rotation.md", "Taking a batch"): ["schemes/single_pre/batch.py"],
+    ("rotation.md", "Being a member"): ["schemes/single_pre/members.py"],
+    ("rotation.md", "Serving and opening"): ["schemes/single_pre/opening.py"],
     ("lock-and-unlock.md", "Unlocking"): [
         "custody/protocol/lock.py",
         "custody/service/locking.py",

@@ -104,3 +104,12 @@ DEK_WRAP = _tag("dek-wrap")  # AAD: a wrapped DEK
 FIXED_HASH = _tag("fixed-hash")  # hash: names a fixed header
 FILE_SIGNATURE = _tag("file-signature")  # signature: the sender's, inside the plaintext
 AONT_KEY = _tag("aont-key")  # key derivation: what hides the key of an all-or-nothing file
+
+# single-proxy re-encryption and rotation
+SHARE_SEAL = _tag("share-seal")  # key derivation and AAD: an ephemeral key for its recipient
+ROTATION_KEY = _tag("rotation-key")  # key derivation: the target of a rotation, from its source
+ROTATION_ID = _tag("rotation-id")  # hash: names a rotation
+ROTATED_CAPSULE = _tag("rotated-capsule")  # hash: a leaf of a set of rotated capsules
+ROTATED_SET = _tag("rotated-set")  # signature: the owner's for such a set
+BATCH_WEIGHTS = _tag("batch-weights")  # hash: what a proof of re-encryption is about
+BATCH_CHALLENGE = _tag("batch-challenge")  # hash: the challenge of that proof

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tigertally.audit.merkle import leaf_hash
 from tigertally.base import codec
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, Name, Text
 from tigertally.base.limits import MAX_AUDIT_DETAIL_BYTES
+from tigertally.crypto.merkle import leaf_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

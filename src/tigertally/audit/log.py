@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tigertally.audit import merkle
 from tigertally.audit.checkpoint import Checkpoint, SignedCheckpoint
 from tigertally.audit.entry import AuditEntry
 from tigertally.audit.note import check_key_name
 from tigertally.base.errors import Corrupt, MalformedMessage, UsageError
 from tigertally.base.ids import Hash, Name, Text
+from tigertally.crypto import merkle
 from tigertally.crypto.signatures import SigningKey
 from tigertally.storage.store import Reader, Transaction, check_limit
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tigertally.audit import merkle
 from tigertally.audit.checkpoint import Checkpoint, SignedCheckpoint
 from tigertally.audit.entry import AuditEntry
 from tigertally.base.errors import PeerFault
 from tigertally.base.ids import Hash
+from tigertally.crypto import merkle
 from tigertally.crypto.signatures import VerifyKey
 
 

@@ -24,6 +24,7 @@ MAX_OPEN_OF_ONE = 200  # of one proposer; more than people can answer in a day
 MAX_OPEN_STRANGERS = 50  # join requests that wait for an answer
 
 MAX_KEY_FRAGMENTS = 255  # of one delegation; opening takes work that grows with the square
+MAX_ROTATION_BATCH = 32768  # capsules; 2.2 MB of results, below the limit of a message
 
 MAX_LABEL_DEPTH = 64  # a slot of 170 bytes and 87 µs for each level of every file
 MAX_COMPONENT_BYTES = 255  # of one name of a label: what file systems take

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from tigertally.audit import merkle
 from tigertally.audit.checkpoint import Checkpoint, SignedCheckpoint
 from tigertally.audit.entry import AuditEntry
 from tigertally.base.codec import decode, encode
@@ -23,6 +22,7 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import Fingerprint, Hash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
+from tigertally.crypto import merkle
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.approval import Approval, open_approval

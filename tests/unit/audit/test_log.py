@@ -6,9 +6,9 @@ from store_kinds import KINDS, open_store
 from tigertally.audit import log as log_module
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.log import ENTRIES, HEAD, NODES, AuditLog
-from tigertally.audit.merkle import EMPTY_ROOT, Tree, verify_consistency, verify_inclusion
 from tigertally.base.errors import Corrupt, MalformedMessage, UsageError
 from tigertally.base.randomness import SeededRandomness
+from tigertally.crypto.merkle import EMPTY_ROOT, Tree, verify_consistency, verify_inclusion
 from tigertally.crypto.signatures import SigningKey
 from tigertally.storage.memory import MemoryStore
 

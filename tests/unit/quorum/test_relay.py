@@ -8,10 +8,10 @@ from domain_rig import DomainRig
 from evil import dump
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.entry import AuditEntry
-from tigertally.audit.merkle import verify_consistency
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Locked, Refused
 from tigertally.base.ids import Name
+from tigertally.crypto.merkle import verify_consistency
 from tigertally.custody.messages.bodies import Form, KeyRef
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tigertally.algebra import tags
-from tigertally.audit.merkle import RunningRoot
 from tigertally.base.codec import encode
 from tigertally.base.errors import InvalidSignature, MalformedMessage
 from tigertally.base.ids import Hash, Signature
+from tigertally.crypto.merkle import RunningRoot
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.crypto.stream import CHUNK_BYTES
 

@@ -22,6 +22,7 @@ from tigertally.schemes.umbral.wire import Layout
 SIMPLE_BYTES = 359
 _SIZES = (33, 33, 32, 33, 33, 33, 33, 33, 32, 64)
 _LAYOUT = Layout("capsule fragment", (*_SIZES[:4], _SIZES[4:]))
+_Pair = tuple[Point, Point]  # E and V
 _Triple = tuple[Point, Point, Point]
 _VERIFIED = object()  # what only this module shows to VerifiedCapsuleFragment
 
@@ -109,6 +110,19 @@ class CapsuleFragment:
             PeerFault: the proxy's proof does not hold for this capsule. `sure` is False: a cfrag
                 carries no signature of its proxy, so whoever relayed it may have broken it.
         """
+        keys = (verifying_pk, delegating_pk, receiving_pk)
+        return self.verify_points((capsule.e, capsule.v), *keys, proxy=proxy)
+
+    def verify_points(
+        self,
+        points: _Pair,
+        verifying_pk: PublicKey,
+        delegating_pk: PublicKey,
+        receiving_pk: PublicKey,
+        *,
+        proxy: str = "",
+    ) -> VerifiedCapsuleFragment:
+        """As `verify`, for the points E and V of whatever the caller knows to be a capsule."""
         culprits = (proxy,) if proxy else ()
         message = signed_message(  # (1) of Verifying
             self.id, self.commitment, self.precursor, delegating_pk, receiving_pk
@@ -121,7 +135,7 @@ class CapsuleFragment:
             ) from error
         images = (self.e1, self.v1, self.commitment)
         # (2) of Verifying
-        equations = _equations(capsule, images, (self.e2, self.v2, self.u2))
+        equations = _equations(points, images, (self.e2, self.v2, self.u2))
         h = _challenge(equations)
         if not all(_holds(self.z, h, *points) for points in equations):
             raise PeerFault("a capsule fragment's proof does not hold", culprits=culprits)
@@ -164,14 +178,32 @@ def reencrypt(
 ) -> VerifiedCapsuleFragment:
     """Re-encrypt a capsule with one proxy's fragment, and prove it.
 
+    Raises:
+        UsageError: something else than a capsule and a verified fragment, rotated ones too.
+
     **Security:** five multiplications by the secrets rk and t, in constant time. `randomness` is
     the operating system's by default; the same t for two capsules reveals rk.
     """
+    if type(capsule) is not Capsule or type(verified_kfrag) is not VerifiedKeyFragment:
+        raise UsageError("a verified key fragment re-encrypts capsules and nothing else")
+    return reencrypt_points((capsule.e, capsule.v), verified_kfrag, randomness=randomness)
+
+
+def reencrypt_points(
+    points: _Pair,
+    verified_kfrag: VerifiedKeyFragment,
+    *,
+    randomness: Randomness | None = None,
+) -> VerifiedCapsuleFragment:
+    """As `reencrypt`, for the points E and V of whatever the caller knows to be a capsule.
+
+    **Security:** a proxy that multiplies points of somebody's choice decrypts for that somebody.
+    """
     kfrag = verified_kfrag.fragment
     rk, t = kfrag.key, Scalar.random(randomness or SystemRandomness())
-    e1, v1 = secp256k1.mul(rk, capsule.e), secp256k1.mul(rk, capsule.v)
-    e2, v2, u2 = (secp256k1.mul(t, point) for point in (capsule.e, capsule.v, U))
-    h = _challenge(_equations(capsule, (e1, v1, kfrag.commitment), (e2, v2, u2)))
+    e1, v1 = (secp256k1.mul(rk, point) for point in points)
+    e2, v2, u2 = (secp256k1.mul(t, point) for point in (*points, U))
+    h = _challenge(_equations(points, (e1, v1, kfrag.commitment), (e2, v2, u2)))
     fragment = CapsuleFragment(
         e1=e1,
         v1=v1,
@@ -187,9 +219,9 @@ def reencrypt(
     return VerifiedCapsuleFragment(fragment=fragment, proof=_VERIFIED)
 
 
-def _equations(capsule: Capsule, images: _Triple, nonces: _Triple) -> tuple[_Triple, ...]:
+def _equations(points: _Pair, images: _Triple, nonces: _Triple) -> tuple[_Triple, ...]:
     """(base, rk·base, t·base) for the bases E, V and U."""
-    return tuple(zip((capsule.e, capsule.v, U), images, nonces, strict=True))
+    return tuple(zip((*points, U), images, nonces, strict=True))
 
 
 def _challenge(equations: tuple[_Triple, ...]) -> PublicScalar:

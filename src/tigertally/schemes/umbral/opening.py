@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tigertally.algebra import secp256k1
-from tigertally.algebra.secp256k1 import Scalar, SecretPoint
+from tigertally.algebra.secp256k1 import PublicScalar, Scalar, SecretPoint
 from tigertally.base.errors import PeerFault, UsageError
 from tigertally.base.limits import MAX_KEY_FRAGMENTS
 from tigertally.base.randomness import Randomness, SystemRandomness
@@ -39,6 +39,17 @@ def open_reencrypted_seed(
     **Security:** the indices, and so Lagrange's weights, are known to owner and recipient alone;
     every multiplication by them and by d is in constant time.
     """
+    e, v = combined(receiving_sk, verified_cfrags, randomness=randomness)
+    return checked_seed(e, v, s=capsule.s, h=capsule.h, origin=delegating_pk)
+
+
+def combined(
+    receiving_sk: SecretKey,
+    verified_cfrags: Sequence[VerifiedCapsuleFragment],
+    *,
+    randomness: Randomness | None = None,
+) -> tuple[SecretPoint, SecretPoint]:
+    """E′ and V′ from the cfrags: a·E and a·V if all is well; raises as `open_reencrypted_seed`."""
     fragments = [verified.fragment for verified in verified_cfrags]
     ids = {fragment.id for fragment in fragments}
     if not 1 <= len(fragments) <= MAX_KEY_FRAGMENTS or len(ids) != len(fragments):
@@ -53,18 +64,39 @@ def open_reencrypted_seed(
     indices = [exchange.index(fragment.id) for fragment in fragments]
     weights = weights_at_zero(indices, exchange.shared_scalar(), randomness or SystemRandomness())
     multiply = secp256k1.mul_to_secret
+    # (3)
+    e = [multiply(w, f.e1) for w, f in zip(weights, fragments, strict=True)]
+    v = [multiply(w, f.v1) for w, f in zip(weights, fragments, strict=True)]
     try:
-        # (3)
-        e = _total([multiply(w, f.e1) for w, f in zip(weights, fragments, strict=True)])
-        v = _total([multiply(w, f.v1) for w, f in zip(weights, fragments, strict=True)])
-        seed = secp256k1.total_to_secret((e, v))  # (5), once (4) holds
-        h = Scalar.from_secret_bytes(bytes(capsule.h))
-        right = secp256k1.total_to_secret((secp256k1.mul_to_secret(h, e), v))
+        return _total(e), _total(v)
     except UsageError as error:
         raise PeerFault("the capsule fragments add up to infinity") from error
+
+
+def checked_seed(
+    e: SecretPoint, v: SecretPoint, *, s: PublicScalar, h: PublicScalar, origin: PublicKey
+) -> Secret:
+    """The seed E′ + V′ of a capsule that is multiplied by its key; 33 bytes.
+
+    Args:
+        s, h: the capsule's.
+        origin: the key that it was made for.
+
+    Raises:
+        PeerFault: s·A is not h·E′ + V′. It names nobody.
+
+    **Security:** the equation binds E′ and V′ to each other and not to the capsule: it takes
+    E′ + D, V′ − h·D too. The caller must have proof of how both were made.
+    """
+    try:
+        seed = secp256k1.total_to_secret((e, v))  # (5), once (4) holds
+        factor = Scalar.from_secret_bytes(bytes(h))
+        right = secp256k1.total_to_secret((secp256k1.mul_to_secret(factor, e), v))
+    except UsageError as error:
+        raise PeerFault("the parts of the capsule add up to infinity") from error
     # (4)
-    if not right.equals_public(secp256k1.mul_public(capsule.s, delegating_pk.point)):
-        raise PeerFault("the capsule fragments do not open this capsule, or are too few")
+    if not right.equals_public(secp256k1.mul_public(s, origin.point)):
+        raise PeerFault("the parts do not open this capsule: another key's, or too few fragments")
     return seed.to_secret()
 
 

@@ -4,10 +4,10 @@ import io
 
 import pytest
 
-from tigertally.audit.merkle import RunningRoot, Tree, leaf_hash
 from tigertally.base.errors import InvalidSignature
 from tigertally.base.ids import Hash
 from tigertally.base.randomness import SeededRandomness
+from tigertally.crypto.merkle import RunningRoot, Tree, leaf_hash
 from tigertally.crypto.signatures import SigningKey
 from tigertally.delegation.protocol.signing import (
     PIECE_BYTES,

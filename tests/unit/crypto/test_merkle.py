@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tigertally.audit.merkle import (
+from tigertally.base.errors import PeerFault, UsageError
+from tigertally.base.ids import Hash
+from tigertally.crypto.merkle import (
     EMPTY_ROOT,
     Tree,
     leaf_hash,
     verify_consistency,
     verify_inclusion,
 )
-from tigertally.base.errors import PeerFault, UsageError
-from tigertally.base.ids import Hash
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "merkle.json").read_text())
 LEAVES = [leaf_hash(bytes.fromhex(entry)) for entry in VECTORS["leaves"]]
