@@ -228,7 +228,7 @@ class Town:
         words = tuple(str(arg) for arg in args)
         logs = self.home.parent / "logs"
         logs.mkdir(exist_ok=True)
-        log = logs / f"{next(self._numbers):03}-{'-'.join(words[:2])}"
+        log = logs / f"{next(self._numbers):03}-{'-'.join(Path(word).name for word in words[:2])}"
         folder = self.home.parent
         if started_anew:
             command = _anew(words, self.environment(**environment), folder, log)

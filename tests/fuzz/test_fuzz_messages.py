@@ -1,4 +1,4 @@
-"""Every message of the quorum and custody layers: any bytes give one, or `MalformedMessage`."""
+"""Every message of quorum, custody and delegation: any bytes give one, or `MalformedMessage`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import quorum_samples
 import tigertally.custody.messages as custody_messages
 import tigertally.custody.state as custody_state
+import tigertally.delegation.messages as delegation_messages
 from tigertally.base.codec import decode, dumps, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.custody.messages.bodies import (
@@ -34,7 +35,7 @@ pytestmark = pytest.mark.requirement("C13")
 def _kinds() -> list[type]:
     """All dataclasses of the message modules, and all that have a sample."""
     found = set(quorum_samples.KINDS)
-    for package in (custody_messages, custody_state):
+    for package in (custody_messages, custody_state, delegation_messages):
         for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
             for _, kind in inspect.getmembers(importlib.import_module(module.name)):
                 if dataclasses.is_dataclass(kind) and kind.__module__ == module.name:

@@ -33,6 +33,16 @@ STEPS = {
     ("custody-import.md", "The flow"): ["custody/protocol/importing.py"],
     ("umbral.md", "Delegating"): ["schemes/umbral/key_fragment.py"],
     ("umbral.md", "Opening"): ["schemes/umbral/opening.py"],
+    ("delegation-files.md", "Writing"): ["delegation/protocol/writing.py"],
+    ("delegation-files.md", "Reading"): [
+        "delegation/protocol/reading.py",
+        "delegation/client/files.py",
+        "delegation/client/owner.py",
+    ],
+    ("delegation-files.md", "Streams"): [
+        "delegation/protocol/records.py",
+        "delegation/client/channels.py",
+    ],
     ("single-proxy.md", "Rekeying"): ["schemes/single_pre/keys.py"],
     ("single-proxy.md", "Sharing"): ["schemes/single_pre/sharing.py"],
     ("rotation.md", "Deriving"): ["schemes/single_pre/rotation.py"],

@@ -13,6 +13,7 @@ KEPT = {
     "generate_pedersen.py": "pedersen.json",
     "generate_quorum_messages.py": "quorum_messages.json",
     "generate_custody_messages.py": "custody_messages.json",
+    "generate_delegation.py": "delegation.json",
     "generate_single_pre.py": "single_pre.json",
 }
 

@@ -84,6 +84,27 @@ FILE_ENCRYPTION = _tag("file-encryption")  # key derivation: `tally encrypt`
 BACKUP = _tag("backup")  # AAD and stream context: a back-up of an authority
 PASSPHRASE_SEAL = _tag("passphrase-seal")  # AAD: whatever is sealed under a passphrase
 
+# delegation: labels and cards
+OWNER_SEED = _tag("owner-seed")  # key derivation: an identity's seed of labels and keys
+RECEIVING_KEY = _tag("receiving-key")  # key derivation: the key that grants are made for
+IDENTITY_CARD = _tag("identity-card")  # signature: a person's keys
+LABEL_ROOT = _tag("label-root")  # key derivation: the id of an owner's root label
+LABEL_ID = _tag("label-id")  # MAC: the id of a label below another
+LABEL_KEY = _tag("label-key")  # names the key of a label and version in the factory
+LABEL_CARD = _tag("label-card")  # signature: who may write below a label, and to which keys
+
+# delegation: files
+DEK_COMMITMENT = _tag("dek-commitment")  # MAC: every slot opens to this DEK
+HINT = _tag("hint")  # hash: which label a slot is for
+META_KEY = _tag("meta-key")  # key derivation: the key of path and time
+META = _tag("meta")  # AAD: path and time of one file
+BODY_KEY = _tag("body-key")  # key derivation: the key of a file's stream
+KEK = _tag("kek")  # key derivation: a capsule's seed to the key that wraps a DEK
+DEK_WRAP = _tag("dek-wrap")  # AAD: a wrapped DEK
+FIXED_HASH = _tag("fixed-hash")  # hash: names a fixed header
+FILE_SIGNATURE = _tag("file-signature")  # signature: the sender's, inside the plaintext
+AONT_KEY = _tag("aont-key")  # key derivation: what hides the key of an all-or-nothing file
+
 # single-proxy re-encryption and rotation
 SHARE_SEAL = _tag("share-seal")  # key derivation and AAD: an ephemeral key for its recipient
 ROTATION_KEY = _tag("rotation-key")  # key derivation: the target of a rotation, from its source

@@ -26,6 +26,12 @@ MAX_OPEN_STRANGERS = 50  # join requests that wait for an answer
 MAX_KEY_FRAGMENTS = 255  # of one delegation; opening takes work that grows with the square
 MAX_ROTATION_BATCH = 32768  # capsules; 2.2 MB of results, below the limit of a message
 
+MAX_LABEL_DEPTH = 64  # a slot of 170 bytes and 87 µs for each level of every file
+MAX_COMPONENT_BYTES = 255  # of one name of a label: what file systems take
+MAX_HEADER_BYTES = 64 * 1024  # the deepest label with the longest names fits
+MAX_SLOTS_BYTES = 256 * 1024  # two writes of the deepest label, with proofs of rotated slots
+MAX_WRITERS = 1000  # who may write below one label
+
 PIN_TRIES = 5  # wrong PINs until the first enrolment is void
 UNLOCK_LIFETIME = 600  # seconds a started unlocking waits for more holders
 
@@ -40,3 +46,4 @@ REPLAY_SECONDS = 120.0  # how long an answer is kept for a retry; retries end wi
 MAX_REPLAYS_PER_PEER = 4096  # answers kept for one party, oldest dropped first
 MAX_REPLAY_BYTES_PER_PEER = 8 * 1024 * 1024  # two answers of the largest size
 MAX_REPLAY_BYTES = 64 * 1024 * 1024  # of all parties together
+MAX_RECORD_BYTES = 16 * 1024 * 1024  # of one record of a stream: it is held in memory

@@ -23,6 +23,7 @@ class Entry:
 
 
 _EVERYWHERE, _CUSTODY = "Everywhere", "Quorum and custody"
+_DELEGATION = "Delegation"
 _HERE = "tigertally.cli."
 
 COMMANDS: dict[str, Entry] = {
@@ -98,5 +99,34 @@ COMMANDS: dict[str, Entry] = {
         module=_HERE + "tally",
         help="Tallies: operations with their approvals, to be verified offline.",
         panel=_CUSTODY,
+    ),
+    "identity": Entry(
+        module=_HERE + "identity",
+        help="A person who owns data, or is given some: keys and card.",
+        panel=_DELEGATION,
+    ),
+    "write": Entry(
+        module=_HERE + "data",
+        call="write",
+        help="Encrypt and sign a file or folder under a label, into a store.",
+        panel=_DELEGATION,
+        example="tally write report.pdf --profile ann --label reports/may.pdf --store /srv/data",
+    ),
+    "read": Entry(
+        module=_HERE + "data",
+        call="read",
+        help="Read a file or folder from a store, and check who wrote it.",
+        panel=_DELEGATION,
+        example="tally read /srv/data/reports/may.pdf --profile ann --out may.pdf",
+    ),
+    "secret": Entry(
+        module=_HERE + "secret",
+        help="Small secrets in YAML and JSON documents, a key for each field.",
+        panel=_DELEGATION,
+    ),
+    "stream": Entry(
+        module=_HERE + "stream",
+        help="Live streams, encrypted and signed record by record.",
+        panel=_DELEGATION,
     ),
 }

@@ -171,6 +171,32 @@ class Tree:
         return size
 
 
+class RunningRoot:
+    """The root over leaves that come one after the other, in memory of their logarithm."""
+
+    __slots__ = ("_peaks",)
+
+    def __init__(self) -> None:
+        self._peaks: list[tuple[int, bytes]] = []  # complete subtrees: leaves, hash
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf by its `leaf_hash`."""
+        leaves, found = 1, leaf
+        while self._peaks and self._peaks[-1][0] == leaves:
+            found = node_hash(self._peaks.pop()[1], found)
+            leaves *= 2
+        self._peaks.append((leaves, found))
+
+    def root(self) -> Hash:
+        """The root of all leaves so far."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        result = self._peaks[-1][1]
+        for _, peak in reversed(self._peaks[:-1]):
+            result = node_hash(peak, result)
+        return Hash(result)
+
+
 # A step down: whether the sibling left aside is on the left, and its leaves [start, end).
 _Step = tuple[bool, tuple[int, int]]
 

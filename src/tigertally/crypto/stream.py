@@ -45,6 +45,8 @@ HEADER_BYTES = len(MAGIC) + 3 * 32
 
 _BATCH = 4  # chunks for each read and write: few system calls, and all buffers fit a level-2 cache
 
+_PROBE_BYTES = 8 * 1024  # what is smaller takes one read
+
 Progress = Callable[[int], None]
 _Step = Callable[[bytes, memoryview, None, memoryview], int]
 
@@ -237,13 +239,50 @@ def _pump(
     growth: int,
     progress: Progress | None,
 ) -> int:
-    """Convert `source` to `sink` in batches, one batch read ahead to know which is the last."""
+    """Convert `source` to `sink`; what is small, without the buffers that large files need."""
+    probe, out = bytearray(_PROBE_BYTES), bytearray(_PROBE_BYTES + MARK_BYTES)
+    try:
+        filled = _fill(source, memoryview(probe))
+        if filled == _PROBE_BYTES:
+            return _pump_batches(
+                probe, source, sink, step, unit=unit, growth=growth, progress=progress
+            )
+        made = _convert(
+            step,
+            memoryview(probe)[:filled],
+            memoryview(out),
+            unit=unit,
+            growth=growth,
+            number=0,
+            last=True,
+        )
+        _write_all(sink, memoryview(out)[:made])
+        if progress is not None:
+            progress(min(filled, made))
+        return min(filled, made)
+    finally:
+        for buffer in (probe, out):
+            buffer[:] = bytes(len(buffer))
+
+
+def _pump_batches(
+    begun: bytearray,
+    source: BinaryIO,
+    sink: BinaryIO,
+    step: _Step,
+    *,
+    unit: int,
+    growth: int,
+    progress: Progress | None,
+) -> int:
+    """Convert what was `begun` to be read, and the rest, one batch read ahead to know the last."""
     buffers = [bytearray(_BATCH * unit), bytearray(_BATCH * unit)]
     current, ahead = (memoryview(buffer) for buffer in buffers)
     out = bytearray(_BATCH * (unit + growth))
     done = number = 0
+    current[: len(begun)] = begun
     try:
-        filled = _fill(source, current)
+        filled = len(begun) + _fill(source, current[len(begun) :])
         while True:
             following = _fill(source, ahead) if filled == len(current) else 0
             made = _convert(

@@ -41,7 +41,7 @@ STORE = "store.db"
 _LOCK = "lock"
 _WRONG = "wrong-passphrases"
 _SETTINGS = "settings"  # the sealed table
-_PEOPLE = frozenset({Role.HOLDER, Role.REQUESTER})
+_PEOPLE = frozenset({Role.HOLDER, Role.REQUESTER, Role.IDENTITY})
 
 Setting = str | int | bytes
 

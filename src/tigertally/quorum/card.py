@@ -14,11 +14,12 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 
 
 class Role(Enum):
-    """What a party is in a custody domain."""
+    """What a party is: three in a custody domain, and a person who owns or is given data."""
 
     AUTHORITY = "authority"
     HOLDER = "holder"
     REQUESTER = "requester"
+    IDENTITY = "identity"
 
     @property
     def words(self) -> str:

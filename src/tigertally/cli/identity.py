@@ -1,0 +1,73 @@
+"""`tally identity`: a person who owns data, or is given some."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tigertally.base.ids import Name
+from tigertally.cli import options
+from tigertally.cli.members import opened
+from tigertally.cli.options import Out, PassphraseFile, Profile
+from tigertally.cli.output import emit, facts
+
+if TYPE_CHECKING:
+    from tigertally.node.profile import ProfileInfo
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command(epilog="Example: tally identity init --profile ann")
+def init(
+    profile: Profile,
+    name: Annotated[
+        Name | None,
+        typer.Option(
+            "--name",
+            help="The name on your card; the profile's name if not given.",
+            parser=options.parse_name,
+            metavar="NAME",
+        ),
+    ] = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Make the profile of a person: keys to sign, to own labels and to be given data."""
+    from tigertally.base.randomness import SystemRandomness
+    from tigertally.cli.passphrase import new_passphrase
+    from tigertally.node.building import taken
+    from tigertally.node.clock import SystemClock
+    from tigertally.node.profile import create_profile, home, profile_names
+    from tigertally.quorum.card import Role
+
+    if profile in profile_names(home()):
+        raise taken(profile)
+    with create_profile(
+        home(),
+        profile,
+        role=Role.IDENTITY,
+        member=name or profile,
+        passphrase=new_passphrase(passphrase_file, of=f"profile {profile}"),
+        randomness=SystemRandomness(),
+        now=SystemClock().now(),
+    ) as made:
+        _say(made.info)
+
+
+@app.command(epilog="Example: tally identity card --profile ann --out ann.card")
+def card(profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
+    """Write your card, which others need to share with you. Tell them its fingerprint yourself."""
+    from tigertally.base.codec import encode
+    from tigertally.crypto.files import check_output, write_file
+    from tigertally.node.owning import identity_card
+    from tigertally.quorum.card import Role
+
+    check_output(out)
+    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
+        write_file(out, encode(identity_card(open_profile)))
+        _say(open_profile.info)
+
+
+def _say(info: ProfileInfo) -> None:
+    document = {"name": str(info.member), "fingerprint": str(info.fingerprint)}
+    emit(document, facts(document))

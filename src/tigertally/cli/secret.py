@@ -1,0 +1,153 @@
+"""`tally secret`: small secrets in YAML and JSON documents, each field encrypted by itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.cli import options
+from tigertally.cli.data import Words, parse_label
+from tigertally.cli.members import opened
+from tigertally.cli.options import MaybeIn, MaybeOut, PassphraseFile, Profile
+from tigertally.cli.output import emit
+
+if TYPE_CHECKING:
+    from tigertally.delegation.messages.labels import Label
+
+_MAX_VALUE = 1024 * 1024
+
+app = typer.Typer(no_args_is_help=True)
+
+
+def _place(text: str) -> Words:
+    """A place in a document; `/` is all of it."""
+    return () if text == "/" else parse_label(text)
+
+
+Doc = Annotated[str, typer.Argument(help="The document: YAML, or JSON if its name ends in .json.")]
+Place = Annotated[
+    Words,
+    typer.Argument(
+        help="Names between slashes; / is the whole document.",
+        parser=options.parsed(_place, "PATH"),
+        metavar="PATH",
+    ),
+]
+DocLabel = Annotated[
+    Words | None,
+    typer.Option(
+        "--label",
+        help="The document's label; the name of its file if not given.",
+        parser=options.parsed(parse_label, "PATH"),
+        metavar="PATH",
+    ),
+]
+
+
+@app.command("set", epilog="Example: tally secret set app.yaml db/password --profile ann")
+def set_(
+    doc: Doc,
+    path: Place,
+    profile: Profile,
+    label: DocLabel = None,
+    in_: MaybeIn = None,
+    parse: Annotated[
+        bool,
+        typer.Option("--parse", help="The value is YAML: a number, a list, a whole subtree."),
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Put a value, from standard input, a file or the terminal, into a document, encrypted."""
+    from tigertally.delegation.client.documents import load
+    from tigertally.delegation.protocol.fields import leaves
+    from tigertally.delegation.protocol.markup import parse_yaml
+    from tigertally.node.clock import SystemClock
+    from tigertally.node.owning import owner_of
+    from tigertally.quorum.card import Role
+
+    file, name = _document(doc, label)
+    load(file, name, create=True)  # a damaged one is refused before anything is asked
+    text = _given(in_)
+    try:
+        value = parse_yaml(text) if parse else text
+        fields = sum(1 for _ in leaves(value))
+    except MalformedMessage as error:
+        raise UsageError(f"the value cannot be taken: {error}") from error
+    with (
+        opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile,
+        open_profile.exclusive(doing="changing a document"),
+    ):
+        document = load(file, name, create=True)
+        changed = document.with_value(path, value, owner_of(open_profile), SystemClock().now())
+        changed.save()
+    said = {"document": str(file), "path": "/".join(path) or "/", "fields": fields}
+    emit(said, f"{said['path']} is set in {file}")
+
+
+@app.command("get", epilog="Example: tally secret get app.yaml db/password --profile ann")
+def get(
+    doc: Doc,
+    path: Place,
+    profile: Profile,
+    label: DocLabel = None,
+    out: MaybeOut = None,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Print a value of a document, or of a subtree all of them; or write it to a file."""
+    from tigertally.crypto.files import check_output, write_file
+    from tigertally.delegation.client.documents import load
+    from tigertally.delegation.protocol import markup
+    from tigertally.node.owning import owner_of
+    from tigertally.quorum.card import Role
+
+    if out is not None:
+        check_output(out)
+    file, name = _document(doc, label)
+    document = load(file, name)
+    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
+        value = document.value(path, owner_of(open_profile))
+    json = file.suffix == ".json"
+    text = value if isinstance(value, str) else _dumped(value, json, markup)
+    said: dict[str, Any] = {"document": str(file), "path": "/".join(path) or "/"}
+    if out is None:
+        emit({**said, "value": value}, text.removesuffix("\n"))
+        return
+    write_file(out, text.encode())
+    emit({**said, "out": str(out)}, f"{said['path']} is in {out}")
+
+
+def _dumped(value: Any, json: bool, markup: Any) -> str:
+    text: str = markup.dump_json(value) if json else markup.dump_yaml(value)
+    return text
+
+
+def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
+    """The file of a document, and its label."""
+    from tigertally.delegation.stores.open import folder_of
+
+    file = folder_of(doc)
+    return file, parse_label(file.name) if label is None else label
+
+
+def _given(in_: Path | None) -> str:
+    """The value, never from the command's arguments, which others can see."""
+    if in_ is not None:
+        with in_.open("rb") as source:
+            raw = source.read(_MAX_VALUE + 1)
+    elif sys.stdin is not None and sys.stdin.isatty():
+        from getpass import getpass
+
+        return getpass("Value: ")
+    else:
+        raw = sys.stdin.buffer.read(_MAX_VALUE + 1) if sys.stdin is not None else b""
+    if len(raw) > _MAX_VALUE:
+        raise UsageError("a value of a document is at most 1 MiB: write it as a file")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError("a value of a document is UTF-8 text; write others as files") from error
+    return text.removesuffix("\n")

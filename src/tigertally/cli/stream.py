@@ -1,0 +1,168 @@
+"""`tally stream`: live streams on standard input and output, readable while they are written."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+
+from tigertally.base.errors import InvalidSignature, UsageError
+from tigertally.cli import options
+from tigertally.cli.data import LabelOption, StoreOption
+from tigertally.cli.members import opened
+from tigertally.cli.options import MaybeOut, PassphraseFile, Profile
+from tigertally.cli.output import emit, facts, note, session
+from tigertally.cli.times import parse_duration
+
+if TYPE_CHECKING:
+    from tigertally.delegation.client.channels import Received
+
+_RECORD = 1024 * 1024
+_LINGER = 0.2  # seconds that a record waits for more to come
+_WAIT = 10.0
+
+app = typer.Typer(no_args_is_help=True)
+
+Wait = Annotated[
+    float,
+    typer.Option(
+        "--wait",
+        help="How long to wait for the next record, in seconds or like 5m; then exit 5.",
+        parser=options.parsed(lambda text: float(parse_duration(text)), "SECONDS"),
+        metavar="SECONDS",
+        show_default=f"{_WAIT:.0f}",
+    ),
+]
+
+
+@app.command(
+    epilog="Example: tally stream write --profile ann --label camera/may-7 --store /srv/data"
+)
+def write(
+    profile: Profile,
+    label: LabelOption,
+    store: StoreOption,
+    aont: Annotated[
+        bool,
+        typer.Option("--aont", help="Nobody opens a part of a record who has not read all of it."),
+    ] = False,
+    record: Annotated[
+        int,
+        typer.Option("--record", min=1, max=16 * _RECORD, help="At most so many bytes a record."),
+    ] = _RECORD,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Encrypt and sign standard input, record by record as it comes, into a store."""
+    from tigertally.delegation.client.channels import write_stream
+    from tigertally.delegation.stores.open import folder_of, open_store
+    from tigertally.node.clock import SystemClock
+    from tigertally.node.owning import owner_of
+    from tigertally.quorum.card import Role
+
+    place = open_store(store)
+    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
+        owner = owner_of(open_profile)
+        owner.remembered.add_store(str(folder_of(store)))
+        sent = write_stream(
+            owner,
+            place,
+            label,
+            _pieces(sys.stdin.fileno(), record),
+            clock=SystemClock().now,
+            all_or_nothing=aont,
+        )
+    document = {
+        "label": "/".join(label),
+        "url": place.url_of(label),
+        "records": sent.records,
+        "bytes": sent.bytes,
+    }
+    emit(document, facts(document))
+
+
+@app.command(epilog="Example: tally stream read /srv/data/camera/may-7 --profile ann | player -")
+def read(
+    url: Annotated[str, typer.Argument(help="The stream's place.", metavar="URL")],
+    profile: Profile,
+    out: MaybeOut = None,
+    start: Annotated[
+        int, typer.Option("--from", min=0, help="The number of the first record to read.")
+    ] = 0,
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="Missing records are reported, but no failure.")
+    ] = False,
+    wait: Wait = _WAIT,
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Decrypt a stream to standard output or a file, each record once it is authentic."""
+    from tigertally.crypto.files import atomic_output, check_output
+    from tigertally.delegation.client.channels import locate_channel, read_stream
+    from tigertally.node.owning import owner_of
+    from tigertally.quorum.card import Role
+
+    if out is None and session.json:
+        raise UsageError("the stream goes to standard output: with --json say --out FILE, too")
+    if out is not None:
+        check_output(out)
+    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
+        owner = owner_of(open_profile)
+        place, label = locate_channel(url, owner, owner.remembered.stores(), wait=wait)
+
+        def to(sink: BinaryIO) -> Received:
+            return read_stream(
+                place, owner, label, sink, start=start, wait=wait, missing=_report_missing
+            )
+
+        if out is None:
+            received = to(sys.stdout.buffer)
+            _judge(received, gaps)
+        else:
+            with atomic_output(out) as sink:
+                received = to(sink)
+                _judge(received, gaps)
+            _say(received, "/".join(label), out)
+
+
+def _report_missing(number: int) -> None:
+    note(f"tally: warning: record {number} is missing")
+
+
+def _judge(received: Received, gaps: bool) -> None:
+    if received.gaps and not gaps:
+        emit({"gaps": list(received.gaps)})
+        error = InvalidSignature(f"{len(received.gaps)} records of the stream are missing")
+        error.add_note("take the stream as it is with --gaps, or get the records again")
+        raise error
+
+
+def _say(received: Received, label: str, out: Path) -> None:
+    document: dict[str, Any] = {
+        "label": label,
+        "records": received.records,
+        "bytes": received.bytes,
+        "gaps": list(received.gaps),
+        "out": str(out),
+    }
+    emit(document, facts(document))
+
+
+def _pieces(descriptor: int, size: int) -> Iterator[bytes]:
+    """Standard input in pieces: full ones, or what came within a moment."""
+    while piece := os.read(descriptor, size):
+        deadline = time.monotonic() + _LINGER
+        parts, length, ended = [piece], len(piece), False
+        while length < size and not ended:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([descriptor], [], [], left)[0]:
+                break
+            piece = os.read(descriptor, size - length)
+            parts.append(piece)
+            length += len(piece)
+            ended = not piece
+        yield b"".join(parts)

@@ -1,0 +1,1 @@
+"""Delegation: data that its owner shares through proxies which never see it."""

@@ -1,0 +1,1 @@
+"""The owner's and the reader's side: stores, files, remembered state."""

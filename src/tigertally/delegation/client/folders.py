@@ -1,0 +1,131 @@
+"""Folders: every file below, under labels that mirror their names.
+
+Links and special files are refused: what is written is exactly what a person sees in the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.crypto.files import check_output
+from tigertally.crypto.stream import Progress
+from tigertally.delegation.client import files
+from tigertally.delegation.client.locating import Location
+from tigertally.delegation.client.owner import Owner
+from tigertally.delegation.messages.labels import Component, Label, checked
+from tigertally.delegation.stores.interface import ObjectStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """How much was written or read."""
+
+    files: int
+    bytes: int
+
+
+def write_folder(
+    owner: Owner,
+    store: ObjectStore,
+    folder: Path,
+    label: Label,
+    *,
+    now: int,
+    all_or_nothing: bool = False,
+    progress: Progress | None = None,
+) -> Done:
+    """Write all files of a folder below a label.
+
+    Raises:
+        UsageError: a name that no label can have, a link, or two names that are the same to people.
+    """
+    found = list(_files(folder, label))
+    if len({name for _, name in found}) != len(found):
+        raise UsageError(f"two files of {folder} have names that differ only in their encoding")
+    count = size = 0
+    with store.batch():
+        for file, name in found:
+            with file.open("rb", buffering=0) as source:
+                size += files.write_file(
+                    store,
+                    owner.levels(name[:-1]),
+                    name,
+                    source,
+                    sender=owner.signing_key,
+                    now=now,
+                    all_or_nothing=all_or_nothing,
+                )
+            count += 1
+            if progress is not None:
+                progress(size)
+    return Done(files=count, bytes=size)
+
+
+def read_folder(
+    unlocker: files.Unlocker,
+    location: Location,
+    output: Path,
+    *,
+    allow_unsigned: bool = False,
+    progress: Progress | None = None,
+) -> Done:
+    """Read all files of a folder; `output` appears only when all of them are complete.
+
+    Raises:
+        UsageError: `output` is there already.
+    """
+    assert location.files is not None
+    if os.path.lexists(output):
+        raise UsageError(f"{output} is there already")
+    check_output(output)
+    building = Path(tempfile.mkdtemp(prefix=f".{output.name[:100]}.", dir=output.parent))
+    size = 0
+    try:
+        for label in location.files:
+            target = building.joinpath(*label[len(location.label) :])
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _private(target) as sink:
+                content = files.read_file(
+                    location.store, unlocker, label, sink, allow_unsigned=allow_unsigned
+                )
+            size += content.length
+            if progress is not None:
+                progress(size)
+        os.sync()
+        building.rename(output)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    return Done(files=len(location.files), bytes=size)
+
+
+def _private(path: Path) -> BinaryIO:
+    """A new file for this user alone."""
+    return os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
+    )
+
+
+def _files(folder: Path, label: Label) -> Iterator[tuple[Path, Label]]:
+    """Every file below and its label, in order."""
+    for entry in sorted(os.scandir(folder), key=lambda one: one.name):
+        try:
+            name = checked((*label, Component(unicodedata.normalize("NFC", entry.name))))
+        except MalformedMessage as error:
+            raise UsageError(f"{entry.path} cannot be written: {error}") from error
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
+            yield from _files(Path(entry.path), name)
+        elif stat.S_ISREG(mode):
+            yield Path(entry.path), name
+        else:
+            raise UsageError(f"{entry.path} is a link or a special file: give it as a file")

@@ -1,0 +1,91 @@
+"""Key slots: the DEK, wrapped for one label. They lie beside the data, in the object PATH.keys.
+
+docs/protocols/delegation-files.md, "The object PATH.keys". No I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage
+from tigertally.base.ids import FixedBytes
+from tigertally.base.limits import MAX_LABEL_DEPTH, MAX_SLOTS_BYTES
+from tigertally.delegation.messages.headers import FileId, Hint
+
+ORIGINAL = 0  # form: E ‖ V ‖ s, made for the label's key
+
+CAPSULE_BYTES = {ORIGINAL: 98}
+_SETS = 2  # of the write that is there, and of the one that replaces it
+
+
+class Wrap(FixedBytes):
+    """A DEK under AES-256-GCM, with its mark."""
+
+    SIZE: ClassVar[int] = 48
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """The DEK for one label; `version` is that of the label's key. The capsule is not yet checked.
+
+    `proof` belongs to forms other than 0.
+    """
+
+    hint: Hint
+    version: int
+    form: int
+    capsule: bytes
+    wrap: Wrap
+    proof: bytes | None
+
+    def __post_init__(self) -> None:
+        if self.version < 1 or len(self.capsule) != CAPSULE_BYTES.get(self.form):
+            raise MalformedMessage("a key slot of a form or length that is not known here")
+        if self.form == ORIGINAL and self.proof is not None:
+            raise MalformedMessage("a key slot of form 0 has no proof")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotSet:
+    """All slots of one write."""
+
+    file_id: FileId
+    slots: tuple[Slot, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.slots) > MAX_LABEL_DEPTH + 1:
+            raise MalformedMessage("more key slots than a label has levels")
+        if len({slot.hint for slot in self.slots}) != len(self.slots):
+            raise MalformedMessage("two key slots for one label")
+
+    def slot_for(self, hint: Hint) -> Slot | None:
+        """The slot with this hint."""
+        return next((slot for slot in self.slots if slot.hint == hint), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The object `PATH.keys`: the slots of a write; while it is replaced, also of the next one."""
+
+    sets: tuple[SlotSet, ...]
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.sets) <= _SETS:
+            raise MalformedMessage(f"slots of 1 to {_SETS} writes")
+        if len({one.file_id for one in self.sets}) != len(self.sets):
+            raise MalformedMessage("one write has two sets of slots")
+
+    def of(self, file_id: FileId) -> SlotSet | None:
+        """The slots of this write."""
+        return next((one for one in self.sets if one.file_id == file_id), None)
+
+    def to_bytes(self) -> bytes:
+        """The object."""
+        return encode(self)
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Keys:
+        """Parse; raises `MalformedMessage` for anything but such an object."""
+        return decode(cls, raw, max_bytes=MAX_SLOTS_BYTES)

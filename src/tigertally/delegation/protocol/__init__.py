@@ -1,0 +1,1 @@
+"""The steps of writing and reading, without I/O of their own."""

@@ -1,0 +1,170 @@
+"""Objects as files of a local folder.
+
+An object appears complete, flushed to the disk, or not at all. In a batch the files are flushed
+together and named afterwards: ten thousand small ones take seconds, not minutes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path as File
+from typing import BinaryIO
+from urllib.parse import quote
+
+from tigertally.base.errors import Unavailable, UsageError
+from tigertally.base.randomness import SystemRandomness
+from tigertally.crypto.files import atomic_output
+from tigertally.delegation.messages.labels import PARTIAL_SUFFIX
+from tigertally.delegation.stores.interface import Path
+
+_MODE = 0o644  # it is encrypted, and readers may be other users
+_LOCK_SECONDS = 60.0
+_PAUSE = 0.02
+_MOST = 1000  # files of a batch before it is written through
+
+
+class LocalStore:
+    """A folder.
+
+    Args:
+        url: as the person gave it, without a slash at the end.
+        folder: made when the first object is written.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, url: str, folder: File) -> None:
+        self.url = url
+        self._folder = folder
+        self._pending: list[tuple[File, File]] | None = None
+        self._locked = False
+
+    @contextmanager
+    def put(self, path: Path) -> Iterator[BinaryIO]:
+        """See `ObjectStore.put`."""
+        target = self._file(path)
+        self._make_folder(target.parent)
+        if self._pending is None:
+            with atomic_output(target, _MODE) as file:
+                yield file
+            return
+        if target.is_dir():
+            raise UsageError(f"cannot write {target}: it is a directory")
+        temporary = target.with_name(f".{SystemRandomness().bytes(12).hex()}{PARTIAL_SUFFIX}")
+        try:
+            with temporary.open("xb") as file:
+                os.fchmod(file.fileno(), _MODE)
+                yield file
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        self._pending.append((temporary, target))
+        if len(self._pending) >= _MOST:
+            self._settle()
+
+    def get(self, path: Path) -> BinaryIO:
+        """See `ObjectStore.get`."""
+        file = self._file(path)
+        try:
+            return file.open("rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise Unavailable(f"there is no {file}") from error
+
+    def range(self, path: Path, start: int, size: int) -> bytes:
+        """See `ObjectStore.range`."""
+        with self.get(path) as file:
+            file.seek(start)
+            return file.read(size)
+
+    def list(self, path: Path) -> Iterator[tuple[str, ...]]:
+        """See `ObjectStore.list`."""
+        top = self._file(path) if path else self._folder
+        for folder, below, names in os.walk(top):
+            below.sort()
+            here = tuple(File(folder).relative_to(self._folder).parts)
+            yield from ((*here, name) for name in sorted(names) if not _is_partial(name))
+
+    def delete(self, path: Path) -> None:
+        """See `ObjectStore.delete`."""
+        with suppress(FileNotFoundError):
+            self._file(path).unlink()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """See `ObjectStore.exclusive`: a lock on the folder itself."""
+        if self._locked:
+            yield
+            return
+        self._make_folder(self._folder)
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._await_lock(descriptor)
+            self._locked = True
+            yield
+        finally:
+            self._locked = False
+            os.close(descriptor)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """See `ObjectStore.batch`. Names not yet given are given up when the block fails."""
+        with self.exclusive():
+            self._pending = []
+            try:
+                yield
+                self._settle()
+            finally:
+                for temporary, _ in self._pending:
+                    with suppress(OSError):
+                        temporary.unlink()
+                self._pending = None
+
+    def url_of(self, path: Path) -> str:
+        """See `ObjectStore.url_of`."""
+        names = "/".join(path)
+        return f"{self.url}/{quote(names) if self.url.startswith('file:') else names}"
+
+    def _file(self, path: Path) -> File:
+        if not path or any(name in ("", ".", "..") or "/" in name for name in path):
+            raise UsageError("not the name of an object")
+        return self._folder.joinpath(*path)
+
+    def _await_lock(self, descriptor: int) -> None:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise Unavailable(f"somebody else is writing to {self._folder}") from error
+            time.sleep(_PAUSE)
+
+    def _make_folder(self, folder: File) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise UsageError(f"cannot write below {folder}: it is not a directory") from error
+        except PermissionError as error:
+            raise UsageError(f"cannot make the directory {folder}: {error.strerror}") from error
+
+    def _settle(self) -> None:
+        """Flush what the batch has written, then give it its names."""
+        assert self._pending is not None
+        if not self._pending:
+            return
+        os.sync()
+        while self._pending:
+            temporary, target = self._pending[0]
+            temporary.replace(target)
+            self._pending.pop(0)
+        os.sync()
+
+
+def _is_partial(name: str) -> bool:
+    """Whether this is what a crash left behind, which no label can be called."""
+    return name.startswith(".") and name.endswith(PARTIAL_SUFFIX)

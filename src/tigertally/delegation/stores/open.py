@@ -1,0 +1,38 @@
+"""From a URL to a store, and from the URL of an object to what it is called."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from tigertally.base.errors import UsageError
+from tigertally.delegation.stores.interface import ObjectStore
+from tigertally.delegation.stores.local import LocalStore
+
+
+def open_store(url: str) -> ObjectStore:
+    """The store at a URL: `file:///folder`, or a plain path.
+
+    Raises:
+        UsageError: another kind of URL.
+    """
+    plain = url.rstrip("/") or "/"
+    return LocalStore(plain, folder_of(url))
+
+
+def folder_of(url: str) -> Path:
+    """The local folder or file that a URL names, absolute.
+
+    Raises:
+        UsageError: another kind of URL.
+    """
+    scheme, colon, _ = url.partition("://")
+    if not colon:
+        if not url:
+            raise UsageError("say where the store is: a folder, or file:///folder")
+        return Path(os.path.normpath(Path(url).absolute()))
+    parts = urlsplit(url)
+    if scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
+        raise UsageError(f"no store of this kind here: {url}; say a folder, or file:///folder")
+    return Path(os.path.normpath(unquote(parts.path)))

@@ -1,0 +1,160 @@
+"""Documents, in the hands of whoever keeps them."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import pytest
+
+from delegation_rig import NOW, MemoryObjects, label, person, write
+from tigertally.base.codec import encode
+from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused, UsageError
+from tigertally.base.randomness import SystemRandomness
+from tigertally.delegation.client.documents import Document, load, open_field
+from tigertally.delegation.client.files import keys_path, read_file
+from tigertally.delegation.messages.slots import Keys
+from tigertally.delegation.messages.units import Unit
+from tigertally.delegation.protocol.fields import leaves, padded, parse_unit, seal_field, unpadded
+
+ANN, BOB = person("ann"), person("bob")
+TREE = {
+    "db": {"password": "correct horse", "port": 5432, "replicas": ["a", "b"], "opts": {}},
+    "pi": 3.25,
+    "on": True,
+    "none": None,
+    "täxt": "ü",
+}
+
+
+def sealed(tmp_path, name="app.yaml", tree=TREE):
+    empty = Document(path=tmp_path / name, label=label(name), tree={})
+    document = empty.with_value((), tree, ANN, NOW)
+    document.save()
+    return document
+
+
+@pytest.mark.requirement("D11")
+@pytest.mark.parametrize("name", ["app.yaml", "app.json"])
+def test_every_field_is_a_unit_and_comes_back(tmp_path, name):
+    sealed(tmp_path, name)
+    text = (tmp_path / name).read_text()
+    assert "password" in text, "names stay readable"
+    assert "correct horse" not in text
+    document = load(tmp_path / name, label(name))
+    assert document.value((), ANN) == TREE
+    assert document.value(label("db"), ANN) == TREE["db"]
+    assert document.value(label("db/port"), ANN) == 5432
+    assert len({unit for _, unit in leaves(document.tree)}) == 8
+    with pytest.raises(UsageError):
+        document.value(label("db/nothing"), ANN)
+    with pytest.raises(Refused):
+        document.value(label("db/port"), BOB)
+
+
+@pytest.mark.requirement("D11")
+def test_one_field_changes_alone(tmp_path):
+    document = sealed(tmp_path)
+    changed = document.with_value(label("db/port"), 5433, ANN, NOW)
+    assert changed.value((), ANN) == {**TREE, "db": {**TREE["db"], "port": 5433}}
+    before, after = dict(leaves(document.tree)), dict(leaves(changed.tree))
+    assert {path for path in before if before[path] != after[path]} == {label("db/port")}
+    assert document.value(label("db/port"), ANN) == 5432, "the old one is left alone"
+    deeper = document.with_value(label("a/b/c"), {"d": [1], "e": {"f": ""}}, ANN, NOW)
+    assert deeper.value(label("a"), ANN) == {"b": {"c": {"d": [1], "e": {"f": ""}}}}
+    assert document.with_value(label("db"), "flat", ANN, NOW).value(label("db"), ANN) == "flat"
+    assert document.with_value((), {}, ANN, NOW).tree == {}
+    for place, value in ((label("pi/below"), 1), ((), "text"), ((), [1])):
+        with pytest.raises(UsageError):
+            document.with_value(place, value, ANN, NOW)
+
+
+@pytest.mark.requirement("D11")
+def test_units_cannot_be_moved_swapped_or_made_by_strangers(tmp_path):
+    document = sealed(tmp_path)
+    db = document.tree["db"]
+    swapped = {**document.tree, "db": {**db, "password": db["port"]}}
+    moved = {**document.tree, "pw": db["password"]}
+    levels, path = ANN.levels(label("app.yaml/db")), label("app.yaml/db/password")
+    planted = seal_field(
+        levels, path, "x", sender=BOB.signing_key, written=NOW, randomness=SystemRandomness()
+    )
+    forged = {**document.tree, "db": {**db, "password": planted}}
+    for tree, place in ((swapped, "db/password"), (moved, "pw"), (forged, "db/password")):
+        changed = Document(path=document.path, label=document.label, tree=tree)
+        with pytest.raises(InvalidSignature):
+            changed.value(label(place), ANN)
+    renamed = Document(path=document.path, label=label("other.yaml"), tree=document.tree)
+    with pytest.raises(InvalidSignature):
+        renamed.value(label("pi"), ANN)
+    plain = Document(path=document.path, label=document.label, tree={"a": "secret", "b": 1})
+    for place in "ab":
+        with pytest.raises(MalformedMessage):
+            plain.value(label(place), ANN)
+
+
+@pytest.mark.requirement("D11")
+def test_a_damaged_unit_is_refused():
+    path = label("pi")
+    unit = seal_field(  # a single slot: others would not be looked at
+        ANN.levels(()),
+        path,
+        3.25,
+        sender=ANN.signing_key,
+        written=NOW,
+        randomness=SystemRandomness(),
+    )
+    assert open_field(unit, path, ANN) == 3.25
+    for at in range(0, len(unit), 23):
+        changed = unit[:at] + ("A" if unit[at] != "A" else "B") + unit[at + 1 :]
+        with pytest.raises((InvalidSignature, MalformedMessage, Refused)):
+            open_field(changed, path, ANN)
+        with pytest.raises((InvalidSignature, MalformedMessage)):
+            open_field(unit[:at], path, ANN)
+    for changed in (unit + "\n", unit + "====", " " + unit):
+        with pytest.raises(MalformedMessage):
+            open_field(changed, path, ANN)
+
+
+def test_a_field_is_no_file_and_a_file_no_field(tmp_path):
+    _, data, slots = parse_unit(sealed(tmp_path).tree["pi"])
+    store, path = MemoryObjects(), label("app.yaml/pi")
+    store.objects[path] = data.getvalue()
+    store.objects[keys_path(path)] = Keys(sets=(slots,)).to_bytes()
+    with pytest.raises(InvalidSignature, match="something else"):
+        read_file(store, ANN, path, io.BytesIO())
+    write(ANN, store, "app.yaml/pi", padded(3.25))
+    keys = Keys.from_bytes(store.objects[keys_path(path)])
+    unit = Unit(data=store.objects[path], slots=keys.sets[0])
+    with pytest.raises(InvalidSignature, match="something else"):
+        open_field(base64.b64encode(encode(unit)).decode(), path, ANN)
+
+
+@pytest.mark.requirement("D11")
+def test_lengths_of_short_secrets_look_alike(tmp_path):
+    for value in ("", "x", "x" * 26):
+        assert len(padded(value)) == 32
+        assert unpadded(padded(value)) == value
+    assert len(padded("x" * 27)) == 64
+    good = padded("x")
+    wrong = (good[:-1], good + bytes(32), good[:-1] + b"\1", b"\xff" * 32, b"", padded("x")[::-1])
+    for content in (*wrong, b"\0\0\0\3 1 " + bytes(25), b"\0\0\0\3NaN" + bytes(25)):
+        with pytest.raises(MalformedMessage):
+            unpadded(content)
+    for value in (float("nan"), {1, 2}, b"x"):
+        with pytest.raises(UsageError):
+            padded(value)
+
+
+def test_documents_that_are_none(tmp_path):
+    for name, text in (("a.yaml", b"[1]"), ("b.json", b"1"), ("c.yaml", b"\xff"), ("d.json", b"")):
+        (tmp_path / name).write_bytes(text)
+        with pytest.raises(MalformedMessage):
+            load(tmp_path / name, label(name))
+    with pytest.raises(UsageError):
+        load(tmp_path / "none.yaml", label("none"))
+    with pytest.raises(UsageError):
+        load(tmp_path, label("none"))
+    assert load(tmp_path / "none.yaml", label("none"), create=True).tree == {}
+    (tmp_path / "empty.yaml").write_bytes(b"# nothing yet\n")
+    assert load(tmp_path / "empty.yaml", label("none")).tree == {}

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from delegation_rig import NOW, label, person
+from tigertally.base.errors import InvalidSignature, UsageError
+from tigertally.delegation.client.folders import read_folder, write_folder
+from tigertally.delegation.client.locating import locate
+from tigertally.delegation.stores.open import open_store
+
+ANN = person("ann")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "folder"
+    (made / "below").mkdir(parents=True)
+    (made / "a").write_bytes(b"1")
+    (made / "below" / "b").write_bytes(b"22")
+    return made
+
+
+def written(tmp_path, folder):
+    store = open_store(str(tmp_path / "store"))
+    return write_folder(ANN, store, folder, label("x"), now=NOW)
+
+
+@pytest.mark.requirement("D12")
+def test_a_folder_comes_back(tmp_path, folder):
+    done = written(tmp_path, folder)
+    assert (done.files, done.bytes) == (2, 3)
+    location = locate(str(tmp_path / "store" / "x"), ANN, [])
+    back = tmp_path / "back"
+    assert read_folder(ANN, location, back) == done
+    assert (back / "below" / "b").read_bytes() == b"22"
+    with pytest.raises(UsageError):
+        read_folder(ANN, location, back)
+
+
+@pytest.mark.parametrize("bad", ["link", "same", "keys", "partial", "bytes"])
+def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path, folder, bad):
+    if bad == "link":
+        (folder / "z").symlink_to("a")
+    elif bad == "same":
+        for name in ("\u00e9", "e\u0301"):
+            (folder / name).write_bytes(b"")
+    elif bad == "bytes":
+        (folder / b"\xff".decode(errors="surrogateescape")).write_bytes(b"")
+    else:
+        (folder / {"keys": "a.keys", "partial": ".a.partial"}[bad]).write_bytes(b"")
+    with pytest.raises(UsageError):
+        written(tmp_path, folder)
+    assert not (tmp_path / "store").exists()
+
+
+def test_one_bad_file_and_the_folder_does_not_appear(tmp_path, folder):
+    written(tmp_path, folder)
+    store = tmp_path / "store" / "x"
+    raw = bytearray((store / "below" / "b").read_bytes())
+    raw[-1] ^= 1
+    (store / "below" / "b").write_bytes(raw)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(InvalidSignature):
+        read_folder(ANN, locate(str(store), ANN, []), tmp_path / "back")
+    assert sorted(tmp_path.iterdir()) == before

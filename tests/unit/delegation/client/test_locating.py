@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from delegation_rig import NOW, label, person
+from tigertally.base.errors import InvalidSignature, Unavailable
+from tigertally.delegation.client.files import write_file
+from tigertally.delegation.client.locating import locate
+from tigertally.delegation.stores.open import open_store
+
+ANN = person("ann")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    store = open_store(str(tmp_path / "store"))
+    for path in ("a/b/c", "a/x"):
+        write_file(
+            store,
+            ANN.levels(label(path)[:-1]),
+            label(path),
+            io.BytesIO(b""),
+            sender=ANN.signing_key,
+            now=NOW,
+        )
+    return tmp_path / "store"
+
+
+def found(place, known=()):
+    location = locate(str(place), ANN, [str(one) for one in known])
+    return location.store.url, "/".join(location.label), location.files
+
+
+@pytest.mark.requirement("D12")
+def test_the_file_says_where_its_store_ends(folder):
+    for known in ([], [folder], [folder, folder.parent]):
+        assert found(folder / "a" / "b" / "c", known) == (str(folder), "a/b/c", None)
+        assert found(folder / "a", known) == (str(folder), "a", (label("a/x"), label("a/b/c")))
+        assert found(folder / "a" / "b", known) == (str(folder), "a/b", (label("a/b/c"),))
+    assert found(folder)[:2] == (str(folder), "")
+
+
+def test_a_file_in_another_place_is_refused(folder):
+    place = folder / "z" / "a"
+    place.mkdir(parents=True)
+    for name in ("x", "x.keys"):
+        (place / name).write_bytes((folder / "a" / name).read_bytes())
+    assert found(place / "x")[:2] == (str(folder / "z"), "a/x"), "a stranger cannot know better"
+    for wrong in (place / "x", place):
+        with pytest.raises(InvalidSignature, match="was written for a"):
+            found(wrong, [folder])
+    for name in ("x", "x.keys"):
+        (place / name).rename(place / name.replace("x", "y"))
+    for known in ([], [folder]):
+        with pytest.raises(InvalidSignature, match="was written for a"):
+            found(place / "y", known)
+    with pytest.raises(Unavailable):
+        found(folder / "q")
+    (folder / "empty").mkdir()
+    with pytest.raises(Unavailable):
+        found(folder / "empty")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tigertally.base.errors import MalformedMessage
+from tigertally.delegation.protocol.markup import dump_json, dump_yaml, parse_json, parse_yaml
+
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@pytest.mark.requirement("D11")
+@given(TREES)
+def test_what_is_written_is_read(tree):
+    if isinstance(tree, dict) and "<<" in str(tree):
+        return
+    assert parse_json(dump_json(tree)) == tree
+    back = parse_yaml(dump_yaml(tree))
+    assert back == tree
+    assert repr(back) == repr(tree), "also 1 is not 1.0 and not true"
+
+
+@pytest.mark.requirement("D11")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x 1\nb: *x\n",
+        "a: &x 1\n",
+        "a: !!python/object/apply:os.system [id]\n",
+        "a: !!str 1\n",
+        "a: !x 1\n",
+        "a: 1\na: 2\n",
+        "b: {a: 1, 'a': 2}\n",
+        "1: a\n",
+        "true: a\n",
+        "? [a]\n: b\n",
+        "<<: {a: 1}\n",
+        "a: 1\n---\nb: 2\n",
+        "a: [",
+        "a: \x00",
+        "a: '\x01'",
+        "[" * 200 + "]" * 200,
+        "a: .nan\nb: 1\nb: 2\n",
+    ],
+)
+def test_yaml_that_hides_what_it_says(text):
+    with pytest.raises(MalformedMessage):
+        parse_yaml(text)
+
+
+@pytest.mark.requirement("D11")
+@pytest.mark.parametrize("text", ['{"a":1,"a":2}', "NaN", "[Infinity]", "{", "[" * 100_000, ""])
+def test_json_that_hides_what_it_says(text):
+    with pytest.raises(MalformedMessage):
+        parse_json(text)
+
+
+def test_scalars_are_those_of_the_core_schema():
+    text = "[yes, No, on, 010, 1_000, 12:30:15, 2026-01-02, 0x10, 0o10, 1e3, .5, ~, true, '1', -0]"
+    assert parse_yaml(text) == [
+        *("yes", "No", "on", 10, "1_000", "12:30:15", "2026-01-02", 16, 8, 1000.0, 0.5),
+        *(None, True, "1", 0),
+    ]
+    assert parse_yaml("") is None
+
+
+def test_too_long_or_too_deep():
+    with pytest.raises(MalformedMessage):
+        parse_yaml("a" * (16 * 1024 * 1024 + 1))
+    with pytest.raises(MalformedMessage):
+        parse_json('"' + "a" * (16 * 1024 * 1024) + '"')
+    deep = "{a: " * 200 + "1" + "}" * 200
+    with pytest.raises(MalformedMessage):
+        parse_yaml(deep)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+
+from tigertally.base.errors import Unavailable, UsageError
+from tigertally.delegation.stores.open import folder_of, open_store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(str(tmp_path / "store"))
+
+
+def put(store, path, content):
+    with store.put(path) as sink:
+        sink.write(content)
+
+
+def test_an_object_appears_complete_or_not_at_all(store, tmp_path):
+    put(store, ("a", "b"), b"0123456789")
+    with pytest.raises(ZeroDivisionError), store.put(("a", "b")) as sink:
+        sink.write(b"half")
+        raise ZeroDivisionError
+    with store.get(("a", "b")) as file:
+        assert file.read() == b"0123456789"
+    assert store.range(("a", "b"), 3, 4) == b"3456"
+    assert store.range(("a", "b"), 8, 4) == b"89"
+    assert [path.name for path in (tmp_path / "store" / "a").iterdir()] == ["b"]
+
+
+def test_a_batch_appears_at_its_end_or_not_at_all(store, tmp_path):
+    put(store, ("x",), b"old")
+    with store.batch():
+        for content in (b"1", b"2"):
+            put(store, ("x",), content)
+            put(store, ("y", "z"), content)
+        assert store.range(("x",), 0, 9) == b"old"
+        assert list(store.list(())) == [("x",)]
+    assert store.range(("x",), 0, 9) == store.range(("y", "z"), 0, 9) == b"2"
+    with pytest.raises(ZeroDivisionError), store.batch():
+        put(store, ("x",), b"3")
+        raise ZeroDivisionError
+    assert store.range(("x",), 0, 9) == b"2"
+    assert sorted(p.name for p in (tmp_path / "store").rglob("*")) == ["x", "y", "z"]
+
+
+def test_a_long_batch_is_written_through(store, monkeypatch):
+    monkeypatch.setattr("tigertally.delegation.stores.local._MOST", 3)
+    with store.batch():
+        for name in "abcd":
+            put(store, (name,), b"")
+        assert list(store.list(())) == [("a",), ("b",), ("c",)]
+    assert len(list(store.list(()))) == 4
+
+
+def test_what_is_not_there_and_what_cannot_be(store, tmp_path):
+    with pytest.raises(Unavailable):
+        store.get(("nothing",))
+    assert list(store.list(("nothing",))) == []
+    put(store, ("file",), b"")
+    store.delete(("file",))
+    store.delete(("file",))
+    put(store, ("file",), b"")
+    with pytest.raises(Unavailable):
+        store.get(("file", "below"))
+    with pytest.raises(UsageError):
+        put(store, ("file", "below"), b"")
+    with pytest.raises(UsageError), store.batch():
+        put(store, ("file", "below"), b"")
+    put(store, ("folder", "x"), b"")
+    for bad in ((), ("..", "x"), ("a/b",), ("",), ("folder",)):
+        with pytest.raises(UsageError):
+            put(store, bad, b"")
+    with pytest.raises(UsageError), store.batch():
+        put(store, ("folder",), b"")
+
+
+def test_one_at_a_time_finishes_a_write(store, monkeypatch):
+    monkeypatch.setattr("tigertally.delegation.stores.local._LOCK_SECONDS", 0)
+    other = open_store(store.url)
+    with store.exclusive(), store.exclusive(), store.batch():
+        put(store, ("a",), b"1")
+        with pytest.raises(Unavailable), other.exclusive():
+            pass
+    with other.exclusive():
+        put(other, ("a",), b"2")
+        with pytest.raises(Unavailable), store.batch():
+            put(store, ("a",), b"3")
+    assert store.range(("a",), 0, 9) == b"2"
+
+
+def test_urls(tmp_path):
+    assert folder_of("file:///a%20b/c") == folder_of("/a b/c/")
+    assert open_store("file:///a b/").url_of(("é", "f")) == "file:///a b/%C3%A9/f"
+    assert open_store("/a b/").url_of(("é", "f")) == "/a b/é/f"
+    for bad in ("s3://bucket", "", "file://host/x", "https://h/x"):
+        with pytest.raises(UsageError):
+            folder_of(bad)
