@@ -18,10 +18,7 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -37,7 +34,7 @@ from tigertally.crypto.files import atomic_output, write_file
 from tigertally.crypto.passphrase import INTERACTIVE, Parameters
 from tigertally.crypto.signatures import SigningKey
 from tigertally.crypto.stream import decrypt_stream, encrypt_stream
-from tigertally.node.building import building, locked
+from tigertally.node.building import building, remove_dead, workshop
 from tigertally.node.identity import Identity, open_identity
 from tigertally.node.profile import IDENTITY, STORE, OpenProfile
 from tigertally.quorum.admission import get_settings
@@ -91,12 +88,8 @@ def write_backup(
         UsageError: the profile is no authority, or `out` cannot be written.
     """
     _check_authority(profile.info.role)
-    forget_interrupted(profile.info.path)
-    with (
-        tempfile.TemporaryDirectory(prefix=_FOLDER, dir=profile.info.path) as folder,
-        locked(Path(folder)),
-    ):
-        copy = Path(folder) / STORE
+    with workshop(profile.info.path, prefix=_FOLDER) as folder:
+        copy = folder / STORE
         profile.plain_store.copy_to(copy)
         manifest = Manifest(
             identity=(profile.info.path / IDENTITY).read_bytes(),
@@ -120,9 +113,7 @@ def forget_interrupted(profile: Path) -> None:
     **Security:** rows in them are sealed under the barrier key of then; a holder that was removed
     since may have it.
     """
-    for dead in profile.glob(f"{_FOLDER}*"):
-        with suppress(OSError), locked(dead):  # one that is being written is locked
-            shutil.rmtree(dead, ignore_errors=True)
+    remove_dead(profile, prefix=_FOLDER)
 
 
 def restore_backup(

@@ -23,7 +23,7 @@ from tigertally.base.secret import Secret
 from tigertally.crypto import passphrase as sealing
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
 from tigertally.node.backup import forget_interrupted, restore_backup, write_backup
-from tigertally.node.building import locked
+from tigertally.node.building import workshop
 from tigertally.node.profile import create_profile, open_profile, profile_names
 from tigertally.quorum.admission import Settings, put_settings
 from tigertally.quorum.card import Role, sign_card
@@ -129,11 +129,10 @@ def test_a_back_up_that_was_killed_leaves_its_copy_until_the_next_only(tmp_path)
         dead = opened.info.path / ".backup.killed"
         dead.mkdir()
         (dead / "store.db").write_bytes(b"sealed under an old key")
-        busy = opened.info.path / ".backup.busy"
-        busy.mkdir()
-        with locked(busy):
+        with workshop(opened.info.path, prefix=".backup.") as busy:
             write(opened, tmp_path / "hq.backup")
             assert busy.is_dir()
+        assert not busy.exists()
         assert not dead.exists()
         forget_interrupted(opened.info.path)
         assert not list(opened.info.path.glob(".backup*"))

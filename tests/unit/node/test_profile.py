@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness, SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
+from tigertally.node import building
 from tigertally.node import profile as profiles
 from tigertally.node.profile import (
     OpenProfile,
@@ -197,6 +199,22 @@ def test_many_at_once_make_one(tmp_path):
     assert (len(made), len(refused)) == (1, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["hq"]
     made[0].close()
+
+
+def test_a_new_folder_that_another_takes_for_a_dead_one_is_made_again(tmp_path, monkeypatch):
+    taken = []
+    real = building._lock
+
+    def lock(folder):
+        if not taken:
+            taken.append(folder)
+            shutil.rmtree(folder)
+        return real(folder)
+
+    monkeypatch.setattr(building, "_lock", lock)
+    make(tmp_path).close()
+    assert taken
+    assert [path.name for path in tmp_path.iterdir()] == ["alice"]
 
 
 def test_a_making_that_fails_leaves_nothing(tmp_path, monkeypatch):
