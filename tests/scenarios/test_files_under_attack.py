@@ -355,6 +355,28 @@ def test_a_writer_with_a_card_adds_files_the_owner_reads():
     refused(store, "private/letter")
 
 
+@pytest.mark.requirement("D6")
+def test_a_card_is_for_what_is_below_its_label():
+    """Its levels are all that a file called like the label needs; but its writers may not sign."""
+    ann, store = person("a careful owner"), MemoryObjects()
+    ann.label_card(label("inbox"), writers=[BOB.signing_key.public], expires=NOW + 10)
+    write(ann, store, "inbox", b"forged", sender=BOB.signing_key)
+    with pytest.raises(InvalidSignature, match="may not write there"):
+        read(ann, store, "inbox")
+    write(ann, store, "inbox/x", b"fine", sender=BOB.signing_key)
+    assert read(ann, store, "inbox/x")[0] == b"fine"
+
+
+@pytest.mark.requirement("D6")
+def test_a_card_that_cannot_be_made_lets_nobody_write():
+    ann, store, eve = person("a hasty owner"), MemoryObjects(), BOB.signing_key
+    with pytest.raises(MalformedMessage):
+        ann.label_card(label("inbox"), writers=[eve.public, eve.public], expires=NOW + 10)
+    write(ann, store, "inbox/x", b"", sender=eve)
+    with pytest.raises(InvalidSignature, match="may not write there"):
+        read(ann, store, "inbox/x")
+
+
 class CrashError(Exception):
     pass
 

@@ -96,6 +96,27 @@ def test_gaps_are_reported_and_an_end_without_a_last_record_is_an_error(store):
     refused(store, kind=Unavailable)
 
 
+@pytest.mark.requirement("D14")
+def test_a_name_in_the_store_is_no_later_record(store, monkeypatch):
+    """What a store lists costs it nothing: a reader neither counts to 10^16 nor waits for it."""
+    del store.objects[record_path(PATH, 4)]
+    for name in ("README", "99999999999999999", "000000000000000٥", "0000000000000009.keys"):
+        store.objects[*PATH, name] = b""
+    store.objects[*PATH, "below", "0000000000000009"] = b""
+    missing: list[int] = []
+    refused(store, kind=InvalidSignature, missing=missing.append)
+    store.objects[record_path(PATH, 10**16 - 1)] = b""
+    refused(store, kind=InvalidSignature, missing=missing.append)
+    assert missing == []
+    monkeypatch.setattr("tigertally.delegation.client.channels._MOST_MISSING", 3)
+    store.objects[record_path(PATH, 8)] = b""
+    refused(store, kind=InvalidSignature, missing=missing.append)
+    assert missing == []
+    store.objects[record_path(PATH, 7)] = b""
+    refused(store, missing=missing.append)
+    assert missing == [4, 5, 6]
+
+
 def test_records_swapped_repeated_or_of_another_stream(store):
     whole = dict(store.objects)
     other = MemoryObjects()

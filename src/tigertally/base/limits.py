@@ -27,7 +27,7 @@ MAX_KEY_FRAGMENTS = 255  # of one delegation; opening takes work that grows with
 MAX_ROTATION_BATCH = 32768  # capsules; 2.2 MB of results, below the limit of a message
 
 MAX_LABEL_DEPTH = 64  # a slot of 170 bytes and 87 µs for each level of every file
-MAX_COMPONENT_BYTES = 255  # of one name of a label: what file systems take
+MAX_COMPONENT_BYTES = 250  # of one name of a label: file systems take 255, with `.keys` behind
 MAX_HEADER_BYTES = 64 * 1024  # the deepest label with the longest names fits
 MAX_SLOTS_BYTES = 256 * 1024  # two writes of the deepest label, with proofs of rotated slots
 MAX_WRITERS = 1000  # who may write below one label

@@ -5,8 +5,9 @@ docs/protocols/delegation-files.md, "Streams".
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -30,6 +31,8 @@ from tigertally.delegation.stores.local import LocalStore
 from tigertally.delegation.stores.open import folder_of, open_store
 
 _DIGITS = 16
+_RECORD_NAME = re.compile(f"[0-9]{{{_DIGITS}}}")
+_MOST_MISSING = 100_000  # in a row: a name is all it takes to claim that a later record exists
 _PAUSE = 0.1  # seconds between looks for the next record
 _LARGEST = MAX_RECORD_BYTES + 64 * 1024  # of an object, with everything around the content
 
@@ -123,7 +126,8 @@ def read_stream(
         missing: called with the number of each missing record.
 
     Raises:
-        InvalidSignature: a record is not what it should be, or the stream ends without a final one.
+        InvalidSignature: a record is not what it should be, too many in a row are missing, or the
+            stream ends without a final one.
         Unavailable: there is no record at all.
     """
     gaps: list[int] = []
@@ -137,10 +141,15 @@ def read_stream(
             raise InvalidSignature(
                 f"the stream ends before record {followed.seq}, without its last one"
             ) from None
-        if source is None:
-            gaps.append(followed.seq)
-            missing(followed.seq)
-            followed = replace(followed, seq=followed.seq + 1)
+        if isinstance(source, int):
+            if source - followed.seq > _MOST_MISSING:
+                raise InvalidSignature(
+                    f"after record {followed.seq} more than {_MOST_MISSING} are missing"
+                )
+            for number in range(followed.seq, source):
+                gaps.append(number)
+                missing(number)
+            followed = replace(followed, seq=source)
             continue
         with source:
             record, followed, content = _read(source, unlocker, path, followed)
@@ -171,7 +180,9 @@ def locate_channel(
     place = folder_of(url)
     inside = LocalStore(str(place), place)
     deadline = time.monotonic() + wait
-    while (first := next((n for n in inside.list(()) if len(n[-1]) == _DIGITS), None)) is None:
+    while (
+        first := next((n for n in inside.list(()) if _RECORD_NAME.fullmatch(n[-1])), None)
+    ) is None:
         if time.monotonic() >= deadline:
             raise Unavailable(f"there is no stream at {url}")
         time.sleep(_PAUSE)
@@ -186,6 +197,14 @@ def locate_channel(
             continue
         return open_store(str(top)), label
     raise Refused(f"the stream at {url} has no key slot for you, or was moved there")
+
+
+def _numbers(store: ObjectStore, path: Label) -> Iterator[int]:
+    """The numbers of the records that a store lists; whatever else it lists is no record."""
+    for names in store.list(path):
+        name = names[-1]
+        if len(names) == len(path) + 1 and _RECORD_NAME.fullmatch(name):
+            yield int(name)
 
 
 def _check_free(store: ObjectStore, path: Label) -> None:
@@ -208,19 +227,19 @@ def _read(
     return record, after, content
 
 
-def _awaited(store: ObjectStore, path: Label, seq: int, wait: float) -> BinaryIO | None:
-    """A record; None where a later one is there. Raises `Unavailable` after `wait`."""
+def _awaited(store: ObjectStore, path: Label, seq: int, wait: float) -> BinaryIO | int:
+    """A record; or the number of the next one there is. Raises `Unavailable` after `wait`."""
     deadline = time.monotonic() + wait
     while True:
         try:
             return store.get(record_path(path, seq))
         except Unavailable:
-            later = f"{seq + 1:0{_DIGITS}}"
-            if any(names[-1] >= later for names in store.list(path)):
+            later = [number for number in _numbers(store, path) if number > seq]
+            if later:
                 try:  # it came between the two looks
                     return store.get(record_path(path, seq))
                 except Unavailable:
-                    return None
+                    return min(later)
             if time.monotonic() >= deadline:
                 raise
         time.sleep(_PAUSE)

@@ -97,7 +97,7 @@ def open_field(unit: str, path: Label, unlocker: Unlocker) -> Any:
     sink = io.BytesIO()
     with opened.dek:
         content = reading.read_object(opened, data, sink)
-    reading.check_sender(content, unlocker.writers(path))
+    reading.check_sender(content, unlocker.writers(path[:-1]))
     return fields.unpadded(sink.getvalue())
 
 
@@ -109,7 +109,8 @@ def load(path: Path, label: Label, *, create: bool = False) -> Document:
         MalformedMessage: it is not YAML, or JSON where its name ends so.
     """
     try:
-        text = path.read_bytes().decode()
+        with path.open("rb") as source:
+            text = source.read(4 * markup.MAX_BYTES + 1).decode()  # one more is refused below
     except FileNotFoundError as error:
         if create:
             return Document(path=path, label=label, tree={})

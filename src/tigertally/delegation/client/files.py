@@ -53,8 +53,8 @@ class Unlocker(Protocol):
         """
         ...
 
-    def writers(self, path: Label) -> Sequence[VerifyKey]:
-        """Who may write there."""
+    def writers(self, label: Label) -> Sequence[VerifyKey]:
+        """Who may write below this label: for a file or field, the one above it."""
         ...
 
 
@@ -130,7 +130,7 @@ def read_file(
             content = reading.read_object(
                 opened, source, output, allow_unsigned=allow_unsigned, progress=progress
             )
-    reading.check_sender(content, unlocker.writers(path))  # (8)
+    reading.check_sender(content, unlocker.writers(path[:-1]))  # (8)
     return content
 
 

@@ -61,7 +61,6 @@ class Owner:
     def label_card(self, label: Label, *, writers: Sequence[VerifyKey], expires: int) -> Envelope:
         """A card with which `writers` can write below a label until `expires`, in Unix seconds."""
         levels = self.levels(label)
-        self.remembered.add_writers(levels[-1].id, writers)
         card = LabelCard(
             owner=self.signing_key.public,
             path=label,
@@ -69,15 +68,16 @@ class Owner:
             writers=tuple(writers),
             expires=expires,
         )
+        self.remembered.add_writers(levels[-1].id, card.writers)
         return sign_label_card(self.signing_key, card)
 
     def levels(self, label: Label) -> tuple[Level, ...]:
         """The levels of the root, …, the label, in their newest versions."""
         return self.keys.levels(label, self.remembered.version)
 
-    def writers(self, path: Label) -> Sequence[VerifyKey]:
-        """The owner, and whoever has a card for a label on the way."""
-        return (self.signing_key.public, *self.remembered.writers(self.keys.ids(path)))
+    def writers(self, label: Label) -> Sequence[VerifyKey]:
+        """The owner, and whoever has a card for this label or one above."""
+        return (self.signing_key.public, *self.remembered.writers(self.keys.ids(label)))
 
     def unlock(self, header: Header, slots: SlotSet, asked: Label) -> Unlocked:
         """See `Unlocker.unlock`: the first slot on the way from the root to the label."""

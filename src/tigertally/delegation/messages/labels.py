@@ -18,17 +18,17 @@ PARTIAL_SUFFIX = ".partial"  # with a dot in front: what a local store has not f
 
 
 class Component(str):
-    """One name in a label: Unicode normal form C, at most 255 bytes of UTF-8.
+    """One name in a label: Unicode normal form C, at most 250 bytes of UTF-8.
 
     Raises:
-        MalformedMessage: empty, `.`, `..`, ending in `.keys`, beginning with a dot and ending in
+        MalformedMessage: empty, `.`, `..`, ending in `.keys` in any case, beginning with a dot and ending in
             `.partial`, or with a slash or control character.
     """
 
     __slots__ = ()
 
     def __new__(cls, value: str) -> Self:
-        if value in ("", ".", "..") or "/" in value or value.endswith(KEYS_SUFFIX):
+        if value in ("", ".", "..") or "/" in value or value.lower().endswith(KEYS_SUFFIX):
             raise MalformedMessage(
                 f"a label's names are not empty, . or .., have no slash and do not end in "
                 f"{KEYS_SUFFIX}"
@@ -48,9 +48,18 @@ Label = tuple[Component, ...]
 
 
 class LabelId(FixedBytes):
-    """What names a label without saying its name: a MAC below the id of the label above."""
+    """What names a label without saying its name: a MAC below the id of the label above.
+
+    It does not print: who sees it finds everything below.
+    """
 
     SIZE: ClassVar[int] = 32
+
+    def __str__(self) -> str:
+        return "LabelId(secret)"
+
+    def __repr__(self) -> str:
+        return "LabelId(secret)"
 
 
 class LabelKey(FixedBytes):

@@ -18,6 +18,7 @@ from tigertally.base.limits import MAX_LABEL_DEPTH
 
 MAX_BYTES = 16 * 1024 * 1024
 _MAX_DEPTH = MAX_LABEL_DEPTH + 16  # of lists within, too
+_MAX_NODES = 100_000  # names, lists and values; encrypted ones fill MAX_BYTES before that
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
@@ -27,6 +28,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - filled below
     depth = 0
+    nodes = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -35,6 +37,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc,unused-ignore]
         if getattr(event, "tag", None) is not None:
             raise MalformedMessage("the document has tags")
         self.depth += 1
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            raise MalformedMessage("the document has too many values: write them as files")
         if self.depth > _MAX_DEPTH:
             raise MalformedMessage("the document is nested too deeply")
         node = super().compose_node(parent, index)
@@ -104,7 +109,9 @@ def parse_json(text: str) -> Any:
     """The value that a JSON text says; raises as `parse_yaml`."""
     _check_size(text)
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        _check_depth(found)
+        return found
     except (ValueError, RecursionError) as error:
         raise MalformedMessage("the document is not JSON") from error
 
@@ -137,6 +144,20 @@ def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 def _refuse_constant(_: str) -> Any:
     raise MalformedMessage("the document has a number that is none")
+
+
+def _check_depth(value: Any) -> None:
+    layer = [value]
+    for _ in range(_MAX_DEPTH + 1):
+        layer = [
+            inner
+            for one in layer
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not layer:
+            return
+    raise MalformedMessage("the document is nested too deeply")
 
 
 def _check_size(text: str) -> None:

@@ -6,8 +6,10 @@ together and named afterwards: ten thousand small ones take seconds, not minutes
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +26,7 @@ from tigertally.delegation.stores.interface import Path
 _MODE = 0o644  # it is encrypted, and readers may be other users
 _LOCK_SECONDS = 60.0
 _PAUSE = 0.02
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}
 _MOST = 1000  # files of a batch before it is written through
 
 
@@ -47,6 +50,7 @@ class LocalStore:
     def put(self, path: Path) -> Iterator[BinaryIO]:
         """See `ObjectStore.put`."""
         target = self._file(path)
+        self._check_links(path)
         self._make_folder(target.parent)
         if self._pending is None:
             with atomic_output(target, _MODE) as file:
@@ -70,9 +74,16 @@ class LocalStore:
         """See `ObjectStore.get`."""
         file = self._file(path)
         try:
-            return file.open("rb")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            raise Unavailable(f"there is no {file}") from error
+            # without O_NONBLOCK somebody's named pipe would hold the reader for ever
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                raise Unavailable(f"there is no {file}") from error
+            raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise Unavailable(f"{file} is no file")
+        return os.fdopen(descriptor, "rb")
 
     def range(self, path: Path, start: int, size: int) -> bytes:
         """See `ObjectStore.range`."""
@@ -90,6 +101,7 @@ class LocalStore:
 
     def delete(self, path: Path) -> None:
         """See `ObjectStore.delete`."""
+        self._check_links(path)
         with suppress(FileNotFoundError):
             self._file(path).unlink()
 
@@ -133,6 +145,14 @@ class LocalStore:
             raise UsageError("not the name of an object")
         return self._folder.joinpath(*path)
 
+    def _check_links(self, path: Path) -> None:
+        """Who can write into the store must not lead its owner's writes out of it."""
+        folder = self._folder
+        for name in path[:-1]:
+            folder /= name
+            if os.path.islink(folder):  # noqa: PTH114 - false for a name that is too long
+                raise UsageError(f"cannot write below {folder}: it is a link")
+
     def _await_lock(self, descriptor: int) -> None:
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
@@ -151,6 +171,10 @@ class LocalStore:
             raise UsageError(f"cannot write below {folder}: it is not a directory") from error
         except PermissionError as error:
             raise UsageError(f"cannot make the directory {folder}: {error.strerror}") from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise UsageError("the label is longer than this store can name") from error
 
     def _settle(self) -> None:
         """Flush what the batch has written, then give it its names."""

@@ -169,8 +169,9 @@ def open_shared(
 
     Raises:
         InvalidSignature: this owner sealed no such key for this recipient.
-        PeerFault: the proxy's proof does not hold for this capsule, or (naming nobody) the key that
-            the owner sealed does not belong to `delegating_pk`.
+        PeerFault: the proxy's proof does not hold for this capsule (never `sure`: the owner may
+            have sealed what does not fit its key), or (naming nobody) the key that the owner sealed
+            does not belong to `delegating_pk`.
     """
     ephemeral, commitment = _unsealed(receiving_sk, delegating_pk, shared.sealed, proxy)  # (7)
     outputs = (shared.e, shared.v)

@@ -115,7 +115,8 @@ class KeyFragment:
         Raises:
             UsageError: a key that the signature covers was not given.
             PeerFault: the commitment is not rk·U.
-            InvalidSignature: the signature does not verify with these keys.
+            InvalidSignature: the signature does not verify with these keys; where it covers both,
+                also the recipient's, with which an owner would make an honest proxy look guilty.
         """
         culprits = (owner,) if owner else ()
         delegating = _covered(self.delegating_key_signed, delegating_pk, "delegating")
@@ -125,6 +126,9 @@ class KeyFragment:
         message = signed_message(self.id, self.commitment, self.precursor, delegating, receiving)
         try:
             verifying_pk.verify(message, self.signature_for_proxy)
+            both = self.delegating_key_signed and self.receiving_key_signed
+            if both and self.signature_for_receiver != self.signature_for_proxy:  # the same message
+                verifying_pk.verify(message, self.signature_for_receiver)
         except InvalidSignature as error:
             raise InvalidSignature(
                 "the signature of a key fragment does not verify", culprits=culprits

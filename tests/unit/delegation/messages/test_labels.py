@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from tigertally.base.errors import MalformedMessage
-from tigertally.delegation.messages.labels import Component, label_text, parse_label
+from tigertally.delegation.messages.cards import Level
+from tigertally.delegation.messages.labels import (
+    KEYS_SUFFIX,
+    Component,
+    LabelId,
+    LabelKey,
+    label_text,
+    parse_label,
+)
 
 BAD = [
     "",
@@ -13,10 +21,11 @@ BAD = [
     "a\x00",
     "a\n",
     "x.keys",
+    "x.KEYS",  # the same object as x.keys where a store does not tell cases apart
     ".x.partial",
     ".keys",
     "e\u0301",
-    "é" * 128,
+    "é" * 125 + "x",  # with .keys behind it no file system takes it
     "\ud800",
 ]
 
@@ -38,3 +47,13 @@ def test_labels_as_people_write_them():
     assert parse_label("e\u0301") == ("é",)
     assert label_text(parse_label("a/b")) == "a/b"
     assert label_text(()) == "/"
+
+
+def test_an_id_does_not_print():
+    """Who sees it finds, and may add to, everything below."""
+    id_ = LabelId(b"\xab" * 32)
+    assert "abab" not in f"{id_} {id_!r} {Level(id=id_, key=LabelKey(bytes(33)), version=1)}"
+
+
+def test_the_longest_name_fits_with_its_slots():
+    assert len(f"{Component('é' * 125)}{KEYS_SUFFIX}".encode()) == 255

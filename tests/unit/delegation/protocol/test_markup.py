@@ -85,3 +85,14 @@ def test_too_long_or_too_deep():
     deep = "{a: " * 200 + "1" + "}" * 200
     with pytest.raises(MalformedMessage):
         parse_yaml(deep)
+    for opening, closing in (('{"a":', "}"), ("[", "]"), ('[{"a":', "}]")):
+        with pytest.raises(MalformedMessage, match="deeply"):
+            parse_json(opening * 81 + "1" + closing * 81)
+    assert parse_json('{"a":' * 80 + "1" + "}" * 80)
+
+
+def test_too_many_values(monkeypatch):
+    monkeypatch.setattr("tigertally.delegation.protocol.markup._MAX_NODES", 5)
+    assert parse_yaml("{a: [1, 2]}") == {"a": [1, 2]}
+    with pytest.raises(MalformedMessage, match="too many"):
+        parse_yaml("{a: [1, 2, 3]}")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tigertally.base.errors import Unavailable, UsageError
@@ -73,6 +75,42 @@ def test_what_is_not_there_and_what_cannot_be(store, tmp_path):
             put(store, bad, b"")
     with pytest.raises(UsageError), store.batch():
         put(store, ("folder",), b"")
+
+
+def test_a_link_leads_no_write_out_of_the_store(store, tmp_path):
+    """Else whoever can write into the store lets its owner overwrite files of its own."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "report").write_bytes(b"mine")
+    put(store, ("x",), b"")
+    (tmp_path / "store" / "docs").symlink_to(mine)
+    for path in (("docs", "report"), ("docs", "new", "report")):
+        with pytest.raises(UsageError, match="link"):
+            put(store, path, b"yours")
+        with pytest.raises(UsageError, match="link"), store.batch():
+            put(store, path, b"yours")
+    with pytest.raises(UsageError, match="link"):
+        store.delete(("docs", "report"))
+    assert [(p.name, p.read_bytes()) for p in mine.iterdir()] == [("report", b"mine")]
+    (tmp_path / "store" / "x").unlink()
+    (tmp_path / "store" / "x").symlink_to(mine / "report")
+    put(store, ("x",), b"yours")
+    assert (mine / "report").read_bytes() == b"mine", "the link was replaced"
+    assert store.range(("x",), 0, 9) == b"yours"
+
+
+def test_what_is_no_file_is_not_read(store, tmp_path):
+    put(store, ("folder", "x"), b"")
+    os.mkfifo(tmp_path / "store" / "pipe")
+    (tmp_path / "store" / "loop").symlink_to("loop")
+    (tmp_path / "store" / "zero").symlink_to("/dev/zero")
+    before = len(os.listdir("/proc/self/fd"))
+    for name in ("pipe", "loop", "zero", "folder", "x" * 300):
+        with pytest.raises(Unavailable):
+            store.get((name,))
+    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(UsageError, match="longer than"):
+        put(store, ("x" * 300, "y"), b"")
 
 
 def test_one_at_a_time_finishes_a_write(store, monkeypatch):

@@ -167,6 +167,15 @@ def test_an_owner_whose_ephemeral_key_does_not_fit_is_noticed(monkeypatch):
     assert caught.value.culprits == ()
 
 
+def test_an_owner_can_make_its_proxy_look_guilty_but_nobody_is_sure():
+    """The page says so: rk does not fit the u1 in the box, and the proxy cannot look inside."""
+    lied_to = SharedKey(ReencryptionKey(secp256k1.Scalar.random(R)), KEY.sealed)
+    with pytest.raises(PeerFault, match="proof") as caught:
+        opened(reencrypt_shared(CAPSULE, lied_to))
+    assert caught.value.culprits == ("proxy-1",)
+    assert not caught.value.sure
+
+
 @pytest.mark.parametrize("plaintext", [bytes(32) + A.to_bytes(), b"\x01" * 32 + bytes(33)])
 def test_an_owner_that_seals_nonsense_is_noticed(plaintext, monkeypatch):
     cipher = sharing.aead.cipher

@@ -109,6 +109,19 @@ def test_a_bad_kfrag_names_its_owner():
     kfrag.verify(V)  # flags off: the proxy learns neither key, and needs none
 
 
+def test_an_owner_cannot_make_a_proxy_that_knows_both_keys_look_guilty():
+    """A cfrag carries the recipient's signature: a bad one would be laid to the proxy."""
+    good = umbral.generate_key_fragments(OWNER, B, SIGNER, 1, 1)[0].fragment
+    for bad in (SIGNER.sign(b"another"), KFRAGS[0].fragment.signature_for_receiver):
+        with pytest.raises(InvalidSignature) as caught:
+            replace(good, signature_for_receiver=bad).verify(V, A, B, owner="ada")
+        assert caught.value.culprits == ("ada",)
+    good.verify(V, A, B)
+    for delegating, receiving in ((False, False), (True, False), (False, True)):
+        kfrag = umbral.generate_key_fragments(OWNER, B, SIGNER, 1, 1, delegating, receiving)[0]
+        kfrag.fragment.verify(V, A, B)  # another message than the proxy's: it cannot look
+
+
 @pytest.mark.parametrize(
     "change",
     [
