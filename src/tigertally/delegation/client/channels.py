@@ -180,9 +180,7 @@ def locate_channel(
     place = folder_of(url)
     inside = LocalStore(str(place), place)
     deadline = time.monotonic() + wait
-    while (
-        first := next((n for n in inside.list(()) if _RECORD_NAME.fullmatch(n[-1])), None)
-    ) is None:
+    while (first := next(filter(_is_record, inside.list(())), None)) is None:
         if time.monotonic() >= deadline:
             raise Unavailable(f"there is no stream at {url}")
         time.sleep(_PAUSE)
@@ -202,9 +200,12 @@ def locate_channel(
 def _numbers(store: ObjectStore, path: Label) -> Iterator[int]:
     """The numbers of the records that a store lists; whatever else it lists is no record."""
     for names in store.list(path):
-        name = names[-1]
-        if len(names) == len(path) + 1 and _RECORD_NAME.fullmatch(name):
-            yield int(name)
+        if len(names) == len(path) + 1 and _is_record(names):
+            yield int(names[-1])
+
+
+def _is_record(names: Sequence[str]) -> bool:
+    return _RECORD_NAME.fullmatch(names[-1]) is not None
 
 
 def _check_free(store: ObjectStore, path: Label) -> None:

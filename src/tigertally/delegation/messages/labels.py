@@ -21,8 +21,8 @@ class Component(str):
     """One name in a label: Unicode normal form C, at most 250 bytes of UTF-8.
 
     Raises:
-        MalformedMessage: empty, `.`, `..`, ending in `.keys` in any case, beginning with a dot and ending in
-            `.partial`, or with a slash or control character.
+        MalformedMessage: empty, `.`, `..`, ending in `.keys` in any case, beginning with a dot and
+            ending in `.partial`, or with a slash or control character.
     """
 
     __slots__ = ()

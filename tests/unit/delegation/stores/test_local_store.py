@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tigertally.base.errors import Unavailable, UsageError
 from tigertally.delegation.stores.open import folder_of, open_store
+
+FDS = Path("/proc/self/fd")
 
 
 @pytest.fixture
@@ -104,11 +107,11 @@ def test_what_is_no_file_is_not_read(store, tmp_path):
     os.mkfifo(tmp_path / "store" / "pipe")
     (tmp_path / "store" / "loop").symlink_to("loop")
     (tmp_path / "store" / "zero").symlink_to("/dev/zero")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(FDS.iterdir()))
     for name in ("pipe", "loop", "zero", "folder", "x" * 300):
         with pytest.raises(Unavailable):
             store.get((name,))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(FDS.iterdir())) == before
     with pytest.raises(UsageError, match="longer than"):
         put(store, ("x" * 300, "y"), b"")
 
