@@ -93,6 +93,49 @@ def test_units_cannot_be_moved_swapped_or_made_by_strangers(tmp_path):
             plain.value(label(place), ANN)
 
 
+@pytest.mark.requirement("D6")
+def test_a_card_for_a_subtree_does_not_replace_it():
+    ann = person("an owner of a document")
+    ann.label_card(label("app.yaml/db"), writers=[BOB.signing_key.public], expires=NOW + 10)
+    for path, refused in ((label("app.yaml/db/port"), False), (label("app.yaml/db"), True)):
+        unit = seal_field(
+            ann.levels(path[:-1]),
+            path,
+            1,
+            sender=BOB.signing_key,
+            written=NOW,
+            randomness=SystemRandomness(),
+        )
+        if refused:
+            with pytest.raises(InvalidSignature, match="may not write there"):
+                open_field(unit, path, ann)
+        else:
+            assert open_field(unit, path, ann) == 1
+
+
+@pytest.mark.requirement("D11")
+def test_a_unit_has_one_text_and_an_end():
+    def sealed_at(name, value):
+        return seal_field(
+            ANN.levels(()),
+            label(name),
+            value,
+            sender=ANN.signing_key,
+            written=NOW,
+            randomness=SystemRandomness(),
+        )
+
+    unit = next(one for one in (sealed_at("p" * n, 1) for n in (1, 2, 3)) if one.endswith("="))
+    body = unit.rstrip("=")
+    last = chr(ord(body[-1]) + 1)  # a bit that says nothing
+    same = body[:-1] + last + unit[len(body) :]
+    assert base64.b64decode(same) == base64.b64decode(unit), "the control"
+    with pytest.raises(MalformedMessage, match="not encrypted, or damaged"):
+        parse_unit(same)
+    with pytest.raises(UsageError, match="too long"):
+        sealed_at("p", "x" * 1024 * 1024)
+
+
 @pytest.mark.requirement("D11")
 def test_a_damaged_unit_is_refused():
     path = label("pi")

@@ -39,10 +39,10 @@ from tigertally.crypto.stream import (
     decrypt_stream,
 )
 from tigertally.delegation.client import files
-from tigertally.delegation.messages.cards import label_below, open_label_card
+from tigertally.delegation.messages.cards import label_below, open_label_card, sign_label_card
 from tigertally.delegation.messages.headers import Header
 from tigertally.delegation.messages.slots import Keys
-from tigertally.delegation.protocol import writing
+from tigertally.delegation.protocol import all_or_nothing, writing
 from tigertally.delegation.protocol.slots import Target, make_slot
 from tigertally.delegation.stores.open import open_store
 
@@ -310,11 +310,22 @@ def test_all_or_nothing_with_the_stores_checksum_known():
     with dek_of(ANN, store, "folder/file") as dek, writing.body_key(dek, header) as key:
         assert not opens(key.to_secret_bytes()), "nor the key of files without the transform"
     with dek_of(ANN, store, "folder/file") as dek:
-        from tigertally.delegation.protocol import all_or_nothing
-
         mac = all_or_nothing._mac(dek, header)
         mac.update(stream)
         assert opens(xor(mac.digest())), "the control: all of it and the DEK do"
+
+
+@pytest.mark.requirement("D13")
+def test_all_or_nothing_is_read_twice():
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+    store = written(all_or_nothing=True)
+    header, body, _ = parts(store, "folder/file")
+    dek = dek_of(ANN, store, "folder/file")
+    with pytest.raises(UsageError, match="pipe"):
+        all_or_nothing.read(dek, header, Pipe(body), io.BytesIO())
 
 
 @pytest.mark.requirement("D13")
@@ -346,6 +357,9 @@ def test_a_writer_with_a_card_adds_files_the_owner_reads():
         open_label_card(envelope, owner=ANN.signing_key.public, now=now + 10)
     with pytest.raises(InvalidSignature):
         open_label_card(envelope, owner=BOB.signing_key.public, now=now)
+    with pytest.raises(MalformedMessage, match="another owner"):
+        theirs = sign_label_card(BOB.signing_key, card)  # Ann's card, under Bob's name
+        open_label_card(theirs, owner=BOB.signing_key.public, now=now)
     for elsewhere in ("other/letter", "inbox"):
         with pytest.raises(Refused):
             label_below(card, label(elsewhere))
@@ -414,6 +428,36 @@ def test_a_crash_at_any_moment_loses_neither_write():
         write(ANN, store, "folder/file", b"newest")
         assert read(ANN, store, "folder/file")[0] == b"newest"
         assert len(parts(store, "folder/file")[2].sets) == 1
+
+
+class LockedObjects(MemoryObjects):
+    """A store in which nothing appears unless the writer is alone."""
+
+    held = False
+
+    @contextmanager
+    def exclusive(self):
+        assert not self.held
+        self.held = True
+        yield
+        self.held = False
+
+    @contextmanager
+    def put(self, path):
+        with super().put(path) as sink:
+            yield sink
+            assert self.held
+
+
+@pytest.mark.requirement("D1")
+def test_whoever_finishes_a_write_is_alone():
+    store = LockedObjects()
+    for content in (b"old", b"new"):
+        write(ANN, store, "folder/file", content)
+        level = ANN.levels(label("folder/file"))[-1]
+        assert files.add_own_slot(store, ANN, level, label("folder/file"))
+    assert read(ANN, store, "folder/file")[0] == b"new"
+    assert not store.held
 
 
 def test_a_write_between_the_two_reads_is_waited_for():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
-from delegation_rig import MemoryObjects, label, person, read, write
+from delegation_rig import NOW, MemoryObjects, label, person, read, write
 from tigertally.base.errors import InvalidSignature, PeerFault, Refused
+from tigertally.delegation.client import files
 from tigertally.delegation.client.files import Unlocked
 from tigertally.delegation.messages.cards import Level
 from tigertally.delegation.messages.labels import LabelKey
@@ -104,3 +107,14 @@ def test_a_reader_checks_the_path_from_its_own_label_down(store):
         moved.objects[(*names, "z" + suffix)] = store.objects[(*names, "a" + suffix)]
     with pytest.raises(InvalidSignature, match="was written for"):
         read(Reader(), moved, "team/plans/z")
+
+
+@pytest.mark.requirement("D12")
+def test_a_slot_of_one_label_shows_no_path_of_another():
+    """A writer's file opens by the slot of what was shared, and claims to lie beside it."""
+    store, path = MemoryObjects(), label("team/evil/a")
+    files.write_file(
+        store, ANN.levels(FOLDER), path, io.BytesIO(b""), sender=ANN.signing_key, now=NOW
+    )
+    with pytest.raises(InvalidSignature, match="another label than its key slot"):
+        read(Reader(), store, "team/evil/a")

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from delegation_rig import NOW, MemoryObjects, label, person
+from tigertally.base.codec import encode
 from tigertally.base.errors import (
     InvalidSignature,
     MalformedMessage,
@@ -25,6 +26,7 @@ from tigertally.delegation.client.channels import (
     write_stream,
 )
 from tigertally.delegation.client.files import read_file, write_file
+from tigertally.delegation.messages.headers import Hint
 from tigertally.delegation.protocol import records
 from tigertally.delegation.stores.open import open_store
 
@@ -145,6 +147,63 @@ def test_a_damaged_record_gives_nothing_out(store):
         assert refused(store) == b""
     store.objects[path] = raw + b"\0"
     assert refused(store) == b""
+
+
+@pytest.mark.requirement("D14")
+def test_slots_that_do_not_fit_their_record(store, monkeypatch):
+    """Nobody signs them: what a store can do to them is refused before it is used."""
+    path = record_path(PATH, 1)
+    raw, keys = store.objects[path], head(store, 1).keys
+    assert keys.following is not None
+    with pytest.raises(MalformedMessage, match="one channel"):
+        replace(keys, following=replace(keys.following, hint=Hint(bytes(16))))
+    at = 4 + int.from_bytes(raw[:4], "big")
+    size = int.from_bytes(raw[at : at + 4], "big")
+    alone = encode(replace(keys, following=None))
+    store.objects[path] = (
+        raw[:at] + len(alone).to_bytes(4, "big") + alone + raw[at + 4 + size :]
+    )  # the rest is as its writer signed it
+    assert refused(store, kind=MalformedMessage) == b"first"
+
+    class Careful(io.BytesIO):
+        def read(self, wanted=-1):
+            assert 0 <= wanted <= 64 * 1024
+            return super().read(wanted)
+
+    with pytest.raises(MalformedMessage, match="too long"):
+        records.read_head(Careful(raw[:at] + b"\xff" * 4))
+    store.objects[path] = raw
+    monkeypatch.setattr("tigertally.delegation.client.channels._LARGEST", len(raw) - 1)
+    assert refused(store, kind=MalformedMessage) in (b"", b"first")
+
+
+def test_two_streams_that_begin_at_once_are_not_mixed():
+    store = MemoryObjects()
+
+    def pieces():
+        write_stream(ANN, store, PATH, [b"quicker"], clock=lambda: NOW)
+        yield b"slower"
+
+    with pytest.raises(UsageError, match="already"):
+        write_stream(ANN, store, PATH, pieces(), clock=lambda: NOW)
+    assert received(store)[0] == b"quicker"
+
+
+@pytest.mark.requirement("D6")
+def test_a_card_for_a_channel_is_one_for_its_records():
+    ann, store = person("an owner of a channel"), MemoryObjects()
+    ann.label_card(PATH, writers=[BOB.signing_key.public], expires=NOW + 10)
+    channel = records.begin(ann.levels(PATH)[-1], PATH, SystemRandomness())
+    _, raw = records.write_record(
+        channel,
+        b"by bob",
+        final=True,
+        sender=BOB.signing_key,
+        written=NOW,
+        randomness=SystemRandomness(),
+    )
+    store.objects[record_path(PATH, 0)] = raw
+    assert received(store, owner=ann)[0] == b"by bob"
 
 
 def test_who_may_not_write_there_and_who_may_not_read():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import stat
+
 import pytest
 
 from delegation_rig import NOW, label, person
@@ -33,8 +35,16 @@ def test_a_folder_comes_back(tmp_path, folder):
     back = tmp_path / "back"
     assert read_folder(ANN, location, back) == done
     assert (back / "below" / "b").read_bytes() == b"22"
-    with pytest.raises(UsageError):
-        read_folder(ANN, location, back)
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (back, back / "below")} == {0o700}
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (back / "a", back / "below" / "b")} == {0o600}
+    (tmp_path / "file").write_bytes(b"mine")
+    (tmp_path / "nowhere").symlink_to("nothing")
+    before = sorted(tmp_path.rglob("*"))
+    for taken in (back, tmp_path / "file", tmp_path / "nowhere"):
+        with pytest.raises(UsageError, match="is there already"):
+            read_folder(ANN, location, taken)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "file").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("bad", ["link", "same", "keys", "partial", "bytes"])

@@ -56,6 +56,8 @@ def test_a_file_in_another_place_is_refused(folder):
     for known in ([], [folder]):
         with pytest.raises(InvalidSignature, match="was written for a"):
             found(place / "y", known)
+        with pytest.raises(InvalidSignature, match="was written for a"):
+            found(place, known)
     with pytest.raises(Unavailable):
         found(folder / "q")
     (folder / "empty").mkdir()

@@ -7,7 +7,14 @@ import pytest
 from delegation_rig import MemoryObjects, parts, person, write
 from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage
-from tigertally.delegation.messages.headers import Header
+from tigertally.delegation.messages.headers import (
+    ALL_OR_NOTHING,
+    FIELD,
+    FINAL,
+    RECORD,
+    UNSIGNED,
+    Header,
+)
 from tigertally.delegation.messages.slots import Keys
 
 
@@ -26,7 +33,12 @@ def written():
         {"kind": 4},
         {"flags": 8},
         {"flags": 4},  # a file is not the last record of anything
+        {"kind": FIELD, "flags": UNSIGNED},  # only a file, and only if asked for
+        {"kind": RECORD, "flags": UNSIGNED},
+        {"kind": FIELD, "flags": ALL_OR_NOTHING},
+        {"kind": FIELD, "flags": FINAL},
         {"seq": 1},
+        {"kind": FIELD, "seq": 1},
         {"hints": ()},
         {"meta": b"short"},
     ],

@@ -104,3 +104,12 @@ def test_without_a_signature_everything_is_content():
     verifying.write(memoryview(b"abc"))
     assert sink.getvalue() == b"abc"
     assert verifying.sender() is None
+
+
+@pytest.mark.requirement("D6")
+@pytest.mark.parametrize("size", [0, 31, 32, 95])
+def test_too_short_for_a_sender_is_not_unsigned(size):
+    verifying = VerifyingSink(io.BytesIO(), HEADER, signed=True)
+    verifying.write(memoryview(bytes(size)))
+    with pytest.raises(InvalidSignature, match="too short"):
+        verifying.sender()

@@ -133,6 +133,16 @@ def test_another_key_with_a_good_proof_is_not_the_committed_one():
     e, v = other.key.applied((CAPSULE.e, CAPSULE.v))
     with pytest.raises(PeerFault, match="proof"):
         opened(proven(e, v, other.key, KEY.sealed))
+    statement = Statement(
+        context=KEY.sealed,
+        commitment=KEY.key.commitment(),
+        inputs=[(CAPSULE.e, CAPSULE.v)],
+        outputs=[(e, v)],
+    )  # what the recipient will check, the other key in the answer: right for M, wrong for U
+    with pytest.raises(PeerFault, match="proof"):
+        opened(
+            SharedCapsule(e=e, v=v, proof=proving.prove(statement, other.key), sealed=KEY.sealed)
+        )
 
 
 def test_the_box_of_another_share_or_reader_fits_no_answer():

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from tigertally.algebra import secp256k1
 from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, UsageError
 from tigertally.base.randomness import SeededRandomness
 from tigertally.schemes import umbral
+from tigertally.schemes.umbral import hashing
 
 pytestmark = pytest.mark.requirement("D3")
 
@@ -53,7 +55,7 @@ def test_many_proxies(count):
 def test_the_caller_cannot_mix():
     others = [umbral.reencrypt(CAPSULE, kfrag) for kfrag in delegated(3, 3)]
     for chosen in ([], [CFRAGS[0], CFRAGS[1], CFRAGS[0]], [*CFRAGS[:2], others[2]]):
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match="different"):
             opened(chosen)
 
 
@@ -139,6 +141,39 @@ def test_a_proxy_that_lies_is_named(change):
         replace(CFRAGS[0].fragment, **change).verify(CAPSULE, V, A, B, proxy="proxy 1")
     assert caught.value.culprits == ("proxy 1",)
     assert not caught.value.sure
+
+
+@pytest.mark.parametrize("lies", [(0,), (1,), (0, 1)], ids=["E1", "V1", "another key"])
+def test_a_proxy_that_lies_as_well_as_it_can_is_named(lies):
+    """The challenge is taken over the lie: a single equation of three notices."""
+    kfrag, wrong = KFRAGS[0].fragment, OTHER.scalar
+    keys = [wrong if place in lies else kfrag.key for place in (0, 1)]
+    points, t = (CAPSULE.e, CAPSULE.v), secp256k1.Scalar.random(R)
+    images = [secp256k1.mul(key, point) for key, point in zip(keys, points, strict=True)]
+    nonces = [secp256k1.mul(t, point) for point in (*points, hashing.U)]
+    rows = zip((*points, hashing.U), (*images, kfrag.commitment), nonces, strict=True)
+    h = hashing.public_scalar(
+        hashing.CFRAG_VERIFICATION, *(point.to_bytes() for row in rows for point in row)
+    )
+    lie = replace(
+        CFRAGS[0].fragment,
+        **dict(zip(("e1", "v1"), images, strict=True)),
+        **dict(zip(("e2", "v2", "u2"), nonces, strict=True)),
+        z=(wrong if len(lies) == 2 else kfrag.key).mul(h).add(t).published(),
+    )
+    with pytest.raises(PeerFault, match="proof") as caught:
+        lie.verify(CAPSULE, V, A, B, proxy="proxy 1")
+    assert caught.value.culprits == ("proxy 1",)
+
+
+def test_a_proxy_takes_verified_fragments_and_is_told_what_they_cover():
+    for wrong in ((CAPSULE, KFRAGS[0].fragment), (CAPSULE.e, KFRAGS[0])):
+        with pytest.raises(UsageError, match="nothing else"):
+            umbral.reencrypt(*wrong)
+    kfrag = umbral.generate_key_fragments(OWNER, B, SIGNER, 1, 1)[0].fragment
+    for keys in ((None, B), (A, None)):
+        with pytest.raises(UsageError, match="not given"):
+            kfrag.verify(V, *keys)
 
 
 def test_a_cfrag_is_bound_to_what_the_owner_signed():
