@@ -102,7 +102,8 @@ def parse_yaml(text: str) -> Any:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where is not None else ""
-        raise MalformedMessage(f"the document is not YAML{line}") from error
+        # not `from error`: it quotes the text, in which there may be a secret
+        raise MalformedMessage(f"the document is not YAML{line}") from None
 
 
 def parse_json(text: str) -> Any:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import traceback
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +68,20 @@ def test_yaml_that_hides_what_it_says(text):
 def test_json_that_hides_what_it_says(text):
     with pytest.raises(MalformedMessage):
         parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        *((parse_yaml, text) for text in ("a: {0}: x", "a: [{0}", 'a: "{0}\\q"', "a: &{0} 1")),
+        *((parse_json, text) for text in ('{{"a": {0}}}', '["{0}', '["{0}",]')),
+    ],
+)
+def test_an_error_quotes_nothing_of_the_text(parse, text):
+    """It may hold a secret, and `--debug` prints all that led to an error."""
+    with pytest.raises(MalformedMessage) as caught:
+        parse(text.format("hunter" + "2"))
+    assert "hunter" + "2" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_scalars_are_those_of_the_core_schema():
