@@ -224,3 +224,23 @@ def test_a_scalar_is_wiped_when_it_goes():
     assert bytes(secp256k1.ffi.buffer(cell))[-3:] == b"\xc0\xff\xee"
     del one
     assert bytes(secp256k1.ffi.buffer(cell)) == bytes(32)
+
+
+def test_a_shared_secret_is_wiped_when_it_goes():
+    one = secp256k1.mul_to_secret(scalar(5), G)
+    key = one._key
+    assert any(secp256k1.ffi.buffer(key))
+    del one
+    assert bytes(secp256k1.ffi.buffer(key)) == bytes(64)
+
+
+def test_what_python_inverts_is_blinded(monkeypatch):
+    """Its time depends on the number, which is another one each time."""
+    seen = []
+    monkeypatch.setattr(
+        secp256k1, "pow", lambda *args: seen.append(args[0]) or pow(*args), raising=False
+    )
+    for _ in range(2):
+        product = scalar(12345).invert(RANDOMNESS).mul(scalar(12345))
+        assert product.to_secret_bytes() == number(1)
+    assert len({*seen, 12345}) == 3

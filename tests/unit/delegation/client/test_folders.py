@@ -39,6 +39,8 @@ def test_a_folder_comes_back(tmp_path, folder):
     assert {stat.S_IMODE(p.stat().st_mode) for p in (back / "a", back / "below" / "b")} == {0o600}
     (tmp_path / "file").write_bytes(b"mine")
     (tmp_path / "nowhere").symlink_to("nothing")
+    with pytest.raises(UsageError, match="there is no directory"):
+        read_folder(ANN, location, tmp_path / "none" / "back")
     before = sorted(tmp_path.rglob("*"))
     for taken in (back, tmp_path / "file", tmp_path / "nowhere"):
         with pytest.raises(UsageError, match="is there already"):

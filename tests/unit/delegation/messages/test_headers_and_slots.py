@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from delegation_rig import MemoryObjects, parts, person, write
 from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage
+from tigertally.base.limits import MAX_HEADER_BYTES
 from tigertally.delegation.messages.headers import (
     ALL_OR_NOTHING,
     FIELD,
@@ -14,8 +16,10 @@ from tigertally.delegation.messages.headers import (
     RECORD,
     UNSIGNED,
     Header,
+    Hint,
 )
 from tigertally.delegation.messages.slots import Keys
+from tigertally.delegation.protocol.reading import read_header
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +78,25 @@ def test_slots_that_are_none(written):
             replace(slot, **change)
     with pytest.raises(MalformedMessage):
         replace(slots, slots=(slot, slot))
+    many = [replace(slot, hint=Hint(bytes([n]) * 16)) for n in range(66)]
+    replace(slots, slots=tuple(many[:65]))
+    with pytest.raises(MalformedMessage, match="more key slots"):
+        replace(slots, slots=tuple(many))
     with pytest.raises(MalformedMessage):
         Keys(sets=(slots, slots))
     with pytest.raises(MalformedMessage):
         Keys(sets=())
+
+
+def test_no_more_is_read_than_a_header_can_have(written):
+    class Careful(io.BytesIO):
+        def read(self, wanted=-1):
+            assert 0 <= wanted <= MAX_HEADER_BYTES
+            return super().read(wanted)
+
+    for length in (b"\xff" * 4, (MAX_HEADER_BYTES + 1).to_bytes(4, "big")):
+        with pytest.raises(MalformedMessage):
+            read_header(Careful(length + written[0].raw))
 
 
 def test_a_slot_costs_what_the_page_says(written):

@@ -347,6 +347,11 @@ def test_a_path_leads_from_one_leaf_of_one_set():
     for place in wrong.values():
         with pytest.raises(PeerFault):
             RotatedCapsule.from_bytes(MEMBER.to_bytes(), place, ONCE.set)
+    alone = rotated(ONCE.rotation, CAPSULES[:1], number=3)  # the path of its member is empty
+    for index in (1, 2**64 - 1):
+        with pytest.raises(PeerFault):
+            place = replace(alone.verified.place(3, 0), index=index)
+            RotatedCapsule.from_bytes(alone.members[0].to_bytes(), place, alone.set)
     second = rotated(ONCE.rotation, CAPSULES[::-1], number=2)
     with pytest.raises(PeerFault, match="not in the tree"):
         RotatedCapsule.from_bytes(MEMBER.to_bytes(), replace(PLACE, batch=2), second.set)
