@@ -156,16 +156,18 @@ class LabelRotation:
         self._rows.move(State.SWITCHED)
         return count
 
-    def finish(self) -> int:
-        """Forget the run; says how many slots are behind all the same: written meanwhile.
-
-        Old kfrags must die now.
-        """
-        generation = self._under_way().generation
-        with self._store.exclusive():
-            left = self._behind(generation)
+    def finish(self) -> None:
+        """Forget the run. Old kfrags must die now; look with `behind` whether there is more."""
         self._rows.move(State.DONE)  # (9)
-        return len(left)
+
+    def behind(self, generation: int = 1) -> int:
+        """How many slots are still of the generation before: written with an old card, or put back.
+
+        Raises:
+            UsageError, MalformedMessage, InvalidSignature: as `rotate`.
+        """
+        with self._store.exclusive():
+            return len(self._behind(generation))
 
     def drop(self) -> None:
         """Give a run up that is not switched yet. Slots that were replaced stay good."""

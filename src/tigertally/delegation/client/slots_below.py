@@ -37,13 +37,13 @@ class Found:
 
 
 def slots_below(store: ObjectStore, label: Label, label_id: LabelId) -> Iterator[Found]:
-    """Step (1): the slots of a label in everything below it, in the store's order.
+    """The slots of a label in everything below it, in the store's order.
 
     Raises:
         MalformedMessage: something there is damaged, or is not ours.
         InvalidSignature: a file for this label has no slot for it.
     """
-    for path in _objects(store, label):
+    for path in _objects(store, label):  # (1)
         try:
             yield from _slots_in(store, path, label_id)
         except (MalformedMessage, InvalidSignature) as error:
@@ -51,7 +51,7 @@ def slots_below(store: ObjectStore, label: Label, label_id: LabelId) -> Iterator
 
 
 def replace_slots(store: ObjectStore, path: Sequence[str], new: Sequence[NewSlot]) -> bool:
-    """Step (8): put the new slots of one object in their places, at once; False: nothing to do.
+    """Put the new slots of one object in their places, at once; False: nothing to do.
 
     An object that is gone, was written anew, or has a slot of another version keeps what it has.
 
@@ -62,7 +62,7 @@ def replace_slots(store: ObjectStore, path: Sequence[str], new: Sequence[NewSlot
         header = _header(store, path)
     except Unavailable:
         return False
-    if header.fixed.file_id != new[0].file_id:
+    if header.fixed.file_id != new[0].file_id:  # (8)
         return False
     if header.fixed.kind == RECORD:
         return _replace_in_record(store, path, new)
