@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
-from delegation_rig import NOW, MemoryObjects, label, parts, person, read, write
+from delegation_rig import NOW, MemoryObjects, dek_of, label, parts, person, read, write
 from rotated_rig import (
     FILES,
     FOLDER,
@@ -19,6 +20,7 @@ from rotated_rig import (
     rotate,
     slot_of,
 )
+from tigertally.base.codec import encode
 from tigertally.base.errors import (
     InvalidSignature,
     MalformedMessage,
@@ -26,9 +28,13 @@ from tigertally.base.errors import (
     Refused,
     UsageError,
 )
-from tigertally.delegation.client import channels, files
+from tigertally.base.randomness import SeededRandomness
+from tigertally.delegation.client import channels, files, rotating
 from tigertally.delegation.client.rotating import LabelRotation, rotate_in_this_process
 from tigertally.delegation.messages.slots import ORIGINAL, ROTATED
+from tigertally.delegation.protocol import records
+from tigertally.delegation.protocol.reading import target_of
+from tigertally.delegation.protocol.slots import make_slot
 from tigertally.delegation.state.rotations import State
 from tigertally.delegation.stores.local import LocalStore
 
@@ -320,6 +326,79 @@ def test_files_that_change_during_a_run():
     assert run.behind() == 1
     assert read(owner, store, FILES[0])[0] == b"written anew"
     assert rotate(owner, store) == 1
+
+
+def test_more_slots_than_a_batch_takes(monkeypatch):
+    monkeypatch.setattr(rotating, "MAX_ROTATION_BATCH", 2)
+    owner, store = folder()
+    sizes = []
+
+    def proxy(task, inputs, key):
+        sizes.append(len(inputs))
+        return rotate_in_this_process(task, inputs, key)
+
+    run = LabelRotation(owner, store, FOLDER, 1)
+    assert (run.rotate(proxy=proxy), sizes) == (3, [2, 1])
+    (signed,) = run.sign([GRANT])
+    assert len(signed) == 2
+    run.granted()
+    assert run.switch() == 3
+    run.finish()
+    assert rotate(owner, store, generation=2) == 3
+    assert sorted(slot_of(owner, store, path).place().batch for path in FILES) == [3, 3, 4]
+    reader = Recipient(owner, generation=2)
+    assert [read(reader, store, path)[0] for path in FILES] == [path.encode() for path in FILES]
+
+
+def test_slots_of_another_version_are_not_replaced():
+    owner, store = folder()
+    run = LabelRotation(owner, store, FOLDER, 1)
+    run.rotate()
+    run.sign([GRANT])
+    run.granted()
+    header, *_ = parts(store, FILES[0])
+    with dek_of(owner, store, FILES[0]) as dek:
+        level = owner.levels(FOLDER)[-1]
+        anew = make_slot(level, dek, target_of(header), randomness=SeededRandomness("anew"))
+    put_slot(store, FILES[0], anew)
+    assert run.switch() == 2
+    assert slot_of(owner, store, FILES[0]) == anew
+    only_slot(owner, store, FILES[0])
+    assert read(owner, store, FILES[0])[0] == FILES[0].encode()
+
+
+def test_slots_of_another_version_in_a_record():
+    owner, store, name = person("channel"), MemoryObjects(), label("camera")
+    channels.write_stream(owner, store, name, [b"one"], clock=lambda: 1)
+    owner.raise_version(name)
+    run = LabelRotation(owner, store, name, 1)
+    run.rotate()
+    run.sign([GRANT])
+    run.granted()
+    where = channels.record_path(name, 1)
+    raw = store.objects[where]
+    record = records.read_head(io.BytesIO(raw))
+    before = encode(record.keys)
+    newer = encode(replace(record.keys, own=replace(record.keys.own, version=2)))
+    assert len(newer) == len(before)
+    store.objects[where] = raw.replace(before, newer)
+    assert run.switch() == 1
+    assert records.read_head(io.BytesIO(store.objects[where])).keys.own.version == 2
+
+
+def test_two_runs_at_once():
+    owner, store = folder()
+    rows = owner.rotations(FOLDER, 1)
+    run = LabelRotation(owner, store, FOLDER, 1)
+
+    def proxy(task, inputs, key):
+        if run.state is None:
+            run.rotate()  # somebody else, meanwhile
+        return rotate_in_this_process(task, inputs, key)
+
+    with pytest.raises(UsageError, match="under way"):
+        LabelRotation(owner, store, FOLDER, 1).rotate(proxy=proxy)
+    assert (run.state, len(rows.sets(1)), len(list(rows.new_slots()))) == (State.ROTATED, 1, 3)
 
 
 def test_what_an_interrupted_write_left_behind_goes():

@@ -103,9 +103,7 @@ class LabelRotation:
             one, new = _rotated(rotation, part, batch, proxy)
             sets.append(one)
             slots += new
-        numbers = tuple(one.batch for one in sets)
-        url = self._store.url
-        run = Run(state=State.ROTATED, generation=generation, store=url, batches=numbers)
+        run = Run(state=State.ROTATED, generation=generation, store=self._store.url)
         self._rows.begin(run, sets, slots)  # (5)
         return len(slots)
 

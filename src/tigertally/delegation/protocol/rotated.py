@@ -37,11 +37,9 @@ def member_of(slot: Slot, found: RotatedSet) -> RotatedCapsule:
     """Steps (3) and (4): a rotated slot's capsule, as a member of the set that its place names.
 
     Raises:
-        MalformedMessage: the capsule is no member of anything.
-        InvalidSignature: it is not in this set, or the slot is an original.
+        MalformedMessage: the capsule is no member of anything; the slot may be an original.
+        InvalidSignature: it is not in this set.
     """
-    if slot.form != ROTATED:  # (2)
-        raise InvalidSignature("a key slot that was never rotated stands for a rotated one")
     try:
         return RotatedCapsule.from_bytes(slot.capsule, slot.place(), found)
     except PeerFault as error:

@@ -12,7 +12,6 @@ from enum import Enum
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import UsageError
-from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.delegation.messages.headers import FileId
 from tigertally.delegation.messages.labels import LabelId
 from tigertally.delegation.messages.slots import Slot
@@ -45,12 +44,11 @@ NEXT: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run over one store: to which generation, and the numbers of its sets."""
+    """One run over one store, and the generation that it leads to."""
 
     state: State
     generation: int
     store: str
-    batches: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +155,7 @@ class Rotations:
 
     def _run(self, reader: SealedReader | SealedTransaction) -> Run | None:
         raw = reader.get(_RUNS, self._key())
-        return None if raw is None else decode(Run, raw, max_bytes=MAX_MESSAGE_BYTES)
+        return None if raw is None else decode(Run, raw)
 
     def _key(self, *numbers: int) -> bytes:
         return self.label + b"".join(one.to_bytes(8, "big") for one in (self.version, *numbers))
