@@ -44,6 +44,7 @@ STEPS = {
         "delegation/client/rotating.py",
         "delegation/client/slots_below.py",
     ],
+    ("delegation-files.md", "Re-keying"): ["delegation/client/rekeying.py"],
     ("delegation-files.md", "Streams"): [
         "delegation/protocol/records.py",
         "delegation/client/channels.py",

@@ -53,7 +53,7 @@ def slots_below(store: ObjectStore, label: Label, label_id: LabelId) -> Iterator
 def replace_slots(store: ObjectStore, path: Sequence[str], new: Sequence[NewSlot]) -> bool:
     """Put the new slots of one object in their places, at once; False: nothing to do.
 
-    An object that is gone, was written anew, or has a slot of another version keeps what it has.
+    An object that is gone, was written anew, or has a slot of a newer version keeps what it has.
 
     Raises:
         MalformedMessage, InvalidSignature: the object is damaged.
@@ -70,7 +70,7 @@ def replace_slots(store: ObjectStore, path: Sequence[str], new: Sequence[NewSlot
     source.close()
     (one,) = new
     old = slots.slot_for(one.slot.hint)
-    if old is not None and old.version != one.slot.version:
+    if old is not None and old.version > one.slot.version:
         return False
     after = (slots.with_slot(one.slot),)
     if files.read_keys(store, path) == Keys(sets=after):
@@ -122,7 +122,7 @@ def _replace_in_record(store: ObjectStore, path: Sequence[str], new: Sequence[Ne
         for one in new:
             name = "own" if one.part == OWN else "following"
             old: Slot | None = getattr(keys, name)
-            if old is not None and old.version == one.slot.version:
+            if old is not None and old.version <= one.slot.version:
                 keys = replace(keys, **{name: one.slot})
         if keys == record.keys:
             return False
