@@ -15,7 +15,6 @@ from tigertally.custody.messages.bodies import (
     ROTATE,
     Making,
     Rotate,
-    Suite,
     parse_making,
 )
 from tigertally.custody.policy import check_acks
@@ -96,7 +95,7 @@ class VotingClient(SendingClient):
     async def _first_dealing(self, proposal: Envelope, body: Making, synced: Synced) -> bytes:
         """The dealing that travels with our approval; kept, so that it is the same next time."""
         self._check_may_make(body)
-        if body.suite is Suite.SHAMIR_GF256:
+        if body.suite.authority_deals:
             return b""
         key = rows.attempt_key(proposal_id(proposal), 1)
         with self.party.store.reading() as reader:

@@ -305,12 +305,12 @@ def final_key(device_secret: Secret, private: Secret, key: KeyRef) -> Secret:
 def target_of(
     suite: Suite, release: Release, proposal: ProposalId, roster: Roster, fresh: Envelope | None
 ) -> PublicKey:
-    """Whom a fragment is encrypted to: the requester (pedersen), or the authority's fresh key.
+    """Whom a fragment is encrypted to: the requester, or the fresh key of an authority that deals.
 
     Raises:
         Refused: the authority has not yet given its fresh key for this proposal.
     """
-    if suite is Suite.PEDERSEN_ED25519:
+    if not suite.authority_deals:
         return release.wrapping_key
     if fresh is None:
         raise Refused("the authority has given no fresh key for this proposal yet: sync first")

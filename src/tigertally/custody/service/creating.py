@@ -13,7 +13,7 @@ from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavail
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.bodies import Create, Making, Rotate, Suite
+from tigertally.custody.messages.bodies import Create, Making, Rotate
 from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage, bundle_hash
 from tigertally.custody.policy import check_acks, check_requesters, some_of
 from tigertally.custody.protocol.dealing import check_package
@@ -58,7 +58,7 @@ class MakeKey:
         self, desk: Desk, pending: Pending, body: Making, approval: Approval, attachment: bytes
     ) -> None:
         """An approval carries its holder's dealing (or nothing, where the authority deals)."""
-        if body.suite is Suite.SHAMIR_GF256:
+        if body.suite.authority_deals:
             if attachment:
                 raise MalformedMessage("the authority deals this suite: nothing goes with a yes")
             return
