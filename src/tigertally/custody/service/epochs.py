@@ -176,14 +176,7 @@ class EpochService:
                     replaced[key.live] = rows.get_epoch(desk.sealed, key.live)
                 if key.live_hash is not None:
                     key = with_past(watch, key, key.live_hash, replaced[key.live])
-            live = replace(
-                key,
-                state=KeyState.ACTIVE,
-                live=rows.epoch_id(record),
-                live_hash=record.epoch,
-                coming=None,
-                number=key.number + 1,
-            )
+            live = key.in_epoch(rows.epoch_id(record), record.epoch)
             rows.put_key(desk.sealed, live)
             desk.record(
                 "custody.active",

@@ -22,6 +22,7 @@ from tigertally.custody.messages.release import (
     Rebuilt,
 )
 from tigertally.custody.messages.sync import DeliverRequest
+from tigertally.custody.policy import check_may_ask
 from tigertally.custody.protocol.release import (
     check_release_tally,
     names_of,
@@ -57,8 +58,7 @@ class ReleaseKey:
         """The key is active, and this requester may ask for it."""
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
-        if not key.may_be_asked_by(who):
-            raise Refused(f"{who} may not ask for {body.ref}")
+        check_may_ask(body.ref, key.requesters, who)
         if not key.usable:
             raise Refused(f"{body.ref} is {key.state.value}")
         importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
