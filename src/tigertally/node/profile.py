@@ -88,15 +88,6 @@ def profile_names(home: Path) -> list[Name]:
     return sorted(names)
 
 
-def list_profiles(home: Path) -> list[ProfileInfo]:
-    """All profiles, by name.
-
-    Raises:
-        Corrupt: one of them is damaged.
-    """
-    return [read_info(home, name) for name in profile_names(home)]
-
-
 def read_info(home: Path, profile: Name) -> ProfileInfo:
     """Who this profile is.
 
