@@ -17,6 +17,7 @@ from tigertally.custody.messages.bodies import (
     Rotate,
     parse_making,
 )
+from tigertally.custody.messages.dealing import KEYS_REPLACED
 from tigertally.custody.policy import check_acks
 from tigertally.custody.protocol.dealing import make_dealing
 from tigertally.custody.protocol.holding import occasion_of_making
@@ -152,5 +153,5 @@ class VotingClient(SendingClient):
 
 def check_in_vain(error: Unavailable) -> None:
     """Was a dealing refused because receive keys had been replaced? Raises `error` if not."""
-    if "receive keys" not in str(error):
+    if KEYS_REPLACED not in str(error):
         raise error

@@ -14,7 +14,13 @@ from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.bodies import Create, Making, Rotate
-from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage, bundle_hash
+from tigertally.custody.messages.dealing import (
+    AUTHORITY,
+    KEYS_REPLACED,
+    Dealing,
+    DealingPackage,
+    bundle_hash,
+)
 from tigertally.custody.policy import check_acks, check_requesters, some_of
 from tigertally.custody.protocol.dealing import check_package
 from tigertally.custody.protocol.epochs import with_dealing
@@ -152,9 +158,7 @@ def check_bundles(desk: Desk, dealing: Dealing) -> None:
     for slot in dealing.slots:
         row = desk.sealed.get(rows.RECEIVE_KEYS, bytes([slot.receiver]))
         if row is None or bundle_hash(rows.parsed(Envelope, row)) != slot.bundle:
-            raise Unavailable(
-                f"holder {slot.receiver} has replaced its receive keys meanwhile: try again"
-            )
+            raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED}: try again")
         desk.sealed.put(rows.IN_USE, bytes([slot.receiver]) + slot.bundle + dealing.proposal, b"")
 
 
