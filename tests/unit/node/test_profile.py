@@ -217,10 +217,10 @@ def test_a_new_folder_that_another_takes_for_a_dead_one_is_made_again(tmp_path, 
 
 
 def test_a_making_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    def broken(path):
+    def broken(folder, create):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(profiles, "SqlStore", broken)
+    monkeypatch.setattr(profiles, "store_in", broken)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path)
     assert not list(tmp_path.iterdir())
