@@ -274,9 +274,7 @@ def get(
             metavar="final|private",
         ),
     ] = "final",
-    version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Default: the newest.")
-    ] = None,
+    version: options.MaybeVersion = None,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,
