@@ -1,4 +1,4 @@
-"""`tally holder`: enrol, see what is asked, approve or reject, sync, unlock."""
+"""`tally holder`: enrol, invite, see what is asked, answer, sync, unlock, list and remove."""
 
 from __future__ import annotations
 

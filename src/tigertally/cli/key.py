@@ -1,4 +1,4 @@
-"""`tally key`: make keys, look at them, get one."""
+"""`tally key`: make keys, import, rotate, look at, get and destroy them."""
 
 from __future__ import annotations
 

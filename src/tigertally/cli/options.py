@@ -23,7 +23,7 @@ from tigertally.base.ids import RosterHash
 from tigertally.base.ids import Text as TextValue
 from tigertally.cli.times import parse_duration
 
-DEFAULT_WAIT = 300.0  # seconds; CLI.md
+DEFAULT_WAIT = 300.0  # seconds; docs/commands.md
 
 T = TypeVar("T")
 

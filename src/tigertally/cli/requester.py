@@ -1,4 +1,4 @@
-"""`tally requester`: enrol, and keep the device secret safe."""
+"""`tally requester`: enrol, keep the device secret safe, and remove one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The one place that picks concrete classes and pairs kinds with what executes them."""
+"""The authority's parts, put together: what answers each path, and what executes each kind.
+
+A device's parts are put together in `node/members.py`.
+"""
 
 from __future__ import annotations
 

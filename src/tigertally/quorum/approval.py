@@ -1,7 +1,7 @@
 """Approvals: one holder's signed yes or no to exactly one proposal.
 
 An approval also cosigns the newest audit checkpoint its holder has verified, so that holders can
-compare what the authority showed each of them (DESIGN section 3, Audit).
+compare what the authority showed each of them (docs/protocols/audit.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The roster: who belongs to a domain and how many must agree. Versions form a hash chain.
 
 Version 1 is signed by the authority and the first holder; version k + 1 carries a tally of
-version k and the authority's signature (DESIGN section 4). No I/O. Nothing here is secret.
+version k and the authority's signature (docs/protocols/quorum.md). No I/O. Nothing here is secret.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Member = Card | Holder | Requester
 class Roster:
     """One version of a domain's configuration.
 
-    `threshold` is the quorum m, `unlock` the u of DESIGN section 4; `next_index` is the lowest
+    `threshold` is the quorum m, `unlock` how many holders unlock; `next_index` is the lowest
     holder index never used.
     """
 

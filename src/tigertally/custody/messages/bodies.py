@@ -1,4 +1,4 @@
-"""The bodies of custody proposals: their keys are the option names of CLI.md."""
+"""The bodies of custody proposals: their keys are the option names of docs/commands.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dealings, epochs and acknowledgements: how fragments come into being (DESIGN section 5).
+"""Dealings, epochs and acknowledgements: how fragments come into being.
 
 A *dealing* is one dealer's sharing for all holders: commitments, and one encrypted piece a
 holder, named by its hash, so that one signature covers all pieces although each holder gets only

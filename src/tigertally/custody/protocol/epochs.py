@@ -1,8 +1,7 @@
-"""Epochs: one state machine for creating a key and for sharing it anew (DESIGN section 5).
+"""Epochs: one state machine for creating a key and for sharing it anew. No I/O.
 
-Authority side (`opened`, `with_dealing`, `with_acknowledgement`, `aborted`) and what both sides
-compute alike (`statement_of`, `verify_certificate`). No I/O. Numbered as in
-`docs/protocols/custody-create.md`.
+The authority's side (`opened`, `with_dealing`, `with_acknowledgement`, `aborted`) and what both
+compute alike (`statement_of`, `verify_certificate`): docs/protocols/custody-create.md, "Epochs".
 """
 
 from __future__ import annotations

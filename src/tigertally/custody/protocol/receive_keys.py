@@ -1,7 +1,7 @@
 """Receive keys: short-lived, numbered HPKE keys, one per possible sender. No I/O.
 
 What carries a fragment goes to these, never to a long-term key: a key leaked later opens nothing
-that was delivered before the last sync (DESIGN section 3, forward secrecy).
+that was delivered before the last sync (docs/threat-model.md, "Forward secrecy").
 """
 
 from __future__ import annotations
