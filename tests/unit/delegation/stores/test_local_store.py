@@ -9,6 +9,7 @@ from tigertally.base.errors import Unavailable, UsageError
 from tigertally.delegation.stores.open import folder_of, open_store
 
 FDS = Path("/proc/self/fd")
+pytestmark = pytest.mark.requirement("D8")
 
 
 @pytest.fixture
