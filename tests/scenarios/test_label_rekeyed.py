@@ -12,6 +12,7 @@ from rotated_rig import FILES, FOLDER, Recipient, folder, only_slot, put_slot, r
 from tigertally.base.errors import InvalidSignature, Refused
 from tigertally.delegation.client import channels
 from tigertally.delegation.client.rekeying import rekey
+from tigertally.delegation.client.rotating import LabelRotation
 from tigertally.delegation.messages.slots import ORIGINAL
 from tigertally.delegation.protocol import records
 
@@ -61,6 +62,36 @@ def test_a_version_that_never_was():
     with pytest.raises(InvalidSignature, match="never had"):
         rekey(owner, store, FOLDER)
     assert store.objects == before
+
+
+def test_records_in_each_others_places_get_no_slots():
+    """Put back later, each would have the other's, and no other slot any more."""
+    owner, store, name = person("channel"), MemoryObjects(), label("camera")
+    channels.write_stream(owner, store, name, [b"one", b"two"], clock=lambda: 1)
+    owner.raise_version(name)
+    first, second = (channels.record_path(name, number) for number in (0, 1))
+    whole = dict(store.objects)
+    store.objects[first], store.objects[second] = whole[second], whole[first]
+    before = dict(store.objects)
+    with pytest.raises(InvalidSignature, match="of the number 1"):
+        rekey(owner, store, name)
+    with pytest.raises(InvalidSignature, match="of the number 1"):
+        LabelRotation(owner, store, name, 1).rotate()
+    assert store.objects == before
+    store.objects = dict(whole)
+    rotation = LabelRotation(owner, store, name, 1)
+    assert rotation.rotate() == 5
+    rotation.sign([])
+    rotation.granted()
+    store.objects[first], store.objects[second] = whole[second], whole[first]
+    with pytest.raises(InvalidSignature, match="could not switch"):
+        rotation.switch()
+    store.objects[first], store.objects[second] = whole[first], whole[second]
+    assert rotation.switch() == 2, "the last record was switched before"
+    sink = io.BytesIO()
+    channels.read_stream(store, owner, name, sink)
+    assert sink.getvalue() == b"onetwo"
+    assert rekey(owner, store, name) == 3
 
 
 def test_the_records_of_a_channel():

@@ -83,6 +83,4 @@ def _anew(
 def _next(path: tuple[str, ...]) -> tuple[str, ...]:
     """The name of the record behind this one."""
     *above, number = path
-    if not (number.isascii() and number.isdigit()):
-        raise InvalidSignature(f"{'/'.join(path)} is not the name of a record")
     return record_path(tuple(Component(name) for name in above), int(number) + 1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from tigertally.base.codec import encode
 from tigertally.base.errors import InvalidSignature, MalformedMessage, Unavailable
 from tigertally.delegation.client import files
+from tigertally.delegation.client.channels import record_path
 from tigertally.delegation.messages.headers import RECORD, FileId, Header
 from tigertally.delegation.messages.labels import KEYS_SUFFIX, Label, LabelId
 from tigertally.delegation.messages.slots import Keys, Slot
@@ -41,7 +42,7 @@ def slots_below(store: ObjectStore, label: Label, label_id: LabelId) -> Iterator
 
     Raises:
         MalformedMessage: something there is damaged, or is not ours.
-        InvalidSignature: a file for this label has no slot for it.
+        InvalidSignature: a file for this label has no slot for it, or a record has another number.
     """
     for path in _objects(store, label):  # (1)
         try:
@@ -65,6 +66,7 @@ def replace_slots(store: ObjectStore, path: Sequence[str], new: Sequence[NewSlot
     if header.fixed.file_id != new[0].file_id:  # (8)
         return False
     if header.fixed.kind == RECORD:
+        _check_name(path, header.fixed.seq)
         return _replace_in_record(store, path, new)
     source, _, slots = files.found(store, path)
     source.close()
@@ -95,6 +97,7 @@ def _slots_in(store: ObjectStore, path: tuple[str, ...], label_id: LabelId) -> I
     if hint not in fixed.hints:  # below in the store, but written for another label
         return
     if fixed.kind == RECORD:
+        _check_name(path, fixed.seq)
         with store.get(path) as source:
             keys = records.read_head(source).keys
         for part, slot in ((OWN, keys.own), (FOLLOWING, keys.following)):
@@ -108,6 +111,12 @@ def _slots_in(store: ObjectStore, path: tuple[str, ...], label_id: LabelId) -> I
         yield Found(path=path, part=OWN, file_id=slots.file_id, slot=slot)
     elif hint != fixed.hints[-1]:  # a file's own slot is there only once it was shared by itself
         raise InvalidSignature("a key slot was taken away")
+
+
+def _check_name(path: Sequence[str], seq: int) -> None:
+    """A record in another's place would get the other's slots, and lose its own."""
+    if path[-1] != record_path((), seq)[-1]:
+        raise InvalidSignature(f"this is not the name of a record of the number {seq}")
 
 
 def _header(store: ObjectStore, path: Sequence[str]) -> Header:
