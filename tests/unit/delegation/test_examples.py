@@ -31,4 +31,4 @@ def test_every_example_is_shown():
     page = (DOCS / "examples.md").read_text("utf-8")
     for path in EXAMPLES:
         assert f"[{path.name}]({path.name})" in readme
-        assert f'"examples/{path.name}"' in page
+        assert f'--8<-- "examples/{path.name}"' in page
