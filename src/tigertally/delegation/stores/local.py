@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from tigertally.delegation.stores.interface import Path
 _MODE = 0o644  # it is encrypted, and readers may be other users
 _LOCK_SECONDS = 60.0
 _PAUSE = 0.02
+_OF_A_BATCH = re.compile(r"\.[0-9a-f]{24}" + re.escape(PARTIAL_SUFFIX))
 _MOST = 1000  # files of a batch before it is written through
 
 
@@ -42,12 +44,15 @@ class LocalStore:
         self._folder = folder
         self._pending: list[tuple[File, File]] | None = None
         self._locked = False
+        self._swept: set[File] = set()
 
     @contextmanager
     def put(self, path: Path) -> Iterator[BinaryIO]:
         """See `ObjectStore.put`."""
         target = self._file(path)
         self._make_folder(target.parent)
+        if self._pending is not None and target.parent not in self._swept:
+            self._sweep(target.parent)
         if self._pending is None:
             with atomic_output(target, _MODE) as file:
                 yield file
@@ -59,8 +64,10 @@ class LocalStore:
             with temporary.open("xb") as file:
                 os.fchmod(file.fileno(), _MODE)
                 yield file
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(target)  # "No space left on device" alone says not where
             raise
         self._pending.append((temporary, target))
         if len(self._pending) >= _MOST:
@@ -114,6 +121,7 @@ class LocalStore:
         """See `ObjectStore.batch`. Names not yet given are given up when the block fails."""
         with self.exclusive():
             self._pending = []
+            self._swept = set()
             try:
                 yield
                 self._settle()
@@ -151,6 +159,14 @@ class LocalStore:
             raise UsageError(f"cannot write below {folder}: it is not a directory") from error
         except PermissionError as error:
             raise UsageError(f"cannot make the directory {folder}: {error.strerror}") from error
+
+    def _sweep(self, folder: File) -> None:
+        """Remove what a killed batch left there; only batches make such names, one at a time."""
+        self._swept.add(folder)
+        dead = [n for n in os.listdir(folder) if _OF_A_BATCH.fullmatch(n)]  # noqa: PTH208 - names
+        for name in dead:
+            with suppress(OSError):
+                folder.joinpath(name).unlink()
 
     def _settle(self) -> None:
         """Flush what the batch has written, then give it its names."""

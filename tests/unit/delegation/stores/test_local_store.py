@@ -96,3 +96,17 @@ def test_urls(tmp_path):
     for bad in ("s3://bucket", "", "file://host/x", "https://h/x"):
         with pytest.raises(UsageError):
             folder_of(bad)
+
+
+def test_what_a_killed_batch_left_goes_with_the_next(store, tmp_path):
+    put(store, ("y", "kept"), b"")
+    folder = tmp_path / "store" / "y"
+    left, other = f".{'0a' * 12}.partial", f".x.{'0a' * 8}.partial"
+    for name in (left, other):
+        (folder / name).write_bytes(b"half")
+    put(store, ("y", "z"), b"")
+    assert (folder / left).exists(), "somebody's batch may be under way"
+    with store.batch():
+        put(store, ("y", "z"), b"")
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [other, "kept", "z"], "another writer's file is its own affair"
