@@ -7,6 +7,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
@@ -76,7 +77,7 @@ def write(
         owner = owner_of(open_profile)
         owner.remembered.add_store(str(folder_of(store)))
         try:
-            with progress("writing") as bar:
+            with nullcontext(lambda _: None) if os.isatty(source) else progress("writing") as bar:
                 coming = _Input(source, record, bar)
                 sent = write_stream(
                     owner, place, label, coming, clock=SystemClock().now, all_or_nothing=aont

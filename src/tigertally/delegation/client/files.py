@@ -240,7 +240,7 @@ def _keys_of(header: Header, store: ObjectStore, path: Sequence[str]) -> Keys:
     except Unavailable as error:
         if header.fixed.kind == RECORD:
             raise UsageError(
-                "this is a record of a stream: `tally stream read` reads it"
+                f"{path[-1]} is a record of a stream: `tally stream read` reads it"
             ) from error
         raise Unavailable(f"{error}: without these key slots nobody opens {path[-1]}") from error
 
