@@ -47,6 +47,7 @@ def test_a_day_of_an_owner(ann, tmp_path):
     assert written["bytes"] == 3 * CHUNK + 5
     got = ann.json("read", written["url"], *me, "--out", out)
     assert (got["bytes"], got["cfrags"], got["bad_proxies"]) == (3 * CHUNK + 5, 0, [])
+    assert (got["signed_by"], got["unsigned"]) == ([shown["fingerprint"]], 0)
     assert out.read_bytes() == plain.read_bytes()
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     out.unlink()

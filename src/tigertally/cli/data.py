@@ -175,6 +175,8 @@ def read(
         "label": label_text(location.label),
         "bytes": done.bytes,
         "files": done.files,
+        "signed_by": sorted(str(sender.fingerprint) for sender in done.senders),
+        "unsigned": done.unsigned,
         "cfrags": 0,
         "bad_proxies": [],
         "out": str(out),
@@ -200,7 +202,13 @@ def _read(owner: Owner, location: Location, out: Path, unsigned: bool) -> Done:
                 allow_unsigned=unsigned,
                 progress=bar,
             )
-    return Done(files=1, bytes=content.length)
+    sender = content.sender
+    return Done(
+        files=1,
+        bytes=content.length,
+        senders=frozenset({sender} if sender else ()),
+        unsigned=sender is None,
+    )
 
 
 def _stored(location: Location) -> int:

@@ -69,11 +69,7 @@ DocLabel = Annotated[
 ]
 
 
-@app.command(
-    "set",
-    epilog="Examples: tally secret set app.yaml db/password --profile ann; "
-    "echo 5432 | tally secret set app.yaml db/port --parse --profile ann",
-)
+@app.command("set", epilog="Example: tally secret set app.yaml db/password --profile ann")
 def set_(
     doc: Doc,
     path: Place,

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.crypto.files import check_output
+from tigertally.crypto.signatures import VerifyKey
 from tigertally.crypto.stream import Progress
 from tigertally.delegation.client import files
 from tigertally.delegation.client.locating import Location
@@ -32,6 +33,8 @@ class Done:
     files: int
     bytes: int
     others: int = 0  # files at the label that the folder does not have: they stay
+    senders: frozenset[VerifyKey] = frozenset()  # who signed what was read
+    unsigned: int = 0  # files that nobody signed
 
 
 def write_folder(
@@ -98,7 +101,7 @@ def read_folder(
         raise UsageError(f"{output} is there already")
     check_output(output)
     building = Path(tempfile.mkdtemp(prefix=f".{output.name[:100]}.", dir=output.parent))
-    size = 0
+    size, senders = 0, []
     try:
         for label in location.files:
             target = building.joinpath(*label[len(location.label) :])
@@ -113,6 +116,7 @@ def read_folder(
                     progress=_beyond(size, progress),
                 )
             size += content.length
+            senders.append(content.sender)
         os.sync()
         building.rename(output)
     except BaseException as error:
@@ -120,7 +124,12 @@ def read_folder(
             error.filename = str(output)  # "No space left on device" alone does not say where
         shutil.rmtree(building, ignore_errors=True)
         raise
-    return Done(files=len(location.files), bytes=size)
+    return Done(
+        files=len(location.files),
+        bytes=size,
+        senders=frozenset(sender for sender in senders if sender),
+        unsigned=senders.count(None),
+    )
 
 
 def _private(path: Path) -> BinaryIO:

@@ -29,7 +29,9 @@ class Component(str):
 
     def __new__(cls, value: str) -> Self:
         if value in ("", ".", "..") or "/" in value:
-            raise MalformedMessage("a label is names between slashes, none empty, . or ..")
+            raise MalformedMessage(
+                "a label is names between slashes; none is empty, one dot or two"
+            )
         if value.endswith(KEYS_SUFFIX):
             raise MalformedMessage(f"a name that ends in {KEYS_SUFFIX} is for key slots")
         if value.startswith(".") and value.endswith(PARTIAL_SUFFIX):

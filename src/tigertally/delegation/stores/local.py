@@ -19,12 +19,13 @@ from urllib.parse import quote
 from tigertally.base.errors import Unavailable, UsageError
 from tigertally.base.randomness import SystemRandomness
 from tigertally.crypto.files import atomic_output
-from tigertally.delegation.messages.labels import PARTIAL_SUFFIX
+from tigertally.delegation.messages.labels import KEYS_SUFFIX, PARTIAL_SUFFIX
 from tigertally.delegation.stores.interface import Path
 
 _MODE = 0o644  # it is encrypted, and readers may be other users
 _LOCK_SECONDS = 60.0
 _PAUSE = 0.02
+_LONGEST = 255  # bytes of a file's name
 _OF_A_BATCH = re.compile(r"\.[0-9a-f]{24}" + re.escape(PARTIAL_SUFFIX))
 _MOST = 1000  # files of a batch before it is written through
 
@@ -139,6 +140,11 @@ class LocalStore:
     def _file(self, path: Path) -> File:
         if not path or any(name in ("", ".", "..") or "/" in name for name in path):
             raise UsageError("not the name of an object")
+        if long := next((name for name in path if len(name.encode()) > _LONGEST), None):
+            raise UsageError(
+                f"a name is too long for a folder, where {_LONGEST - len(KEYS_SUFFIX)} bytes fit "
+                f"with the key slots beside it: {long[:40]}…"
+            )
         return self._folder.joinpath(*path)
 
     def _await_lock(self, descriptor: int) -> None:

@@ -31,7 +31,9 @@ def test_a_folder_comes_back(tmp_path, folder):
     assert (done.files, done.bytes) == (2, 3)
     location = locate(str(tmp_path / "store" / "x"), ANN, [])
     back = tmp_path / "back"
-    assert read_folder(ANN, location, back) == done
+    got = read_folder(ANN, location, back)
+    assert (got.files, got.bytes) == (done.files, done.bytes)
+    assert (got.senders, got.unsigned) == ({ANN.signing_key.public}, 0)
     assert (back / "below" / "b").read_bytes() == b"22"
     with pytest.raises(UsageError):
         read_folder(ANN, location, back)

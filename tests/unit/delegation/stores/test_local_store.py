@@ -110,3 +110,11 @@ def test_what_a_killed_batch_left_goes_with_the_next(store, tmp_path):
         put(store, ("y", "z"), b"")
     names = sorted(path.name for path in folder.iterdir())
     assert names == [other, "kept", "z"], "another writer's file is its own affair"
+
+
+def test_a_name_that_is_too_long_is_refused(store, tmp_path):
+    for name in ("a" * 256, "ü" * 128):
+        with pytest.raises(UsageError, match="too long"):
+            put(store, ("x", name), b"")
+    put(store, ("x", "a" * 255), b"1")
+    assert list(store.list(())) == [("x", "a" * 255)]
