@@ -9,7 +9,7 @@ import pytest
 from process_rig import Town
 from soak import Soak, seed_of
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "12"))
 
 
 @pytest.mark.slow
