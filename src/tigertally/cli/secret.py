@@ -177,12 +177,14 @@ def _given(in_: Path | None) -> str:
     if in_ is not None:
         with in_.open("rb") as source:
             raw = source.read(_MAX_VALUE + 1)
-    elif sys.stdin is not None and sys.stdin.isatty():
+    elif sys.stdin is None:
+        raise UsageError("standard input is closed: there is no value")
+    elif sys.stdin.isatty():
         from getpass import getpass
 
         return getpass("Value: ")
     else:
-        raw = sys.stdin.buffer.read(_MAX_VALUE + 1) if sys.stdin is not None else b""
+        raw = sys.stdin.buffer.read(_MAX_VALUE + 1)
     if len(raw) > _MAX_VALUE:
         raise UsageError("a value of a document is at most 1 MiB: write it as a file")
     try:

@@ -118,6 +118,8 @@ def read(
 
     if out is None and session.json:
         raise UsageError("the stream goes to standard output: with --json say --out FILE, too")
+    if out is None and sys.stdout is None:
+        raise UsageError("standard output is closed: say --out FILE")
     if out is not None:
         check_output(out)
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from delegation_rig import NOW, label, person
-from tigertally.base.errors import Refused, Unavailable
+from tigertally.base.errors import Refused, Unavailable, UsageError
+from tigertally.base.ids import Name
+from tigertally.cli import stream
 from tigertally.cli.data import from_store
-from tigertally.cli.secret import _complete_place
+from tigertally.cli.secret import _complete_place, _given
 from tigertally.delegation.client.documents import Document
 
 
@@ -32,3 +36,15 @@ def test_errors_of_a_store_say_what_to_do_once():
     with pytest.raises(Refused), from_store():
         raise refused
     assert refused.__notes__ == ["ask for it with --unsigned"]
+
+
+def test_a_closed_standard_input_or_output_is_no_empty_one(monkeypatch):
+    for name in ("stdin", "stdout"):
+        monkeypatch.setattr(sys, name, None)
+    with pytest.raises(UsageError, match="standard input is closed"):
+        _given(None)
+    with pytest.raises(UsageError, match="standard input is closed"):
+        stream.write(Name("ann"), label("x"), "store")
+    with pytest.raises(UsageError, match="standard output is closed"):
+        stream.read("store/x", Name("ann"))
+    assert not Path("store").exists()

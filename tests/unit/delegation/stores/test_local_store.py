@@ -93,7 +93,7 @@ def test_urls(tmp_path):
     assert folder_of("file:///a%20b/c") == folder_of("/a b/c/")
     assert open_store("file:///a b/").url_of(("é", "f")) == "file:///a b/%C3%A9/f"
     assert open_store("/a b/").url_of(("é", "f")) == "/a b/é/f"
-    for bad in ("s3://bucket", "", "file://host/x", "https://h/x"):
+    for bad in ("s3://bucket", "", "file://host/x", "https://h/x", "file:x", "file:/x"):
         with pytest.raises(UsageError):
             folder_of(bad)
 
