@@ -61,6 +61,7 @@ def point(raw: bytes) -> tuple[int, int]:
 class Owner:
     def __init__(self, device_secret: bytes) -> None:
         self.seed = hk(device_secret, "owner-seed")
+        self.sets: dict[int, tuple[int, bytes]] = {}  # number to generation and D[id, batch, …]
 
     def id(self, path: list[str]) -> bytes:
         found = hk(self.seed, "label-root")
@@ -79,19 +80,51 @@ class Owner:
         """The DEK of a slot for the label `path`; AES-GCM and the commitment say if it is right."""
         _, _, file_id, seq, _, commitment, _, _ = header
         hint, version, form, capsule, wrap, proof = slot
-        assert (form, proof) == (0, None)
         assert hint == sha("hint", self.id(path), file_id)[:16]
-        raw_e, raw_v, s = capsule[:33], capsule[33:66], capsule[66:]
-        h = scalar(b"CAPSULE_POINTS", raw_e + raw_v)
-        e, v = point(raw_e), point(raw_v)
-        assert mul(int.from_bytes(s, "big"), G) == add(v, mul(h, e))
-        seed = compressed(mul(self.secret(path, version), add(e, v)))
         a = self.public(path, version)
+        if form == 0:
+            assert proof is None
+            raw_e, raw_v, s = capsule[:33], capsule[33:66], capsule[66:]
+            h = scalar(b"CAPSULE_POINTS", raw_e + raw_v)
+            secret, origin = self.secret(path, version), G
+        else:
+            assert form == 1
+            raw_e, raw_v, s = capsule[:33], capsule[33:66], capsule[98:]
+            h = int.from_bytes(capsule[66:98], "big")
+            secret = self.target(path, version, self.member(path, version, capsule, proof))
+            origin = point(a)
+        e, v = point(raw_e), point(raw_v)
+        if form == 1:
+            e, v = mul(secret, e), mul(secret, v)
+        assert mul(int.from_bytes(s, "big"), origin) == add(v, mul(h, e))
+        seed = compressed(add(e, v) if form == 1 else mul(secret, add(e, v)))
         kek = hk(seed, "kek", self.id(path), a, h.to_bytes(32, "big"), s)
         aad = tag("dek-wrap") + framed(cbor2.dumps([file_id, seq, commitment]))
         dek = AESGCM(kek).decrypt(bytes(12), wrap, aad)
         assert commitment == mac(dek, "dek-commitment", file_id, seq.to_bytes(8, "big"))
         return dek
+
+    def target(self, path: list[str], version: int, generation: int) -> int:
+        """docs/protocols/rotation.md, "Deriving", from the first key on."""
+        source = self.secret(path, version)
+        for _ in range(generation):
+            purpose = b"KEY_DERIVATION/" + tag("rotation-key")
+            purpose += cbor2.dumps([self.id(path), compressed(mul(source, G))])
+            source = scalar(purpose, hkdf(self.seed, purpose, 64))
+        return source
+
+    def member(self, path: list[str], version: int, row: bytes, place: bytes) -> int:
+        """The generation of the set that has this capsule at this place."""
+        batch, index, way = cbor2.loads(place)
+        generation, body = self.sets[batch]
+        rotation, number, count, top = cbor2.loads(body)
+        target = compressed(mul(self.target(path, version, generation), G))
+        assert rotation == sha("rotation-id", self.id(path), self.public(path, version), target)
+        assert (number, len(row)) == (batch, 130)
+        parts = [row[:33], row[33:66], row[66:98], row[98:]]
+        leaf = hashlib.sha256(b"\0" + tag("rotated-capsule") + cbor2.dumps(parts)).digest()
+        assert led(leaf, index, count, way) == top
+        return generation
 
     def file(self, raw: bytes, keys: bytes, above: list[str]) -> tuple[list[Any], bytes]:
         """Meta and content of a file, by the slot of `above`."""
@@ -159,6 +192,20 @@ def root(leaves: list[bytes]) -> bytes:
         return leaves[0] if leaves else hashlib.sha256(b"").digest()
     split = 1 << (len(leaves) - 1).bit_length() - 1
     return hashlib.sha256(b"\1" + root(leaves[:split]) + root(leaves[split:])).digest()
+
+
+def led(leaf: bytes, index: int, count: int, way: list[bytes]) -> bytes:
+    """Where a path leads from a leaf: RFC 6962 section 2.1.1, from the root down."""
+    assert 0 <= index < count
+    if count == 1:
+        assert not way
+        return leaf
+    split = 1 << (count - 1).bit_length() - 1
+    if index < split:
+        pair = led(leaf, index, split, way[:-1]) + way[-1]
+    else:
+        pair = way[-1] + led(leaf, index - split, count - split, way[:-1])
+    return hashlib.sha256(b"\1" + pair).digest()
 
 
 def field(owner: Owner, unit: str, above: list[str]) -> tuple[list[Any], Any]:

@@ -39,6 +39,12 @@ STEPS = {
         "delegation/client/files.py",
         "delegation/client/owner.py",
     ],
+    ("delegation-files.md", "Rotated slots"): ["delegation/protocol/rotated.py"],
+    ("delegation-files.md", "Rotating a label"): [
+        "delegation/client/rotating.py",
+        "delegation/client/slots_below.py",
+    ],
+    ("delegation-files.md", "Re-keying"): ["delegation/client/rekeying.py"],
     ("delegation-files.md", "Streams"): [
         "delegation/protocol/records.py",
         "delegation/client/channels.py",

@@ -16,7 +16,9 @@ from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
+from tigertally.crypto.signatures import SigningKey
 from tigertally.delegation.client.files import keys_path
+from tigertally.delegation.client.rotating import LabelRotation
 from tigertally.delegation.protocol import records
 from tigertally.delegation.protocol.fields import seal_field
 
@@ -79,6 +81,41 @@ def _cards() -> dict[str, str]:
     return {"identity": encode(identity).hex(), "label": encode(card).hex()}
 
 
+def _rotated() -> dict[str, Any]:
+    """Three files whose slots for one label are rotated once, and once more."""
+    owner, store, top = person("vectors"), MemoryObjects(), label("reports")
+    paths = ("reports/a", "reports/b", "reports/c/d")
+    for path in paths:
+        write(owner, store, path, path.encode(), seed=path)
+    grant = SigningKey.generate(SeededRandomness("grant"))
+    owner.raise_version(top)
+    generations = []
+    for generation in (1, 2):
+        run = LabelRotation(owner, store, top, 1)
+        run.rotate(generation)
+        (((body, signature),),) = run.sign([grant])
+        run.granted()
+        run.switch()
+        run.finish()
+        rotation = owner.keys.rotation(top, 1, generation)
+        generations.append(
+            {
+                "rotation": rotation.task.id.hex(),
+                "target": rotation.target_pk.to_bytes().hex(),
+                "set": body.hex(),
+                "signature": signature.hex(),
+                "keys": [store.objects[keys_path(label(path))].hex() for path in paths],
+            }
+        )
+    return {
+        "label": "/".join(top),
+        "version": 1,
+        "grant_key": grant.public.hex(),
+        "files": [{"path": path, "object": store.objects[label(path)].hex()} for path in paths],
+        "generations": generations,
+    }
+
+
 def generate() -> str:
     """The text of the file."""
     owner = person("vectors")
@@ -100,6 +137,7 @@ def generate() -> str:
         "files": [_file(False), _file(True)],
         "field": _field(),
         "stream": _stream(),
+        "rotated": _rotated(),
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 

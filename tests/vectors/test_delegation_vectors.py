@@ -6,10 +6,13 @@ import io
 import json
 from pathlib import Path
 
+import cbor2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from delegation_rig import MemoryObjects, label, person, read, write
-from reference_delegation import Owner, field, record
+from reference_delegation import Owner, field, record, tag
+from reference_secp256k1 import G, compressed, mul
 from tigertally.delegation.client.documents import open_field
 from tigertally.delegation.client.files import keys_path
 from tigertally.delegation.messages.headers import Header
@@ -72,9 +75,35 @@ def test_the_stream():
     assert following is None
 
 
-def iter_slots(raw):
-    import cbor2
+@pytest.mark.requirement("D16")
+@pytest.mark.parametrize("number", [0, 1])
+def test_rotated_slots(number):
+    rotated = VECTORS["rotated"]
+    one, above = rotated["generations"][number], rotated["label"].split("/")
+    owner, body = Owner(bytes.fromhex(VECTORS["device_secret"])), bytes.fromhex(one["set"])
+    batch = cbor2.loads(body)[1]
+    owner.sets[batch] = (number + 1, body)
+    grant = Ed25519PublicKey.from_public_bytes(bytes.fromhex(rotated["grant_key"]))
+    grant.verify(bytes.fromhex(one["signature"]), tag("rotated-set") + body)
+    assert compressed(mul(owner.target(above, 1, number + 1), G)).hex() == one["target"]
+    assert cbor2.loads(body)[0].hex() == one["rotation"]
+    for file, keys in zip(rotated["files"], one["keys"], strict=True):
+        raw, slots = bytes.fromhex(file["object"]), bytes.fromhex(keys)
+        assert [slot[2] for slot in cbor2.loads(slots)[0][0][1]][:2] == [0, 1]
+        path = file["path"].split("/")
+        for labels in ([], above):
+            meta, content = owner.file(raw, slots, labels)
+            assert (meta[0], content.decode()) == (path, file["path"])
+    carried = {keys[66:98] for keys in capsules(rotated, number)}
+    assert carried == {keys[66:98] for keys in capsules(rotated, 1 - number)}, "h stays"
 
+
+def capsules(rotated, number):
+    for keys in rotated["generations"][number]["keys"]:
+        yield cbor2.loads(bytes.fromhex(keys))[0][0][1][1][3]
+
+
+def iter_slots(raw):
     source = io.BytesIO(raw)
     source.seek(4 + int.from_bytes(source.read(4), "big"))
     size = int.from_bytes(source.read(4), "big")

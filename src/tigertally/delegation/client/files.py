@@ -102,9 +102,9 @@ def write_file(
             )
             finishing.enter_context(store.exclusive())  # before the data appear
             before = _slots_in_use(store, path)
-            _put_keys(store, path, (draft.slots, *before))
+            put_keys(store, path, (draft.slots, *before))
         if before:
-            _put_keys(store, path, (draft.slots,))
+            put_keys(store, path, (draft.slots,))
     return length
 
 
@@ -169,7 +169,7 @@ def add_own_slot(
                 reading.target_of(header),
                 randomness=randomness or SystemRandomness(),
             )
-        _put_keys(store, path, (replace(slots, slots=(*slots.slots, own)),))
+        put_keys(store, path, (replace(slots, slots=(*slots.slots, own)),))
         return True
 
 
@@ -236,7 +236,7 @@ def found(store: ObjectStore, path: Sequence[str]) -> tuple[BinaryIO, Header, Sl
 
 def _keys_of(header: Header, store: ObjectStore, path: Sequence[str]) -> Keys:
     try:
-        return _keys(store, path)
+        return read_keys(store, path)
     except Unavailable as error:
         if header.fixed.kind == RECORD:
             raise UsageError(
@@ -245,18 +245,20 @@ def _keys_of(header: Header, store: ObjectStore, path: Sequence[str]) -> Keys:
         raise Unavailable(f"{error}: without these key slots nobody opens {path[-1]}") from error
 
 
-def _keys(store: ObjectStore, path: Sequence[str]) -> Keys:
+def read_keys(store: ObjectStore, path: Sequence[str]) -> Keys:
+    """The object beside a file; raises `Unavailable` or `MalformedMessage`."""
     return Keys.from_bytes(store.range(keys_path(path), 0, MAX_SLOTS_BYTES + 1))
 
 
 def _slots_in_use(store: ObjectStore, path: Label) -> tuple[SlotSet, ...]:
     """The slots of the file that is there and will be replaced; of a damaged one, none."""
     with suppress(Unavailable, MalformedMessage), store.get(path) as source:
-        slots = _keys(store, path).of(reading.read_header(source).fixed.file_id)
+        slots = read_keys(store, path).of(reading.read_header(source).fixed.file_id)
         return (slots,) if slots is not None else ()
     return ()
 
 
-def _put_keys(store: ObjectStore, path: Label, sets: tuple[SlotSet, ...]) -> None:
+def put_keys(store: ObjectStore, path: Sequence[str], sets: tuple[SlotSet, ...]) -> None:
+    """Replace a file's slots."""
     with store.put(keys_path(path)) as sink:
         sink.write(Keys(sets=sets).to_bytes())

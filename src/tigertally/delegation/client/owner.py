@@ -23,11 +23,13 @@ from tigertally.delegation.messages.cards import (
 )
 from tigertally.delegation.messages.headers import Header
 from tigertally.delegation.messages.labels import Label, LabelKey, label_text
-from tigertally.delegation.messages.slots import SlotSet
+from tigertally.delegation.messages.slots import ORIGINAL, Slot, SlotSet
 from tigertally.delegation.protocol.labels import LabelKeys, hint_of
 from tigertally.delegation.protocol.reading import target_of
-from tigertally.delegation.protocol.slots import capsule_of, open_slot
+from tigertally.delegation.protocol.rotated import open_rotated
+from tigertally.delegation.protocol.slots import Target, capsule_of, open_slot
 from tigertally.delegation.state import Remembered
+from tigertally.delegation.state.rotations import Rotations
 from tigertally.schemes.umbral import SecretKey, SecretKeyFactory, open_seed
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedStore
@@ -107,10 +109,31 @@ class Owner:
             level = Level(
                 id=id_, key=self.keys.public_key(label, slot.version), version=slot.version
             )
-            capsule = capsule_of(slot)
-            with open_seed(self.keys.secret_key(label, slot.version), capsule) as seed:
-                dek = open_slot(slot, capsule, seed, level, target_of(header))  # (3)
+            dek = self._dek(slot, label, level, target_of(header))  # (3)
             return Unlocked(dek=dek, label=label, id=id_)
         raise Refused(
             f"{label_text(asked)} has no key slot for you: it was written by another owner"
         )
+
+    def rotations(self, label: Label, version: int) -> Rotations:
+        """What is known of the rotations of a label's key."""
+        return Rotations(rows=self.remembered.rows, label=self.keys.ids(label)[-1], version=version)
+
+    def raise_version(self, label: Label) -> int:
+        """Give what is written from now on below a label a new key there; says its version.
+
+        What is there already is read as before. Label cards name the old version until they expire.
+        """
+        return self.remembered.raise_version(self.keys.ids(label)[-1])
+
+    def _dek(self, slot: Slot, label: Label, level: Level, target: Target) -> Secret:
+        """The DEK of a slot, with the label's key or the one that it was rotated to."""
+        if slot.form == ORIGINAL:
+            capsule = capsule_of(slot)
+            with open_seed(self.keys.secret_key(label, slot.version), capsule) as seed:
+                return open_slot(slot, capsule, seed, level, target)
+        known = self.rotations(label, slot.version).known(slot.place().batch)
+        if known is None:
+            raise InvalidSignature("a key slot names a rotation that its label never had")
+        rotation = self.keys.rotation(label, slot.version, known.generation)
+        return open_rotated(slot, known.rotated_set(), rotation, level, target)

@@ -5,18 +5,21 @@ docs/protocols/delegation-files.md, "The object PATH.keys". No I/O.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import FixedBytes
-from tigertally.base.limits import MAX_LABEL_DEPTH, MAX_SLOTS_BYTES
+from tigertally.base.limits import MAX_LABEL_DEPTH, MAX_ROTATION_BATCH, MAX_SLOTS_BYTES
 from tigertally.delegation.messages.headers import FileId, Hint
+from tigertally.schemes.single_pre import Place
 
 ORIGINAL = 0  # form: E ‖ V ‖ s, made for the label's key
+ROTATED = 1  # form: E′ ‖ V′ ‖ h ‖ s, a member of a set that the owner signed
 
-CAPSULE_BYTES = {ORIGINAL: 98}
+CAPSULE_BYTES = {ORIGINAL: 98, ROTATED: 130}
+_LONGEST_PATH = (MAX_ROTATION_BATCH - 1).bit_length()
 _SETS = 2  # of the write that is there, and of the one that replaces it
 
 
@@ -30,7 +33,7 @@ class Wrap(FixedBytes):
 class Slot:
     """The DEK for one label; `version` is that of the label's key. The capsule is not yet checked.
 
-    `proof` belongs to forms other than 0.
+    `proof` is the place of a rotated capsule; originals have none.
     """
 
     hint: Hint
@@ -45,6 +48,14 @@ class Slot:
             raise MalformedMessage("a key slot of a form or length that is not known here")
         if self.form == ORIGINAL and self.proof is not None:
             raise MalformedMessage("a key slot of form 0 has no proof")
+        if self.form == ROTATED and len(self.place().path) > _LONGEST_PATH:
+            raise MalformedMessage("a rotated key slot's place is deeper than any set")
+
+    def place(self) -> Place:
+        """Where a rotated capsule stands; raises `MalformedMessage` where there is no place."""
+        if self.proof is None:
+            raise MalformedMessage("a rotated key slot has a place in a set")
+        return Place.from_bytes(self.proof)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +70,13 @@ class SlotSet:
             raise MalformedMessage("more key slots than a label has levels")
         if len({slot.hint for slot in self.slots}) != len(self.slots):
             raise MalformedMessage("two key slots for one label")
+
+    def with_slot(self, slot: Slot) -> SlotSet:
+        """The set with this slot in the place of the one with its hint, or behind the others."""
+        if self.slot_for(slot.hint) is None:
+            return replace(self, slots=(*self.slots, slot))
+        slots = (slot if one.hint == slot.hint else one for one in self.slots)
+        return replace(self, slots=tuple(slots))
 
     def slot_for(self, hint: Hint) -> Slot | None:
         """The slot with this hint."""

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash, tagged_mac
 from tigertally.base.codec import dumps
+from tigertally.base.ids import Hash
 from tigertally.base.secret import Secret
 from tigertally.crypto.kdf import derive
 from tigertally.delegation.messages.cards import Level
 from tigertally.delegation.messages.headers import FileId, Hint
 from tigertally.delegation.messages.labels import Label, LabelId, LabelKey
+from tigertally.schemes.single_pre import Rotation
 from tigertally.schemes.umbral import SecretKey, SecretKeyFactory
 
 Versions = Callable[[LabelId], int]  # the newest version of a label's key
@@ -70,6 +72,20 @@ class LabelKeys:
             if len(self._public) >= _REMEMBERED:
                 self._public.clear()
             self._public[label, version] = found
+        return found
+
+    def rotation(self, label: Label, version: int, generation: int) -> Rotation:
+        """The rotation that leads to a generation of this label and version, from the one before.
+
+        Args:
+            label: whose key is rotated.
+            version: of that key.
+            generation: 1 is the first rotation.
+        """
+        label_id, source = Hash(self.ids(label)[-1]), self.secret_key(label, version)
+        found = Rotation.first(self._factory, label_id, source)
+        for _ in range(generation - 1):
+            found = Rotation.again(self._factory, found)
         return found
 
     def levels(self, label: Label, versions: Versions) -> tuple[Level, ...]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import framed, tagged_mac
 from tigertally.base.codec import encode
-from tigertally.base.errors import InvalidSignature
+from tigertally.base.errors import InvalidSignature, Refused
 from tigertally.base.ids import Hash
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
@@ -21,6 +21,7 @@ from tigertally.delegation.messages.headers import FileId, Fixed
 from tigertally.delegation.messages.labels import LabelId, LabelKey
 from tigertally.delegation.messages.slots import ORIGINAL, Slot, Wrap
 from tigertally.delegation.protocol.labels import hint_of
+from tigertally.schemes.single_pre import RotatedCapsule
 from tigertally.schemes.umbral import Capsule, encapsulate
 
 DEK_BYTES = 32
@@ -62,12 +63,28 @@ def make_slot(level: Level, dek: Secret, target: Target, *, randomness: Randomne
 
 
 def capsule_of(slot: Slot) -> Capsule:
-    """A slot's capsule, checked; raises `MalformedMessage`."""
+    """An original slot's capsule, checked.
+
+    Raises:
+        MalformedMessage: it fails its equation.
+        Refused: the slot was rotated: only keys of that rotation open it.
+    """
+    if slot.form != ORIGINAL:
+        raise Refused("the key slot was rotated: it needs a grant for the rotated key")
     return Capsule.from_bytes_simple(slot.capsule)
 
 
-def open_slot(slot: Slot, capsule: Capsule, seed: Secret, level: Level, target: Target) -> Secret:
-    """The DEK of a slot, once the capsule's seed is known.
+def open_slot(
+    slot: Slot, capsule: Capsule | RotatedCapsule, seed: Secret, level: Level, target: Target
+) -> Secret:
+    """The DEK of a slot, original or rotated, once the capsule's seed is known.
+
+    Args:
+        slot: has the wrap.
+        capsule: the slot's, checked.
+        seed: of the capsule.
+        level: with the key that the capsule was first made for: a rotation does not change it.
+        target: the write.
 
     Raises:
         InvalidSignature: the slot is for another label or write, or opens to another DEK than the
@@ -83,7 +100,9 @@ def open_slot(slot: Slot, capsule: Capsule, seed: Secret, level: Level, target: 
     return dek
 
 
-def _kek(seed: Secret, label: LabelId, origin: LabelKey, capsule: Capsule) -> Secret:
+def _kek(
+    seed: Secret, label: LabelId, origin: LabelKey, capsule: Capsule | RotatedCapsule
+) -> Secret:
     """Bound to what a rotation leaves alone: the label, the first key, h and s."""
     return derive(seed, tags.KEK, label, origin, bytes(capsule.h), bytes(capsule.s))
 

@@ -30,6 +30,17 @@ class Remembered:
             raw = reader.get(_VERSIONS, label)
         return 1 if raw is None else int.from_bytes(raw, "big")
 
+    def raise_version(self, label: LabelId) -> int:
+        """Give a label's next writes a new key, and say its version. What is there stays as it is.
+
+        Cards that were given out before name the old version until they expire.
+        """
+        with self.rows.transaction() as tx:
+            raw = tx.get(_VERSIONS, label)
+            version = 2 if raw is None else int.from_bytes(raw, "big") + 1
+            tx.put(_VERSIONS, label, version.to_bytes(8, "big"))
+        return version
+
     def writers(self, labels: Iterable[LabelId]) -> tuple[VerifyKey, ...]:
         """Who was given a card for one of these labels."""
         with self.rows.reading() as reader:
