@@ -27,7 +27,10 @@ def names(folder):
 
 
 @pytest.mark.requirement("D1")
+@pytest.mark.requirement("D6")
+@pytest.mark.requirement("D8")
 @pytest.mark.requirement("D12")
+@pytest.mark.requirement("D13")
 def test_a_day_of_an_owner(ann, tmp_path):
     me = ("--profile", "ann")
     shown = ann.json("profile", "show", *me)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -86,6 +86,20 @@ def package_for(rig: DomainRig, name: str, record: EpochRecord, attempt: int) ->
         receive_keys=newest_by_holder(bundles, roster),
         key=rig.devices[name].key,
         randomness=rig.randomness,
+    )
+
+
+def second_opening(record: EpochRecord, packages: Sequence[DealingPackage], caller: str) -> Opening:
+    """What `caller` is shown as attempt 2."""
+    me = int(caller[1:])
+    return Opening(
+        tally=record.tally,
+        attempt=2,
+        roster=record.roster,
+        dealings=tuple(package.dealing for package in packages),
+        pieces=tuple(package.pieces[me - 1] for package in packages),
+        convictions=(),
+        base=(),
     )
 
 
@@ -223,17 +237,7 @@ def test_holders_that_have_used_a_key_take_no_second_attempt_even_if_its_dealers
         packages = [package_for(rig, f"h{dealer}", record, 2) for dealer in record.dealers]
 
         def second(caller: str, reply: CustodySyncReply) -> CustodySyncReply:
-            me = int(caller[1:])
-            opening = Opening(
-                tally=record.tally,
-                attempt=2,
-                roster=record.roster,
-                dealings=tuple(package.dealing for package in packages),
-                pieces=tuple(package.pieces[me - 1] for package in packages),
-                convictions=(),
-                base=(),
-            )
-            return replace(reply, openings=(opening,))
+            return replace(reply, openings=(second_opening(record, packages, caller),))
 
         lie(rig, second)
         for name in rig.holders():
@@ -262,17 +266,9 @@ def test_after_a_later_attempt_no_certificate_of_an_earlier_one_counts() -> None
         packages = [package_for(rig, f"h{dealer}", record, 2) for dealer in record.dealers]
 
         def second(caller: str, reply: CustodySyncReply) -> CustodySyncReply:
-            me = int(caller[1:])
-            opening = Opening(
-                tally=record.tally,
-                attempt=2,
-                roster=record.roster,
-                dealings=tuple(package.dealing for package in packages),
-                pieces=tuple(package.pieces[me - 1] for package in packages),
-                convictions=(),
-                base=(),
+            return replace(
+                reply, openings=(second_opening(record, packages, caller),), certificates=()
             )
-            return replace(reply, openings=(opening,), certificates=())
 
         lie(rig, second)
         for name in rig.holders():

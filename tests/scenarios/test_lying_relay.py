@@ -368,23 +368,28 @@ class TestVerdictsInSync:
         self.run(lambda one, _: replace(one, status=Status.COMPLETE))
 
 
+async def fork(rig: DomainRig, syncing: int = 2) -> None:
+    """Each half of four holders takes in another requester; of a half so many learn of it."""
+    await rig.form(4)
+    twin(rig)
+    for server, half, joiner in (
+        ("authority", ("h1", "h2"), "app"),
+        ("twin", ("h3", "h4"), "web"),
+    ):
+        device = rig.device(joiner, Role.REQUESTER)
+        lead(rig, server, joiner, *half)
+        await rig.admit(rig.joining(device), by=half)
+        for name in half[:syncing]:
+            await rig.holder(name).sync()
+
+
 class TestForkedRosters:
     def test_two_successors_convict_it_and_holders_stop(self) -> None:
         """m = 2 of 4: each half approves another change; the authority signs both."""
         rig = DomainRig(threshold=2)
 
         async def day() -> None:
-            await rig.form(4)
-            twin(rig)
-            for server, half, joiner in (
-                ("authority", ("h1", "h2"), "app"),
-                ("twin", ("h3", "h4"), "web"),
-            ):
-                device = rig.device(joiner, Role.REQUESTER)
-                lead(rig, server, joiner, *half)
-                await rig.admit(rig.joining(device), by=half)
-                for name in half:
-                    await rig.holder(name).sync()
+            await fork(rig)
             ours, theirs = rig.holder("h1").chain(), rig.holder("h3").chain()
             assert ours.current.version == theirs.current.version
             assert ours.current.hash != theirs.current.hash
@@ -425,16 +430,7 @@ class TestForkedRosters:
         rig = DomainRig(threshold=2)
 
         async def day() -> None:
-            await rig.form(4)
-            twin(rig)
-            for server, half, joiner in (
-                ("authority", ("h1", "h2"), "app"),
-                ("twin", ("h3", "h4"), "web"),
-            ):
-                device = rig.device(joiner, Role.REQUESTER)
-                lead(rig, server, joiner, *half)
-                await rig.admit(rig.joining(device), by=half)
-                await rig.holder(half[0]).sync()
+            await fork(rig, syncing=1)
             asker = rig.holder("h3")
             synced = await asker.sync()
             question = asker.new_proposal(Name("custody.create"), CREATE, synced.roster)
@@ -451,17 +447,7 @@ class TestForkedRosters:
         rig = DomainRig(threshold=2)
 
         async def day() -> None:
-            await rig.form(4)
-            twin(rig)
-            for server, half, joiner in (
-                ("authority", ("h1", "h2"), "app"),
-                ("twin", ("h3", "h4"), "web"),
-            ):
-                device = rig.device(joiner, Role.REQUESTER)
-                lead(rig, server, joiner, *half)
-                await rig.admit(rig.joining(device), by=half)
-                for name in half:
-                    await rig.holder(name).sync()
+            await fork(rig)
             await rig.admit(second(rig), by=["h3", "h4"])
             lead(rig, "twin", "h1")
             with pytest.raises(PeerFault) as convicted:

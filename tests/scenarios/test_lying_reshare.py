@@ -540,7 +540,7 @@ def test_another_key_under_the_same_name_is_taken_by_nobody_who_has_the_key() ->
         ]
         pairs = zip(record.base, made_up, strict=True)
         base = tuple(replace(one, commitments=commitments) for one, (commitments, _) in pairs)
-        occasion = occasion_of(record, rig.authority.chain.current)
+        occasion = occasion_of(record, rig.authority.chain.current.domain)
         occasion = replace(occasion, base=base_hash(base))
         client = rig.holder("h3")
         published, _ = await client.receive_keys(await client.sync())
@@ -639,7 +639,10 @@ async def donation(
     synced = await client.sync()
     published, _ = await client.receive_keys(synced)
     return client._deal(
-        occasion_of(record, synced.roster), record.base, client.me(synced.roster).index, published
+        occasion_of(record, synced.roster.domain),
+        record.base,
+        client.me(synced.roster).index,
+        published,
     )
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 import pytest
 
 from sources import DOCS, PACKAGE
+from tigertally.node.kinds import all_kinds
 
 PAGES = {path.name: path.read_text("utf-8") for path in sorted((DOCS / "protocols").glob("*.md"))}
 
@@ -121,6 +122,12 @@ def test_the_numbers_in_the_code_are_steps_of_the_page(page, heading):
         used = numbers((PACKAGE / name).read_text("utf-8"))
         assert used, f"{name} names no step"
         assert used <= set(steps), f"{name} names steps that the page does not have"
+
+
+def test_the_page_names_every_kind_of_proposal():
+    table = PAGES["quorum.md"].partition("\n| kind |")[2].partition("\n\n")[0]
+    named = [name for line in table.splitlines() for name in re.findall(r"`(\w+\.\w+)`", line)]
+    assert sorted(named) == sorted(all_kinds())
 
 
 def test_every_page_that_code_points_to_exists():

@@ -27,6 +27,13 @@ def test_row_says_what_the_tests_say(row):
     assert (row.state == "planned") == (not files)
 
 
+def test_done_is_shown_on_real_processes():
+    done = [row for row in ROWS if row.state == "done"]
+    assert len(done) > 10
+    for row in done:
+        assert any(name.startswith(("integration/", "cli/")) for name in row.test_files), row.id
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_row_names_pages_that_exist(row):
     assert row.state == "planned" or row.pages, "a page that explains it"

@@ -13,7 +13,6 @@ def _tag(name: str) -> bytes:
 
 # identities
 CARD = _tag("card")  # signature: a member's card
-CARD_HASH = _tag("card-hash")  # hash: names a card
 DOMAIN = _tag("domain")  # hash: names a domain
 PROFILE_SEAL = _tag("profile-seal")  # AAD: whose secrets a sealed profile holds
 PROFILE_CHECK = _tag("profile-check")  # hash: recognises a damaged profile file
@@ -32,22 +31,22 @@ PROPOSAL = _tag("proposal")  # signature: the proposer's
 PROPOSAL_ID = _tag("proposal-id")  # hash: names a proposal
 APPROVAL = _tag("approval")  # signature: a holder's verdict
 ATTACHMENT = _tag("attachment")  # hash: what travels beside an approval
-REQUEST = _tag("request")  # signature: a request to the authority over the network
+REQUEST = _tag("request")  # hash: by which a device knows again what it has asked for
 
 # custody
 RECEIVE_KEYS = _tag("receive-keys")  # signature: numbered keys, one per possible sender
 RECEIVE_KEYS_HASH = _tag("receive-keys-hash")  # hash: names a signed set of receive keys
 DEALING = _tag("dealing")  # signature: commitments and all pieces
 DEALING_HASH = _tag("dealing-hash")  # hash: names a dealing
-PIECE = _tag("piece")  # HPKE info: a piece on its way to one holder
+PIECE = _tag("piece")  # HPKE info, and hash: a piece on its way to one holder
 EPOCH_HASH = _tag("epoch-hash")  # hash: dealers and commitments of an epoch
 EPOCH_BASE = _tag("epoch-base")  # hash: what a reshare starts from
 ACKNOWLEDGEMENT = _tag("acknowledgement")  # signature: a holder has stored its fragment
-COMPLAINT = _tag("complaint")  # signature: a receiver opens what it got
+COMPLAINT = _tag("complaint")  # signature, and hash: a receiver opens what it got
 ERASED = _tag("erased")  # signature: a receive key has been replaced, deal again
 COMMITMENTS = _tag("commitments")  # hash: the commitments a fragment belongs to
 FRAGMENT_DELIVERY = _tag("fragment-delivery")  # signature: a wrapped fragment leaves a device
-FRAGMENT_WRAP = _tag("fragment-wrap")  # HPKE info: a fragment on its way to a requester
+FRAGMENT_WRAP = _tag("fragment-wrap")  # HPKE info, and hash: a fragment on its way
 AUTHORITY_KEY = _tag("authority-key")  # signature: the authority's fresh key for one proposal
 RELEASE_WRAP = _tag("release-wrap")  # HPKE info: a rebuilt key on its way to the requester
 RELEASE = _tag("release")  # signature: the authority's rebuilt delivery
@@ -69,7 +68,7 @@ DEVICE_SECRET = _tag("device-secret")  # AAD: a requester's recovery file
 BARRIER_HASH = _tag("barrier-hash")  # hash: recognises the right barrier key
 BARRIER_ENVELOPE = _tag("barrier-envelope")  # HPKE info: the barrier key for one holder
 ENVELOPES = _tag("envelopes")  # signature: the envelopes beside a roster
-UNLOCK_CHALLENGE = _tag("unlock-challenge")  # signature: the authority asks
+UNLOCK_CHALLENGE = _tag("unlock-challenge")  # signature, and hash: the authority asks
 UNLOCK_ANSWER = _tag("unlock-answer")  # signature: a holder answers
 RESTORATION = _tag("restoration")  # signature: the authority says that it was restored
 RESTORATION_HASH = _tag("restoration-hash")  # hash: names a restoration, and its log

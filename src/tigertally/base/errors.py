@@ -1,7 +1,8 @@
 """Every error Tigertally raises, in one tree. The class says whose fault it is.
 
-`code` is the exit code of CLI.md, `status` the HTTP status of the RFC 9457 problem document and
-`slug` its name on the wire. Nothing secret may stand in a message: messages travel and are logged.
+`code` is the exit code (docs/commands.md), `status` the HTTP status of the RFC 9457 problem
+document and `slug` its name on the wire (docs/protocols/transport.md). Nothing secret may stand in
+a message: messages travel and are logged.
 """
 
 from __future__ import annotations

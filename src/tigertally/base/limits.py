@@ -16,7 +16,7 @@ MAX_OPEN_REQUESTS = 256  # requests one server answers at the same time
 MAX_REQUESTS_PER_SECOND = 2000  # per peer; a sync loop needs a few
 LONG_POLL_SECONDS = 25  # shorter than the idle time-outs of common middleboxes
 
-PROPOSAL_LIFETIME = 24 * 3600  # seconds; DESIGN section 4
+PROPOSAL_LIFETIME = 24 * 3600  # seconds; docs/protocols/quorum.md
 MAX_PROPOSAL_LIFETIME = 30 * 24 * 3600  # nobody should approve what was asked last quarter
 MAX_OPEN_PROPOSALS = 1000  # per domain, so that a requester cannot fill the disk
 CLOCK_SKEW = 300  # seconds by which two honest clocks may differ

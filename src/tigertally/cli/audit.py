@@ -1,4 +1,4 @@
-"""`tally audit`: check that nobody rewrote the authority's log, and read it."""
+"""`tally audit`: check that nobody rewrote the authority's log, read it, prove entries."""
 
 from __future__ import annotations
 

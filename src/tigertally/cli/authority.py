@@ -1,4 +1,4 @@
-"""`tally authority`: make a domain's server, run it, ask how it stands."""
+"""`tally authority`: make a domain's server, run it, ask how it stands, back it up."""
 
 from __future__ import annotations
 

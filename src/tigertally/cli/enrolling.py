@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     from tigertally.quorum.card import Role
     from tigertally.quorum.joining import Joined, JoiningClient
 
-OptionalUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--url",
-        help="Where the authority listens.",
-        parser=options.parsed(options.parse_url, "URL"),
-        metavar="URL",
-    ),
-]
 OptionalFingerprint = Annotated[
     FingerprintValue | None,
     typer.Option(

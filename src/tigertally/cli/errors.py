@@ -1,4 +1,4 @@
-"""From an error to one line, an exit code and, with `--json`, one object. Codes as in CLI.md.
+"""From an error to one line, an exit code and, with `--json`, one object. Codes: docs/commands.md.
 
 The line says what happened, whose fault it is and what to do: `tally: WHAT; FAULT; ADVICE`. Where
 an error carries notes (`error.add_note`), they are the advice. The only place that decides on exit

@@ -31,9 +31,7 @@ def encrypt(
     reason: Reason,
     in_: In,
     out: Out,
-    version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Default: the newest.")
-    ] = None,
+    version: options.MaybeVersion = None,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,

@@ -1,4 +1,4 @@
-"""`tally holder`: enrol, see what is asked, approve or reject, sync, unlock."""
+"""`tally holder`: enrol, invite, see what is asked, answer, sync, unlock, list and remove."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import enrolling, options
-from tigertally.cli.members import as_member, opened, proposal_facts, warn
+from tigertally.cli.members import as_member, opened, proposal_facts, proposal_row, warn
 from tigertally.cli.options import NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import counted, emit, facts, note, table
 
@@ -30,7 +30,7 @@ Id = Annotated[str, typer.Argument(help="The proposal's id, or how it begins.", 
 )
 def enrol(
     profile: Profile,
-    url: enrolling.OptionalUrl = None,
+    url: options.MaybeUrl = None,
     fingerprint: enrolling.OptionalFingerprint = None,
     pin: Annotated[
         str | None, typer.Option("--pin", help="The one-time PIN; for the first holder.")
@@ -122,16 +122,7 @@ def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
         found,
         table(
             ("id", "what", "by", "yes", "expires"),
-            [
-                (
-                    str(one["id"])[:12],
-                    one["summary"],
-                    one["proposer"],
-                    f"{one['approvals']} of {one['needed']}",
-                    one["expires"],
-                )
-                for one in found
-            ],
+            [proposal_row(one, one["expires"]) for one in found],
             empty="nothing waits for an answer",
         ),
     )

@@ -1,4 +1,4 @@
-"""`tally key`: make keys, look at them, get one."""
+"""`tally key`: make keys, import, rotate, look at, get and destroy them."""
 
 from __future__ import annotations
 
@@ -229,8 +229,6 @@ def _keys(profile: Name, passphrase_file: Path | None, name: Name | None) -> lis
 
 
 def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
-    from tigertally.custody.messages.bodies import Suite
-
     lives = info.state in ("active", "resharing")
     return {
         "key": info.ref.name,
@@ -245,7 +243,7 @@ def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
         "acks": info.acks,
         "requesters": [str(one) for one in info.requesters],
         "unattended": info.unattended,
-        "seen_by_authority": info.suite is Suite.SHAMIR_GF256,
+        "seen_by_authority": info.suite.authority_deals,
         "imported": info.imported,
         "stored": info.stored,
         "trouble": list(info.trouble),
@@ -276,9 +274,7 @@ def get(
             metavar="final|private",
         ),
     ] = "final",
-    version: Annotated[
-        int | None, typer.Option("--version", min=1, help="Default: the newest.")
-    ] = None,
+    version: options.MaybeVersion = None,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,

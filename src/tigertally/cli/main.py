@@ -121,7 +121,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(args: Sequence[str]) -> int:
-    """Run one command; returns the exit code of CLI.md, whatever happens."""
+    """Run one command; returns the exit code of docs/commands.md, whatever happens."""
     output.reset()
     warnings.showwarning = _warn  # type: ignore[assignment]
     with _signals_end_the_run():

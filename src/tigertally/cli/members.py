@@ -151,6 +151,12 @@ def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
     }
 
 
+def proposal_row(facts: Mapping[str, Any], last: str) -> tuple[str, ...]:
+    """A proposal's facts in a table for people: id, what, by, yes, and what else is asked for."""
+    yes = f"{facts['approvals']} of {facts['needed']}"
+    return (str(facts["id"])[:12], facts["summary"], facts["proposer"], yes, last)
+
+
 def _shown(options: dict[str, Any]) -> dict[str, Any]:
     """A body's options; long byte strings (cards, keys) by their beginning."""
     return {

@@ -18,12 +18,12 @@ import typer
 
 from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import Fingerprint as FingerprintValue
-from tigertally.base.ids import HolderIndex, ProposalId, RosterHash
 from tigertally.base.ids import Name as NameValue
+from tigertally.base.ids import RosterHash
 from tigertally.base.ids import Text as TextValue
 from tigertally.cli.times import parse_duration
 
-DEFAULT_WAIT = 300.0  # seconds; CLI.md
+DEFAULT_WAIT = 300.0  # seconds; docs/commands.md
 
 T = TypeVar("T")
 
@@ -78,12 +78,6 @@ def parse_listen(text: str) -> Address:
     if not (colon and host and re.fullmatch(r"\d{1,5}", port, re.ASCII) and int(port) <= 65535):
         raise typer.BadParameter("say HOST:PORT, for example 127.0.0.1:8440 or [::1]:8440")
     return Address(host=host, port=int(port))
-
-
-def _index(text: str) -> HolderIndex:
-    if not re.fullmatch(r"\d{1,3}", text, re.ASCII):
-        raise typer.BadParameter("a holder index is a number")
-    return HolderIndex(int(text))
 
 
 def waiting(wait: float, no_wait: bool) -> float:
@@ -146,7 +140,6 @@ _url = typer.Option(
     parser=parsed(parse_url, "URL"),
     metavar="URL",
 )
-Url = Annotated[str, _url]
 MaybeUrl = Annotated[str | None, _url]
 _fingerprint = typer.Option(
     "--fingerprint",
@@ -163,7 +156,6 @@ _listen = typer.Option(
     metavar="HOST:PORT",
 )
 Listen = Annotated[Address, _listen]
-MaybeListen = Annotated[Address | None, _listen]
 _reason = typer.Option(
     "--reason",
     help="Why; the holders read it before they approve.",
@@ -171,7 +163,7 @@ _reason = typer.Option(
     metavar="TEXT",
 )
 Reason = Annotated[TextValue, _reason]
-MaybeReason = Annotated[TextValue | None, _reason]
+MaybeVersion = Annotated[int | None, typer.Option("--version", min=1, help="Default: the newest.")]
 _in = typer.Option(
     "--in", help="File to read.", exists=True, dir_okay=False, readable=True, metavar="FILE"
 )
@@ -183,7 +175,4 @@ _out = typer.Option(
 Out = Annotated[Path, _out]
 MaybeOut = Annotated[Path | None, _out]
 
-parse_text = parsed(TextValue, "TEXT")
-parse_proposal_id = parsed(ProposalId.from_text, "ID")
 parse_roster_hash = parsed(RosterHash.from_text, "HASH")
-parse_index = parsed(_index, "INDEX")

@@ -1,4 +1,4 @@
-"""`tally requester`: enrol, and keep the device secret safe."""
+"""`tally requester`: enrol, keep the device secret safe, and remove one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 )
 def enrol(
     profile: Profile,
-    url: enrolling.OptionalUrl = None,
+    url: options.MaybeUrl = None,
     fingerprint: enrolling.OptionalFingerprint = None,
     name: enrolling.MemberName = None,
     roster_hash: enrolling.RosterHashOption = None,

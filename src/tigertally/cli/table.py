@@ -41,7 +41,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "audit": Entry(
         module=_HERE + "audit",
-        help="The audit log: check that nobody rewrote it, read it.",
+        help="The audit log: check that nobody rewrote it, read it, prove entries.",
         panel=_EVERYWHERE,
     ),
     "version": Entry(
@@ -53,12 +53,12 @@ COMMANDS: dict[str, Entry] = {
     ),
     "authority": Entry(
         module=_HERE + "authority",
-        help="The server of a custody domain: make it, run it, ask it.",
+        help="The server of a custody domain: make it, run it, ask it, back it up.",
         panel=_CUSTODY,
     ),
     "holder": Entry(
         module=_HERE + "holder",
-        help="A key holder: enrol, approve, sync, unlock.",
+        help="A key holder: enrol, approve, sync, unlock, remove.",
         panel=_CUSTODY,
     ),
     "requester": Entry(
@@ -68,7 +68,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "key": Entry(
         module=_HERE + "key",
-        help="Keys under custody: create, look at, get.",
+        help="Keys under custody: create, import, rotate, get, destroy.",
         panel=_CUSTODY,
     ),
     "encrypt": Entry(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tigertally.base.errors import Refused
-from tigertally.cli.members import as_member, of_file, proposal_facts
+from tigertally.cli.members import as_member, of_file, proposal_facts, proposal_row
 from tigertally.cli.options import Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts, table
 from tigertally.cli.roster import read_chain
@@ -41,13 +41,7 @@ def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
         table(
             ("id", "what", "by", "yes", "state"),
             [
-                (
-                    str(one["id"])[:12],
-                    one["summary"],
-                    one["proposer"],
-                    f"{one['approvals']} of {one['needed']}",
-                    f"{one['state']}: {one['why']}" if one["why"] else one["state"],
-                )
+                proposal_row(one, f"{one['state']}: {one['why']}" if one["why"] else one["state"])
                 for one in found
             ],
             empty="no proposals yet",

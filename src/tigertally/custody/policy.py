@@ -55,8 +55,7 @@ def words_of_destruction(destroy: Destroy) -> str:
 
 def _words_of_terms(making: Making) -> str:
     who = ", ".join(making.requesters) if making.requesters else "any requester"
-    seen = making.suite is Suite.SHAMIR_GF256
-    sees = "; THE AUTHORITY SEES THIS KEY for moments" if seen else ""
+    sees = "; THE AUTHORITY SEES THIS KEY for moments" if making.suite.authority_deals else ""
     alone = "; UNATTENDED: holders may release it by rule" if making.unattended else ""
     return (
         f"({making.suite.value}), active once {making.acks} holders have it; {who} may ask for it"

@@ -1,4 +1,4 @@
-"""What an unattended holder may approve without a person (DESIGN section 5). No I/O, no clock.
+"""What an unattended holder may approve without a person. No I/O, no clock.
 
 A rule allows releases; nothing it does not allow is approved, and what no rule allows waits for
 people. Rules add up: a request needs one that allows it. A rule never says no to anybody.

@@ -36,12 +36,11 @@ from tigertally.crypto.signatures import SigningKey
 from tigertally.crypto.stream import decrypt_stream, encrypt_stream
 from tigertally.node.building import building, remove_dead, workshop
 from tigertally.node.identity import Identity, open_identity
-from tigertally.node.profile import IDENTITY, STORE, OpenProfile
+from tigertally.node.profile import IDENTITY, STORE, OpenProfile, store_in
 from tigertally.quorum.admission import get_settings
 from tigertally.quorum.card import Role, domain_of
 from tigertally.quorum.restoring import mark_restored
 from tigertally.quorum.rows import load_chain
-from tigertally.storage.sql import SqlStore
 
 _MAGIC = b"tallyab\x01"
 _FOLDER = ".backup."
@@ -94,7 +93,7 @@ def write_backup(
         manifest = Manifest(
             identity=(profile.info.path / IDENTITY).read_bytes(),
             made=now,
-            roster_version=_look_into(copy, profile.signing_key),
+            roster_version=_look_into(folder, profile.signing_key),
             store_bytes=copy.stat().st_size,
         )
         with Secret.random(randomness, _KEY_BYTES) as key, copy.open("rb") as store:
@@ -168,8 +167,8 @@ def _restored(folder: Path, manifest: Manifest, *, randomness: Randomness, now: 
         raise Corrupt("the identity in the back-up is not an authority's")
     secrets = open_identity(identity, _no_passphrase)
     key = SigningKey(secrets.signing_seed)
-    version = _look_into(folder / STORE, key)
-    store = SqlStore(folder / STORE, create=False)
+    version = _look_into(folder, key)
+    store = store_in(folder)
     try:
         with store.transaction() as tx:
             mark_restored(
@@ -192,9 +191,9 @@ def _no_passphrase() -> Secret:
     raise Corrupt("the identity in the back-up is not an authority's")
 
 
-def _look_into(path: Path, key: SigningKey) -> int:
+def _look_into(folder: Path, key: SigningKey) -> int:
     """Is this an authority's store? The version of its roster. Raises `Corrupt`."""
-    store = SqlStore(path, create=False)
+    store = store_in(folder)
     try:
         with store.reading() as reader:
             get_settings(reader)

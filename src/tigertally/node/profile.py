@@ -88,15 +88,6 @@ def profile_names(home: Path) -> list[Name]:
     return sorted(names)
 
 
-def list_profiles(home: Path) -> list[ProfileInfo]:
-    """All profiles, by name.
-
-    Raises:
-        Corrupt: one of them is damaged.
-    """
-    return [read_info(home, name) for name in profile_names(home)]
-
-
 def read_info(home: Path, profile: Name) -> ProfileInfo:
     """Who this profile is.
 
@@ -144,8 +135,17 @@ def create_profile(
     )
     with building(home, profile) as folder:
         write_file(folder / IDENTITY, identity.to_bytes(), 0o600)
-        SqlStore(folder / STORE).close()
+        store_in(folder, create=True).close()
     return OpenProfile(_info(target, profile, identity), secrets)
+
+
+def store_in(folder: Path, *, create: bool = False) -> SqlStore:
+    """The store in a profile's folder; the one place that says which kind of store it is.
+
+    Raises:
+        UsageError, Corrupt, Unavailable: as for `SqlStore`.
+    """
+    return SqlStore(folder / STORE, create=create)
 
 
 def open_profile(
@@ -226,7 +226,7 @@ class OpenProfile:
 
     @property
     def plain_store(self) -> SqlStore:
-        """The store itself; only the audit log belongs there in the clear.
+        """The store itself. In the clear an authority keeps there what it needs while it is locked.
 
         Raises:
             Corrupt: the file is gone or damaged.
@@ -235,7 +235,7 @@ class OpenProfile:
             path = self.info.path / STORE
             if not path.is_file():
                 raise Corrupt(f"profile {self.info.profile} has lost its store, {path}")
-            self._plain = SqlStore(path, create=False)
+            self._plain = store_in(self.info.path)
         return self._plain
 
     @property

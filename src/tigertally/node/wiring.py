@@ -1,4 +1,7 @@
-"""The one place that picks concrete classes and pairs kinds with what executes them."""
+"""The authority's parts, put together: what answers each path, and what executes each kind.
+
+A device's parts are put together in `node/members.py`.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
 from tigertally.custody.service.syncing import SyncService
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum import changes, messages
+from tigertally.quorum import rows as quorum_rows
 from tigertally.quorum.admission import AdmissionService
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.relay import RelayService
@@ -51,7 +55,7 @@ class AuthorityServices:
 
     def __init__(self, run_child: RunChild = child.run_child) -> None:
         self._run_child = run_child
-        self.lock = LockService()
+        self.lock = LockService((*quorum_rows.SEALED, *rows.SEALED))
         self.epochs = EpochService()
         self.releases = ReleaseService()
         self.erasures = ErasureService()

@@ -1,7 +1,7 @@
 """Approvals: one holder's signed yes or no to exactly one proposal.
 
 An approval also cosigns the newest audit checkpoint its holder has verified, so that holders can
-compare what the authority showed each of them (DESIGN section 3, Audit).
+compare what the authority showed each of them (docs/protocols/audit.md).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash, Text
-from tigertally.crypto.envelope import Envelope, open_message, sign_message
-from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.quorum.roster import Roster
+from tigertally.crypto.envelope import Envelope, sign_message
+from tigertally.crypto.signatures import SigningKey
+from tigertally.quorum.roster import Roster, open_from_holder
 
 
 class Verdict(Enum):
@@ -63,12 +63,7 @@ def open_approval(envelope: Envelope, roster: Roster) -> Approval:
         MalformedMessage, InvalidSignature
         Refused: the roster lists no such holder.
     """
-
-    def signer(approval: Approval) -> tuple[VerifyKey, str]:
-        holder = roster.holder(approval.holder)
-        return holder.signing_key, str(holder.name)
-
-    return open_message(Approval, tags.APPROVAL, envelope, signer)
+    return open_from_holder(Approval, tags.APPROVAL, envelope, roster, lambda said: said.holder)
 
 
 def reasons_of(rejections: Sequence[Envelope]) -> str:

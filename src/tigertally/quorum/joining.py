@@ -13,7 +13,7 @@ from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import InvalidSignature, PeerFault, Refused
 from tigertally.base.ids import Fingerprint, HolderIndex, Name, RosterHash
-from tigertally.crypto.envelope import Envelope, open_message, sign_message
+from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role, open_card, sign_card
@@ -33,7 +33,7 @@ from tigertally.quorum.messages import (
 )
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
-from tigertally.quorum.roster import Roster
+from tigertally.quorum.roster import Roster, open_from_holder
 from tigertally.transport.channel import Channel
 
 PENDING = "joining"  # one row: the proposal that asks for us
@@ -112,12 +112,13 @@ def check_invitation(raw: bytes, roster: Roster) -> None:
     Raises:
         MalformedMessage, InvalidSignature, Refused
     """
-
-    def signer(invitation: Invitation) -> tuple[VerifyKey, str]:
-        holder = roster.holder(invitation.inviter)
-        return holder.signing_key, str(holder.name)
-
-    open_message(Invitation, tags.INVITATION, decode(Envelope, raw), signer)
+    open_from_holder(
+        Invitation,
+        tags.INVITATION,
+        decode(Envelope, raw),
+        roster,
+        lambda said: said.inviter,
+    )
 
 
 class JoiningClient:

@@ -1,7 +1,7 @@
 """Kinds: the operations that a quorum can be asked for.
 
-A capability adds one by registering one `Kind` in `node/wiring`; this layer knows none of them
-but the roster's own.
+A capability adds one in its `policy.KINDS`; `node/kinds.py` puts all of them into one table, and
+`node/wiring.py` says what executes each. This layer knows none but the roster's own.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Kind:
     Attributes:
         parse: from the body's options to a typed body; raises `MalformedMessage`.
         words: what a person reads before signing.
-        warning: what it reads besides, seeing to which holders it is put; empty if all is well.
-        proposers: may this member propose it? Raises `Refused`.
+        may_propose: may its proposer propose it? Raises `Refused`.
+        warning: read beside the words, seeing to which holders it is put; empty if all is well.
         takes_late_approvals: approvals beyond the quorum are kept (releases want spare fragments).
         while_forming: may be decided while there are fewer holders than the quorum.
     """

@@ -22,7 +22,7 @@ from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import DomainId, Hash, HolderIndex, Nonce, RosterHash
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.quorum.roster import Roster
+from tigertally.quorum.roster import Roster, open_from_holder
 
 
 def log_origin(domain: Hash | bytes) -> str:
@@ -144,12 +144,7 @@ def open_acceptance(envelope: Envelope, roster: Roster) -> Acceptance:
         MalformedMessage, InvalidSignature
         Refused: the roster lists no such holder.
     """
-
-    def signer(acceptance: Acceptance) -> tuple[VerifyKey, str]:
-        holder = roster.holder(acceptance.holder)
-        return holder.signing_key, str(holder.name)
-
-    return open_message(Acceptance, tags.ACCEPTANCE, envelope, signer)
+    return open_from_holder(Acceptance, tags.ACCEPTANCE, envelope, roster, lambda said: said.holder)
 
 
 def accepted_by(

@@ -1,13 +1,15 @@
 """The roster: who belongs to a domain and how many must agree. Versions form a hash chain.
 
 Version 1 is signed by the authority and the first holder; version k + 1 carries a tally of
-version k and the authority's signature (DESIGN section 4). No I/O. Nothing here is secret.
+version k and the authority's signature (docs/protocols/quorum.md). No I/O. Nothing here is secret.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
@@ -15,10 +17,12 @@ from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, RosterHash, Signature
 from tigertally.base.limits import MAX_HOLDERS, MIN_QUORUM
-from tigertally.crypto.envelope import Envelope, parse_message
+from tigertally.crypto.envelope import Envelope, open_message, parse_message
 from tigertally.crypto.hpke import PublicKey
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.card import Card, Role
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ Member = Card | Holder | Requester
 class Roster:
     """One version of a domain's configuration.
 
-    `threshold` is the quorum m, `unlock` the u of DESIGN section 4; `next_index` is the lowest
+    `threshold` is the quorum m, `unlock` how many holders unlock; `next_index` is the lowest
     holder index never used.
     """
 
@@ -130,6 +134,30 @@ class Roster:
             if member.signing_key == key:
                 return str(member.name)
         return f"stranger {str(key.fingerprint)[:9]}"
+
+
+def open_from_holder(
+    kind: type[T],
+    tag: bytes,
+    envelope: Envelope,
+    roster: Roster,
+    index: Callable[[T], HolderIndex],
+) -> T:
+    """Parse a message and verify it under the key this roster lists for the holder it names.
+
+    Args:
+        index: from the parsed, not yet trusted message to the index of who must have signed it.
+
+    Raises:
+        MalformedMessage, InvalidSignature
+        Refused: the roster lists no such holder.
+    """
+
+    def signer(message: T) -> tuple[VerifyKey, str]:
+        holder = roster.holder(index(message))
+        return holder.signing_key, str(holder.name)
+
+    return open_message(kind, tag, envelope, signer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, Refused, Unavailable
+from tigertally.base.errors import MalformedMessage, Refused, Unavailable, UsageError
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
     CLOCK_SKEW,
@@ -111,9 +111,15 @@ class ChangeRoster:
 
 
 class QuorumService:
-    """Proposals and verdicts at the authority."""
+    """Proposals and verdicts at the authority.
+
+    Raises:
+        UsageError: a kind has no executor, or an executor no kind.
+    """
 
     def __init__(self, kinds: Kinds, executors: Mapping[str, Executor]) -> None:
+        if apart := set(kinds) ^ set(executors):
+            raise UsageError(f"kinds and executors do not pair: {', '.join(sorted(apart))}")
         self._kinds = kinds
         self._executors = executors
 

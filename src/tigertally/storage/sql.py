@@ -1,7 +1,8 @@
-"""A store on SQL. SQLite is the embedded default; nothing here but the imports knows it.
+"""A store on SQL: rows in one table of a SQLite file.
 
-Durable when a transaction's block ends: see `storage/sqlite.py`. Threads of a process take turns
-at a lock, processes at the database's own.
+The statements are portable (`storage/schema.py`). What is SQLite's own, from opening the file to
+what its errors mean, is called from here by name (`storage/sqlite.py`). Durable when the block of a
+transaction ends. Threads of a process take turns at a lock, processes at the database's own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import pytest
 import typer
@@ -23,13 +22,12 @@ def command(  # noqa: PLR0917 - typer reads the parameters
     profile: options.Profile,
     url: options.MaybeUrl = None,
     fingerprint: options.MaybeFingerprint = None,
-    listen: options.MaybeListen = None,
-    reason: options.MaybeReason = None,
+    listen: options.Listen = None,
+    reason: options.Reason = None,
     wait: options.Wait = options.DEFAULT_WAIT,
     no_wait: options.NoWait = False,
     passphrase_file: options.PassphraseFile = None,
     out: options.MaybeOut = None,
-    proposal: Annotated[str | None, typer.Option(parser=options.parse_proposal_id)] = None,
 ) -> None:
     got.clear()
     got.update(locals())
@@ -89,7 +87,6 @@ def test_no_profile_is_a_usage_error():
         ("--profile", "a", "--wait", "soon"),
         ("--profile", "a", "--reason", "two\nlines"),
         ("--profile", "a", "--reason", "x" * 501),
-        ("--profile", "a", "--proposal", "00"),
     ],
     ids=lambda args: " ".join(args)[-20:],
 )

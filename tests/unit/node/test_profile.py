@@ -22,7 +22,6 @@ from tigertally.node.profile import (
     change_passphrase,
     create_profile,
     home,
-    list_profiles,
     open_profile,
     profile_names,
     read_info,
@@ -218,10 +217,10 @@ def test_a_new_folder_that_another_takes_for_a_dead_one_is_made_again(tmp_path, 
 
 
 def test_a_making_that_fails_leaves_nothing(tmp_path, monkeypatch):
-    def broken(path):
+    def broken(folder, create):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(profiles, "SqlStore", broken)
+    monkeypatch.setattr(profiles, "store_in", broken)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -233,16 +232,15 @@ def test_the_list_is_in_order_and_knows_its_own(alice):
     (alice / "notes").mkdir()
     (alice / ".hq.x.partial").mkdir()
     (alice / "file").write_text("")
-    assert [info.profile for info in list_profiles(alice)] == ["a1", "alice", "hq"]
-    assert list_profiles(alice / "nowhere") == []
+    assert profile_names(alice) == ["a1", "alice", "hq"]
+    assert profile_names(alice / "nowhere") == []
 
 
 def test_a_damaged_identity_is_corrupt_and_still_listed(alice):
     path = alice / "alice" / "identity"
     path.write_bytes(path.read_bytes()[:-1])
-    for call in (lambda: read_info(alice, ALICE), lambda: list_profiles(alice)):
-        with pytest.raises(Corrupt, match="identity"):
-            call()
+    with pytest.raises(Corrupt, match="identity"):
+        read_info(alice, ALICE)
     with pytest.raises(Corrupt):
         open_profile(alice, ALICE, passphrase=right)
     assert profile_names(alice) == ["alice"]

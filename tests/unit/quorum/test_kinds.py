@@ -4,10 +4,11 @@ import pytest
 
 from quorum_rig import join, proposal, proposed, remove, roster
 from tigertally.base.errors import MalformedMessage, UsageError
-from tigertally.node.wiring import all_kinds
+from tigertally.node.kinds import all_kinds
 from tigertally.quorum import changes
 from tigertally.quorum.kinds import ROSTER_KINDS, kind_of, registry, words_of
 from tigertally.quorum.proposal import open_proposal
+from tigertally.quorum.service import ChangeRoster, QuorumService
 
 pytestmark = pytest.mark.requirement("C7")
 
@@ -19,6 +20,15 @@ def test_every_roster_kind_is_registered_once():
     assert set(KINDS) == changes.KINDS
     with pytest.raises(UsageError):
         registry((*ROSTER_KINDS, ROSTER_KINDS[0]))
+
+
+def test_kinds_and_executors_pair():
+    executors = dict.fromkeys(map(str, changes.KINDS), ChangeRoster(()))
+    QuorumService(KINDS, executors)
+    with pytest.raises(UsageError, match="custody"):
+        QuorumService(all_kinds(), executors)
+    with pytest.raises(UsageError, match=str(changes.JOIN)):
+        QuorumService({}, executors)
 
 
 def test_a_registry_cannot_be_changed():

@@ -21,7 +21,7 @@ from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.log import AuditLog
 from tigertally.base.errors import Corrupt, InvalidSignature, PeerFault, Refused, Unavailable
 from tigertally.base.ids import Text
-from tigertally.node.wiring import all_kinds
+from tigertally.node.kinds import all_kinds
 from tigertally.quorum import following, member, restoration
 from tigertally.quorum.approval import open_approval
 from tigertally.quorum.card import Role

@@ -29,7 +29,6 @@ from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
 from tigertally.custody.messages.bodies import (
     KeyRef,
-    Suite,
 )
 from tigertally.custody.messages.dealing import (
     BaseKey,
@@ -272,7 +271,7 @@ class HolderClient(ReportingClient):
     ) -> None:
         """Deal because we are asked: the same bytes if we have dealt for this attempt before."""
         occasion = self._occasion(synced, asked, me)
-        if occasion.suite is Suite.SHAMIR_GF256:
+        if occasion.suite.authority_deals:
             await self._contribute(synced, asked, occasion.proposal, report)
             return
         key = rows.attempt_key(occasion.proposal, asked.attempt)
@@ -327,7 +326,7 @@ class HolderClient(ReportingClient):
     async def _contribute(
         self, synced: Synced, asked: DealRequest, id_: ProposalId, report: Report
     ) -> None:
-        """Suite `shamir-gf256`: our fragments go to the authority's child, under a fresh key."""
+        """Where the authority deals: our fragments go to its child, under a fresh key."""
         me = self.me(synced.roster).index
         _, fresh = await self.receive_keys(synced, id_)
         if fresh is None:

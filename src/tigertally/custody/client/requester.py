@@ -18,7 +18,7 @@ from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows
 from tigertally.custody.client.known import fetch_keys, newest_usable
 from tigertally.custody.client.rows import Request
-from tigertally.custody.messages.bodies import RELEASE, Form, KeyRef, Release, Suite
+from tigertally.custody.messages.bodies import RELEASE, Form, KeyRef, Release
 from tigertally.custody.messages.dealing import Statement
 from tigertally.custody.messages.importing import CONTENT, ContentReply, ContentRequest
 from tigertally.custody.messages.release import CollectReply, CollectRequest
@@ -275,7 +275,7 @@ class RequesterClient(AuditingClient):
         id_ = proposal_id(request.proposal)
         with Secret(request.seed) as seed:
             private = PrivateKey(seed)
-            if statement.suite is Suite.SHAMIR_GF256:
+            if statement.suite.authority_deals:
                 faulty = names_of(roster, reply.faults)
                 if reply.rebuilt is None:
                     return None

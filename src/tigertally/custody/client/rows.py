@@ -373,11 +373,6 @@ def wrap_of(reader: Reader, proposal: ProposalId, epoch: Hash) -> KeptWrap | Non
     return None if row is None else decode(KeptWrap, row)
 
 
-def wraps_of(reader: Reader, proposal: ProposalId) -> list[KeptWrap]:
-    """The wraps kept for a proposal."""
-    return [decode(KeptWrap, row) for _, row in reader.scan(WRAPS, prefix=proposal)]
-
-
 def forget_expired(tx: Transaction, now: int) -> int:
     """Erase wraps and first dealings whose proposal has expired; returns how many."""
     return _forget_ended(tx, WRAP_ENDS, WRAPS, now) + _forget_ended(tx, DEALT_ENDS, DEALT, now)

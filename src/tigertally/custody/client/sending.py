@@ -10,7 +10,7 @@ from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
-from tigertally.custody.messages.bodies import Suite, parse_release
+from tigertally.custody.messages.bodies import parse_release
 from tigertally.custody.messages.dealing import PublishedKeys
 from tigertally.custody.messages.sync import (
     DELIVER,
@@ -124,7 +124,7 @@ class SendingClient(AuditingClient):
             raise Refused(f"this device holds no active fragment of {release.ref}: sync first")
         statement = held.parsed()
         fresh = None
-        if statement.suite is not Suite.PEDERSEN_ED25519:
+        if statement.suite.authority_deals:
             _, fresh = await self.receive_keys(synced, seen.id)
         fragment = wrap_fragment(
             held,

@@ -15,9 +15,9 @@ from tigertally.custody.messages.bodies import (
     ROTATE,
     Making,
     Rotate,
-    Suite,
     parse_making,
 )
+from tigertally.custody.messages.dealing import KEYS_REPLACED
 from tigertally.custody.policy import check_acks
 from tigertally.custody.protocol.dealing import make_dealing
 from tigertally.custody.protocol.holding import occasion_of_making
@@ -96,7 +96,7 @@ class VotingClient(SendingClient):
     async def _first_dealing(self, proposal: Envelope, body: Making, synced: Synced) -> bytes:
         """The dealing that travels with our approval; kept, so that it is the same next time."""
         self._check_may_make(body)
-        if body.suite is Suite.SHAMIR_GF256:
+        if body.suite.authority_deals:
             return b""
         key = rows.attempt_key(proposal_id(proposal), 1)
         with self.party.store.reading() as reader:
@@ -153,5 +153,5 @@ class VotingClient(SendingClient):
 
 def check_in_vain(error: Unavailable) -> None:
     """Was a dealing refused because receive keys had been replaced? Raises `error` if not."""
-    if "receive keys" not in str(error):
+    if KEYS_REPLACED not in str(error):
         raise error

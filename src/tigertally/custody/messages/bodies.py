@@ -1,4 +1,4 @@
-"""The bodies of custody proposals: their keys are the option names of CLI.md."""
+"""The bodies of custody proposals: their keys are the option names of docs/commands.md."""
 
 from __future__ import annotations
 
@@ -27,10 +27,18 @@ MAX_VERSION = 2**31 - 1  # versions are counted by people
 
 
 class Suite(Enum):
-    """How a key is shared. DESIGN section 5."""
+    """How a key is shared; `custody/protocol/suites.py` has the schemes themselves."""
 
     PEDERSEN_ED25519 = "pedersen-ed25519"
     SHAMIR_GF256 = "shamir-gf256"
+
+    @property
+    def authority_deals(self) -> bool:
+        """Whether the authority's one-shot child draws, deals and rebuilds such keys.
+
+        Then the authority sees each for moments. Otherwise holders deal and the requester rebuilds.
+        """
+        return self is Suite.SHAMIR_GF256
 
 
 class Form(Enum):

@@ -1,4 +1,4 @@
-"""Dealings, epochs and acknowledgements: how fragments come into being (DESIGN section 5).
+"""Dealings, epochs and acknowledgements: how fragments come into being.
 
 A *dealing* is one dealer's sharing for all holders: commitments, and one encrypted piece a
 holder, named by its hash, so that one signature covers all pieces although each holder gets only
@@ -24,6 +24,8 @@ from tigertally.quorum.tally import Tally
 
 AUTHORITY = 0  # the authority's number as a dealer (suite shamir-gf256)
 MAX_ATTEMPT = 2**16 - 1
+KEYS_REPLACED = "has replaced its receive keys meanwhile"
+"""Words of the authority's `Unavailable` by which a dealer knows that it is to deal anew."""
 
 
 def check_attempt(attempt: int) -> None:

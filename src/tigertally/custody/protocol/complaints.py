@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from tigertally.algebra import tags
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
-from tigertally.crypto.envelope import Envelope, open_message, sign_message
-from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.crypto.envelope import Envelope, sign_message
+from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.messages.dealing import Complaint, Conviction, Erased, bundle_hash
 from tigertally.custody.protocol.dealing import (
     Occasion,
@@ -19,7 +19,7 @@ from tigertally.custody.protocol.dealing import (
     open_piece,
 )
 from tigertally.custody.protocol.receive_keys import open_receive_keys, private_key
-from tigertally.quorum.roster import Roster
+from tigertally.quorum.roster import Roster, open_from_holder
 
 
 def sign_complaint(key: SigningKey, complaint: Complaint) -> Envelope:
@@ -33,22 +33,14 @@ def open_complaint(envelope: Envelope, roster: Roster) -> Complaint:
     Raises:
         MalformedMessage, InvalidSignature, Refused
     """
-
-    def signer(complaint: Complaint) -> tuple[VerifyKey, str]:
-        holder = roster.holder(complaint.complainer)
-        return holder.signing_key, str(holder.name)
-
-    return open_message(Complaint, tags.COMPLAINT, envelope, signer)
+    return open_from_holder(
+        Complaint, tags.COMPLAINT, envelope, roster, lambda said: said.complainer
+    )
 
 
 def open_erased(envelope: Envelope, roster: Roster) -> Erased:
     """Verify a notice that a receive key has been replaced. Blames nobody."""
-
-    def signer(notice: Erased) -> tuple[VerifyKey, str]:
-        holder = roster.holder(notice.holder)
-        return holder.signing_key, str(holder.name)
-
-    return open_message(Erased, tags.ERASED, envelope, signer)
+    return open_from_holder(Erased, tags.ERASED, envelope, roster, lambda said: said.holder)
 
 
 def judge(conviction: Conviction, occasion: Occasion, roster: Roster) -> int:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from tigertally.algebra import tags
 from tigertally.base.errors import Refused
 from tigertally.base.ids import HolderIndex, ProposalId
-from tigertally.crypto.envelope import Envelope, open_message, sign_message
-from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.crypto.envelope import Envelope, sign_message
+from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.messages.bodies import DESTROY, Destroy, parse_destroy
 from tigertally.custody.messages.destroying import Erasure
 from tigertally.custody.protocol.relayed import shown_by_authority, verify_standing
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import parsed_body
-from tigertally.quorum.roster import Roster
+from tigertally.quorum.roster import Roster, open_from_holder
 from tigertally.quorum.tally import Tally, VerifiedTally
 
 
@@ -56,12 +56,7 @@ def open_erasure(envelope: Envelope, roster: Roster) -> Erasure:
         MalformedMessage, InvalidSignature
         Refused: a stranger, or for another domain.
     """
-
-    def signer(erasure: Erasure) -> tuple[VerifyKey, str]:
-        holder = roster.holder(erasure.holder)
-        return holder.signing_key, str(holder.name)
-
-    erasure = open_message(Erasure, tags.ERASURE, envelope, signer)
+    erasure = open_from_holder(Erasure, tags.ERASURE, envelope, roster, lambda said: said.holder)
     if erasure.domain != roster.domain:
         raise Refused("an erasure in another domain")
     return erasure

@@ -1,8 +1,7 @@
-"""Epochs: one state machine for creating a key and for sharing it anew (DESIGN section 5).
+"""Epochs: one state machine for creating a key and for sharing it anew. No I/O.
 
-Authority side (`opened`, `with_dealing`, `with_acknowledgement`, `aborted`) and what both sides
-compute alike (`statement_of`, `verify_certificate`). No I/O. Numbered as in
-`docs/protocols/custody-create.md`.
+The authority's side (`opened`, `with_dealing`, `with_acknowledgement`, `aborted`) and what both
+compute alike (`statement_of`, `verify_certificate`): docs/protocols/custody-create.md, "Epochs".
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, UsageError
 from tigertally.base.ids import DomainId, HolderIndex, RosterHash
-from tigertally.crypto.envelope import Envelope, open_message
-from tigertally.crypto.signatures import VerifyKey
+from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
     Certificate,
@@ -29,13 +27,13 @@ from tigertally.custody.protocol.dealing import Occasion, check_form, dealer_nam
 from tigertally.custody.protocol.relayed import shown_by_authority
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.authority import EpochRecord, EpochStatus
-from tigertally.quorum.roster import Roster
+from tigertally.quorum.roster import Roster, open_from_holder
 
 
-def occasion_of(record: EpochRecord, roster: Roster) -> Occasion:
+def occasion_of(record: EpochRecord, domain: DomainId) -> Occasion:
     """What the dealings of this attempt must be for."""
     return Occasion(
-        domain=roster.domain,
+        domain=domain,
         proposal=record.proposal,
         attempt=record.attempt,
         suite=record.suite,
@@ -142,18 +140,8 @@ def opened(record: EpochRecord, domain: DomainId) -> EpochRecord:
         dealings=tuple(envelope for _, envelope in present),
     )
     parsed = [(envelope, decode(Dealing, envelope.body)) for _, envelope in present]
-    occasion = Occasion(
-        domain=domain,
-        proposal=record.proposal,
-        attempt=record.attempt,
-        suite=record.suite,
-        threshold=record.threshold,
-        base=base_hash(record.base),
-        keys=record.keys,
-        receivers=record.holders,
-    )
     statement = statement_of(
-        occasion,
+        occasion_of(record, domain),
         parsed,
         roster=record.roster,
         roster_version=record.roster_version,
@@ -168,12 +156,9 @@ def open_acknowledgement(envelope: Envelope, roster: Roster) -> Acknowledgement:
     Raises:
         MalformedMessage, InvalidSignature, Refused
     """
-
-    def signer(ack: Acknowledgement) -> tuple[VerifyKey, str]:
-        holder = roster.holder(ack.holder)
-        return holder.signing_key, str(holder.name)
-
-    return open_message(Acknowledgement, tags.ACKNOWLEDGEMENT, envelope, signer)
+    return open_from_holder(
+        Acknowledgement, tags.ACKNOWLEDGEMENT, envelope, roster, lambda said: said.holder
+    )
 
 
 def with_acknowledgement(

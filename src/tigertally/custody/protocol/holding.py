@@ -15,7 +15,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.bodies import MAKING, KeyRef, Making, Suite, parse_making
+from tigertally.custody.messages.bodies import MAKING, KeyRef, Making, parse_making
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     Acknowledgement,
@@ -93,7 +93,7 @@ def expected_dealers(
     tally: VerifiedTally, body: Making, convicted: frozenset[int]
 ) -> tuple[int, ...]:
     """Who deals: the authority alone, or exactly the approvers, less those proven to have lied."""
-    if body.suite is Suite.SHAMIR_GF256:
+    if body.suite.authority_deals:
         return (AUTHORITY,)
     return tuple(index for index in tally.approved_by if index not in convicted)
 

@@ -20,7 +20,7 @@ from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.hpke import PrivateKey, PublicKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.messages.lock import Answer, BarrierEnvelope, Challenge, Envelopes
-from tigertally.quorum.roster import Roster
+from tigertally.quorum.roster import Roster, open_from_holder
 from tigertally.schemes import shamir
 
 BARRIER_BYTES = 32
@@ -189,12 +189,9 @@ def open_answer(envelope: Envelope, challenge: Hash, roster: Roster) -> Answer:
         MalformedMessage, InvalidSignature
         Refused: a stranger, or an answer to another challenge.
     """
-
-    def signer(answer: Answer) -> tuple[VerifyKey, str]:
-        holder = roster.holder(answer.holder)
-        return holder.signing_key, str(holder.name)
-
-    answer = open_message(Answer, tags.UNLOCK_ANSWER, envelope, signer)
+    answer = open_from_holder(
+        Answer, tags.UNLOCK_ANSWER, envelope, roster, lambda said: said.holder
+    )
     if answer.domain != roster.domain or answer.challenge != challenge:
         raise Refused("the answer is to another challenge")
     return answer

@@ -1,7 +1,7 @@
 """Receive keys: short-lived, numbered HPKE keys, one per possible sender. No I/O.
 
 What carries a fragment goes to these, never to a long-term key: a key leaked later opens nothing
-that was delivered before the last sync (DESIGN section 3, forward secrecy).
+that was delivered before the last sync (docs/threat-model.md, "Forward secrecy").
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_HOLDERS
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
-from tigertally.crypto.envelope import Envelope, open_message, sign_message
+from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import PrivateKey
-from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     PublishedKeys,
@@ -25,7 +25,7 @@ from tigertally.custody.messages.dealing import (
     bundle_hash,
 )
 from tigertally.custody.state.holder import ReceiveSeeds
-from tigertally.quorum.roster import Roster
+from tigertally.quorum.roster import Roster, open_from_holder
 
 SPARE_SENDERS = 2  # holders that may join before our next sync and deal at once
 
@@ -76,12 +76,9 @@ def open_receive_keys(envelope: Envelope, roster: Roster) -> ReceiveKeys:
         MalformedMessage, InvalidSignature
         Refused: the roster lists no such holder.
     """
-
-    def signer(keys: ReceiveKeys) -> tuple[VerifyKey, str]:
-        holder = roster.holder(keys.holder)
-        return holder.signing_key, str(holder.name)
-
-    keys = open_message(ReceiveKeys, tags.RECEIVE_KEYS, envelope, signer)
+    keys = open_from_holder(
+        ReceiveKeys, tags.RECEIVE_KEYS, envelope, roster, lambda said: said.holder
+    )
     if keys.domain != roster.domain:
         raise MalformedMessage("receive keys of another domain")
     return keys

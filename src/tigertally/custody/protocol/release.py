@@ -17,7 +17,7 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.hpke import PrivateKey, PublicKey
 from tigertally.crypto.kdf import derive
-from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.messages.bodies import RELEASE, KeyRef, Release, Suite, parse_release
 from tigertally.custody.messages.dealing import Statement, commitments_hash
 from tigertally.custody.messages.release import (
@@ -31,7 +31,7 @@ from tigertally.custody.protocol.suites import SHAMIR, SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import Proposal, parsed_body
-from tigertally.quorum.roster import Roster
+from tigertally.quorum.roster import Roster, open_from_holder
 from tigertally.quorum.tally import Tally, VerifiedTally, check_live
 
 
@@ -140,12 +140,13 @@ def open_delivery(fragment: WrappedFragment, roster: Roster) -> FragmentDelivery
     Raises:
         MalformedMessage, InvalidSignature, Refused
     """
-
-    def signer(delivery: FragmentDelivery) -> tuple[VerifyKey, str]:
-        holder = roster.holder(delivery.holder)
-        return holder.signing_key, str(holder.name)
-
-    delivery = open_message(FragmentDelivery, tags.FRAGMENT_DELIVERY, fragment.delivery, signer)
+    delivery = open_from_holder(
+        FragmentDelivery,
+        tags.FRAGMENT_DELIVERY,
+        fragment.delivery,
+        roster,
+        lambda said: said.holder,
+    )
     if tagged_hash(tags.FRAGMENT_WRAP, fragment.wrapped) != delivery.wrapped:
         raise MalformedMessage("the fragment is not the one that its holder signed")
     return delivery
@@ -305,12 +306,12 @@ def final_key(device_secret: Secret, private: Secret, key: KeyRef) -> Secret:
 def target_of(
     suite: Suite, release: Release, proposal: ProposalId, roster: Roster, fresh: Envelope | None
 ) -> PublicKey:
-    """Whom a fragment is encrypted to: the requester (pedersen), or the authority's fresh key.
+    """Whom a fragment is encrypted to: the requester, or the fresh key of an authority that deals.
 
     Raises:
         Refused: the authority has not yet given its fresh key for this proposal.
     """
-    if suite is Suite.PEDERSEN_ED25519:
+    if not suite.authority_deals:
         return release.wrapping_key
     if fresh is None:
         raise Refused("the authority has given no fresh key for this proposal yet: sync first")

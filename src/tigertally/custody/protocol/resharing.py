@@ -270,7 +270,7 @@ def _suite_of(dealings: Sequence[Envelope]) -> Suite:
 def _check_donors(
     change: Change, base: tuple[BaseKey, ...], suite: Suite, donors: list[int]
 ) -> None:
-    if suite is Suite.SHAMIR_GF256:
+    if suite.authority_deals:
         right = donors == [AUTHORITY]
     else:
         right = (

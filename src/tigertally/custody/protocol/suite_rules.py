@@ -1,4 +1,7 @@
-"""What custody needs of a sharing scheme; `suites` has the schemes that give it."""
+"""What custody needs of a sharing scheme; `suites` has the schemes that give it.
+
+A *payload* is one holder's fragment of one key as secret bytes; `commitments` are public bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from typing import Protocol
 from tigertally.base.ids import HolderIndex
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
+
+KEY_BYTES = 32  # of every key, whatever shares it
 
 
 class SuiteRules(Protocol):

@@ -40,7 +40,7 @@ def deal_job(desk: Desk, id_: bytes) -> DealJob | None:
     if keys is None:
         return None
     roster = desk.known_chain.at(record.roster)
-    return DealJob(occasion=occasion_of(record, roster), receive_keys=keys, roster=roster)
+    return DealJob(occasion=occasion_of(record, roster.domain), receive_keys=keys, roster=roster)
 
 
 def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
@@ -66,7 +66,7 @@ def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
         contributions=tuple(rows.parsed(Contribution, row) for _, row in sent),
         base=record.base,
         statements=tuple(statements),
-        occasion=occasion_of(record, desk.known_chain.at(record.roster)),
+        occasion=occasion_of(record, desk.roster.domain),
         receive_keys=keys,
         roster=desk.known_chain.at(record.roster),
     )

@@ -13,8 +13,14 @@ from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavail
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.bodies import Create, Making, Rotate, Suite
-from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage, bundle_hash
+from tigertally.custody.messages.bodies import Create, Making, Rotate
+from tigertally.custody.messages.dealing import (
+    AUTHORITY,
+    KEYS_REPLACED,
+    Dealing,
+    DealingPackage,
+    bundle_hash,
+)
 from tigertally.custody.policy import check_acks, check_requesters, some_of
 from tigertally.custody.protocol.dealing import check_package
 from tigertally.custody.protocol.epochs import with_dealing
@@ -58,7 +64,7 @@ class MakeKey:
         self, desk: Desk, pending: Pending, body: Making, approval: Approval, attachment: bytes
     ) -> None:
         """An approval carries its holder's dealing (or nothing, where the authority deals)."""
-        if body.suite is Suite.SHAMIR_GF256:
+        if body.suite.authority_deals:
             if attachment:
                 raise MalformedMessage("the authority deals this suite: nothing goes with a yes")
             return
@@ -152,9 +158,7 @@ def check_bundles(desk: Desk, dealing: Dealing) -> None:
     for slot in dealing.slots:
         row = desk.sealed.get(rows.RECEIVE_KEYS, bytes([slot.receiver]))
         if row is None or bundle_hash(rows.parsed(Envelope, row)) != slot.bundle:
-            raise Unavailable(
-                f"holder {slot.receiver} has replaced its receive keys meanwhile: try again"
-            )
+            raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED}: try again")
         desk.sealed.put(rows.IN_USE, bytes([slot.receiver]) + slot.bundle + dealing.proposal, b"")
 
 

@@ -2,7 +2,7 @@
 
 Fragments of two epochs do not go together. What arrived in full before a newer epoch was certified
 still serves; otherwise the approvers send their fragment of the newer one, until the request
-expires (DESIGN section 5).
+expires (docs/protocols/custody-reshare.md).
 """
 
 from __future__ import annotations

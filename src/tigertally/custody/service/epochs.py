@@ -84,7 +84,7 @@ class EpochService:
         """A dealing that is in order; a donor that dealt something else is named and left out."""
         roster = self._roster(desk, record)
         try:
-            checked = check_package(package, occasion_of(record, roster), roster)
+            checked = check_package(package, occasion_of(record, roster.domain), roster)
             if record.base:
                 check_donation(checked, record.base, roster)
         except PeerFault as fault:
@@ -176,14 +176,7 @@ class EpochService:
                     replaced[key.live] = rows.get_epoch(desk.sealed, key.live)
                 if key.live_hash is not None:
                     key = with_past(watch, key, key.live_hash, replaced[key.live])
-            live = replace(
-                key,
-                state=KeyState.ACTIVE,
-                live=rows.epoch_id(record),
-                live_hash=record.epoch,
-                coming=None,
-                number=key.number + 1,
-            )
+            live = key.in_epoch(rows.epoch_id(record), record.epoch)
             rows.put_key(desk.sealed, live)
             desk.record(
                 "custody.active",
@@ -214,7 +207,7 @@ class EpochService:
             return encode(Nothing())  # that attempt has ended; or this very complaint came before
         desk.sealed.put(rows.JUDGED, judged, b"")
         conviction = self._evidence(desk, record, complaint, envelope)
-        culprit = judge(conviction, occasion_of(record, roster), roster)
+        culprit = judge(conviction, occasion_of(record, roster.domain), roster)
         name = dealer_name(roster, culprit)
         desk.record(
             "custody.convicted",

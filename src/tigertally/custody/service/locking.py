@@ -50,11 +50,9 @@ from tigertally.custody.protocol.lock import (
     unwrap_answer,
 )
 from tigertally.custody.service import resharing
-from tigertally.custody.service import rows as custody_rows
 from tigertally.custody.service.relearning import relearn
 from tigertally.custody.service.restarting import restart_dealing
 from tigertally.quorum import restoring
-from tigertally.quorum import rows as quorum_rows
 from tigertally.quorum.desk import Desk, KeepChanges, barrier_of
 from tigertally.quorum.messages import CheckpointProof, Nothing
 from tigertally.quorum.restoration import restored_needs
@@ -62,7 +60,6 @@ from tigertally.quorum.roster import Holder, Roster
 from tigertally.quorum.rows import put_roster
 from tigertally.quorum.tally import VerifiedTally
 
-SEALED = (*quorum_rows.SEALED, *custody_rows.SEALED)
 ENVELOPES = "envelopes"  # plain: one row
 _ROW = b"newest"
 _MOST_REPORTED = 32 * 1024 * 1024  # bytes of one holder: the epochs of 10,000 keys
@@ -81,10 +78,13 @@ class _Asked:
 class LockService:
     """Draws, seals and recovers the barrier key. Its own state is lost at a restart, on purpose.
 
+    `sealed` are all tables behind the barrier, whoever's they are: one that is missing here is lost
+    when a holder is removed, because its rows stay under the barrier key of before.
     `_parts`, `_accepted` and `_reports` are of the unlocking that is under way: parts of the
     barrier key, acceptances of a restored state, and what the holders hold.
     """
 
+    sealed: tuple[str, ...]
     _asked: dict[Hash, _Asked] = field(default_factory=dict)
     _parts: dict[HolderIndex, Secret] = field(default_factory=dict)
     _parts_until: int = 0
@@ -119,7 +119,7 @@ class LockService:
         desk.barrier = barrier_of(Secret.random(desk.randomness, BARRIER_BYTES))
         after = desk.sealed
         count = 0
-        for table in SEALED:
+        for table in self.sealed:
             for key, value in list(before.scan(table)):
                 after.put(table, key, value)
                 count += 1

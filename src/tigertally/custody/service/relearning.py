@@ -134,15 +134,7 @@ def _certified(
             continue
         if key.coming is not None:
             _end(desk, key.coming, rows.epoch_id(record))
-        live_key = replace(
-            key,
-            state=KeyState.ACTIVE,
-            live=rows.epoch_id(record),
-            live_hash=statement.hash,
-            coming=None,
-            number=key.number + 1,
-        )
-        rows.put_key(desk.sealed, live_key)
+        rows.put_key(desk.sealed, key.in_epoch(rows.epoch_id(record), statement.hash))
         desk.record(
             "custody.relearned",
             actor=by.name,

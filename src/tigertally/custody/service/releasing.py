@@ -1,6 +1,6 @@
 """Releases at the authority: it passes on fragments, and tells the requester how far it is.
 
-It cannot read them; in suite `shamir-gf256` its one-shot child rebuilds the key from them.
+It cannot read them; where the authority deals, its one-shot child rebuilds the key from them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.bodies import Release, Suite, parse_release
+from tigertally.custody.messages.bodies import Release, parse_release
 from tigertally.custody.messages.release import (
     CollectReply,
     CollectRequest,
@@ -22,6 +22,7 @@ from tigertally.custody.messages.release import (
     Rebuilt,
 )
 from tigertally.custody.messages.sync import DeliverRequest
+from tigertally.custody.policy import check_may_ask
 from tigertally.custody.protocol.release import (
     check_release_tally,
     names_of,
@@ -57,8 +58,7 @@ class ReleaseKey:
         """The key is active, and this requester may ask for it."""
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
-        if not key.may_be_asked_by(who):
-            raise Refused(f"{who} may not ask for {body.ref}")
+        check_may_ask(body.ref, key.requesters, who)
         if not key.usable:
             raise Refused(f"{body.ref} is {key.state.value}")
         importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
@@ -66,10 +66,10 @@ class ReleaseKey:
             raise Refused(f"nothing has been imported as {body.ref} yet")
 
     def admitted(self, desk: Desk, pending: Pending, body: Release) -> None:
-        """Suite `shamir-gf256`: draw the authority's fresh key for this proposal."""
+        """Where the authority rebuilds: draw the authority's fresh key for this proposal."""
         rows.put_end(desk.sealed, pending.id, open_proposal(pending.proposal).expires)
         key = rows.get_key(desk.sealed, body.ref)
-        if key.suite is Suite.SHAMIR_GF256:
+        if key.suite.authority_deals:
             private = PrivateKey.generate(desk.randomness)
             desk.sealed.put(rows.FRESH, pending.id, private.seed)
 
@@ -98,7 +98,7 @@ class ReleaseService:
     """What holders and requesters send about a release."""
 
     def fresh_key(self, desk: Desk, proposal: ProposalId) -> Envelope | None:
-        """The authority's fresh key for a proposal, signed (suite `shamir-gf256`)."""
+        """The authority's fresh key for a proposal, signed (where it rebuilds)."""
         row = desk.sealed.get(rows.FRESH, proposal)
         if row is None:
             return None
@@ -144,7 +144,7 @@ class ReleaseService:
         arrived = present_fragments(desk, tally.id, epoch.parsed_statement().hash)
         if len(arrived) < epoch.threshold:
             return
-        if key.suite is Suite.SHAMIR_GF256:
+        if key.suite.authority_deals:
             if desk.sealed.get(rows.REBUILT, tally.id) is None:
                 rows.put_job(desk.sealed, rows.Job.REBUILD, tally.id)
             return
@@ -225,8 +225,7 @@ class ReleaseService:
         name = epoch.parsed_statement().hash
         if name != key.live_hash:  # who comes back may have found a wrong fragment among these
             owe_fragments(desk, pending, key)
-        shown = key.suite is Suite.PEDERSEN_ED25519
-        arrived = present_fragments(desk, id_, name) if shown else []
+        arrived = [] if key.suite.authority_deals else present_fragments(desk, id_, name)
         return encode(
             CollectReply(
                 state=reply.state,

@@ -150,7 +150,7 @@ def share_stale_keys(desk: Desk) -> None:
             summary=f"{len(group)} keys are shared anew for roster version {change.new.version}",
             detail=record.proposal,
         )
-        if record.suite is Suite.SHAMIR_GF256:
+        if record.suite.authority_deals:
             _ask_contributions(desk, record, donors)
         announce(desk, record)
 
@@ -199,8 +199,8 @@ def _attempt(
 ) -> EpochRecord:
     suite = group[0][0].suite
     base = tuple(base_key(key, record) for key, record in group)
-    shamir = suite is Suite.SHAMIR_GF256
-    dealers: tuple[int, ...] = (AUTHORITY,) if shamir else tuple(donors)
+    by_authority = suite.authority_deals
+    dealers: tuple[int, ...] = (AUTHORITY,) if by_authority else tuple(donors)
     return EpochRecord(
         tally=change.tally,
         proposal=change.id,
@@ -213,7 +213,7 @@ def _attempt(
         keys=tuple(one.ref for one in base),
         base=base,
         holders=tuple(holder.index for holder in change.new.holders),
-        needed=1 if shamir else group[0][1].threshold,
+        needed=1 if by_authority else group[0][1].threshold,
         dealers=dealers,
         dealings=(None,) * len(dealers),
     )
@@ -232,7 +232,7 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
 
 
 def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderIndex, ...]) -> None:
-    """Suite `shamir-gf256`: donors send their fragments to the authority's fresh key."""
+    """Where the authority deals: donors send their fragments to the authority's fresh key."""
     if desk.sealed.get(rows.FRESH, record.proposal) is None:
         seed = desk.randomness.bytes(96)
         desk.sealed.put(rows.FRESH, record.proposal, seed)
@@ -247,13 +247,13 @@ def retry(desk: Desk, record: EpochRecord) -> None:
     change = change_at(desk.known_chain, record.roster)
     attempt = attempt_after(desk, change.id, since=change.new.created)
     dealers = _donors(desk, record)
-    shamir = record.suite is Suite.SHAMIR_GF256
+    by_authority = record.suite.authority_deals
     following = replace(
         record,
         attempt=attempt,
         status=EpochStatus.DEALING,
-        dealers=(AUTHORITY,) if shamir else dealers,
-        dealings=(None,) * (1 if shamir else len(dealers)),
+        dealers=(AUTHORITY,) if by_authority else dealers,
+        dealings=(None,) * (1 if by_authority else len(dealers)),
         statement=b"",
         acknowledgements=(),
         acknowledged=(),
@@ -266,7 +266,7 @@ def retry(desk: Desk, record: EpochRecord) -> None:
         if len(dealers) < rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold:
             key = key.with_trouble(f"only {len(dealers)} honest donors are left")
         rows.put_key(desk.sealed, key)
-    if shamir:
+    if by_authority:
         _ask_contributions(desk, following, dealers)
     announce(desk, following)
 
@@ -288,7 +288,7 @@ def more_donors(desk: Desk, keys: Iterable[KeyRef]) -> None:
         if record.status is not EpochStatus.DEALING or not record.base:
             continue
         donors = _donors(desk, record)
-        if record.suite is Suite.SHAMIR_GF256:
+        if record.suite.authority_deals:
             _ask_contributions(desk, record, donors)
             continue
         there = dict(zip(record.dealers, record.dealings, strict=True))
@@ -316,12 +316,12 @@ def bar_donor(desk: Desk, record: EpochRecord, donor: int) -> None:
 
 
 def contribute(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-    """Suite `shamir-gf256`: a donor's fragments, encrypted to the authority's fresh key."""
+    """Where the authority deals: a donor's fragments, encrypted to the authority's fresh key."""
     sent = decode(Contribution, raw)
     holder = desk.holder(peer)
     id_ = EpochId(proposal=sent.proposal, attempt=sent.attempt)
     record = rows.get_epoch(desk.sealed, id_)
-    if record.status is not EpochStatus.DEALING or record.suite is not Suite.SHAMIR_GF256:
+    if record.status is not EpochStatus.DEALING or not record.suite.authority_deals:
         return encode(Nothing())
     if not rows.has_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes()):
         return encode(Nothing())  # it came before, or its sender is barred from this attempt

@@ -210,14 +210,21 @@ class KeyRecord:
     trouble: tuple[Text, ...] = ()
     past: tuple[PastEpoch, ...] = ()
 
-    def may_be_asked_by(self, name: str) -> bool:
-        """With no requester named at creation, any enrolled one may ask."""
-        return not self.requesters or name in self.requesters
-
     @property
     def usable(self) -> bool:
         """May it be released?"""
         return self.state in (KeyState.ACTIVE, KeyState.RESHARING)
+
+    def in_epoch(self, epoch: EpochId, name: Hash) -> KeyRecord:
+        """Active in its next certified epoch; `name` is the hash of the epoch's statement."""
+        return replace(
+            self,
+            state=KeyState.ACTIVE,
+            live=epoch,
+            live_hash=name,
+            coming=None,
+            number=self.number + 1,
+        )
 
     def with_trouble(self, text: str) -> KeyRecord:
         """Remember what went wrong, for `key show` (the newest eight lines)."""

@@ -107,19 +107,23 @@ def wrap(of: HeldEpoch, expires: int = 100) -> KeptWrap:
     )
 
 
+def wraps(tx: SealedTransaction) -> list[KeptWrap]:
+    return [decode(KeptWrap, row) for _, row in tx.scan(rows.WRAPS, prefix=P)]
+
+
 def test_wraps_die_with_their_epoch_and_with_their_proposal() -> None:
     low, high = held(5), held(6)
     with transaction() as tx:
         for one in (low, high):
             rows.put_held(tx, one)
             rows.put_wrap(tx, wrap(one))
-        assert len(rows.wraps_of(tx, P)) == 2
+        assert len(wraps(tx)) == 2
         rows.certify(tx, proof(high))
-        assert [w.epoch for w in rows.wraps_of(tx, P)] == [high.parsed().hash]
+        assert [w.epoch for w in wraps(tx)] == [high.parsed().hash]
         assert rows.forget_expired(tx, 99) == 0
-        assert len(rows.wraps_of(tx, P)) == 1
+        assert len(wraps(tx)) == 1
         assert rows.forget_expired(tx, 100) > 0
-        assert rows.wraps_of(tx, P) == []
+        assert wraps(tx) == []
         assert rows.forget_expired(tx, 100) == 0
 
 

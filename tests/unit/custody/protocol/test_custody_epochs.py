@@ -55,7 +55,7 @@ def made() -> tuple[EpochRecord, tuple[DealingPackage, ...]]:
         dealers=(1, 2, 3),
         dealings=(None, None, None),
     )
-    assert occasion_of(record, SMALL.roster) == what
+    assert occasion_of(record, SMALL.roster.domain) == what
     return record, tuple(SMALL.package(what, dealer) for dealer in (1, 2, 3))
 
 
@@ -108,12 +108,12 @@ def test_a_dealer_deals_once_and_only_if_asked() -> None:
     first = add(record, packages[0])
     assert add(first, packages[0]) == first
     assert first.missing_dealers == (2, 3)
-    again = SMALL.package(occasion_of(record, SMALL.roster), 1)
+    again = SMALL.package(occasion_of(record, SMALL.roster.domain), 1)
     with pytest.raises(Refused):
         add(first, again)
     with pytest.raises(Refused):
         add(open_record(), again)
-    stranger = SMALL.package(occasion_of(record, SMALL.roster), 4)
+    stranger = SMALL.package(occasion_of(record, SMALL.roster.domain), 4)
     with pytest.raises(Refused):
         add(record, stranger)
 

@@ -12,13 +12,9 @@ from tigertally.base.ids import Hash, HolderIndex
 from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.custody.messages.bodies import Suite
-from tigertally.custody.protocol.suites import (
-    PEDERSEN,
-    SHAMIR,
-    SUITES,
-    ShamirCommitments,
-    SuiteRules,
-)
+from tigertally.custody.protocol.suite_rules import SuiteRules
+from tigertally.custody.protocol.suite_shamir import ShamirCommitments
+from tigertally.custody.protocol.suites import PEDERSEN, SHAMIR, SUITES
 
 FIVE = tuple(HolderIndex(i) for i in (1, 2, 4, 7, 9))
 BOTH = pytest.mark.parametrize("rules", SUITES.values(), ids=[s.value for s in SUITES])

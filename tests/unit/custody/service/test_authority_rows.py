@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 import pytest
 
@@ -15,6 +16,8 @@ from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.service import rows
 from tigertally.custody.service.rows import Due, Job
 from tigertally.custody.state.authority import EpochId, KeyRecord
+from tigertally.node.wiring import AuthorityServices
+from tigertally.quorum import rows as quorum_rows
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedStore, SealedTransaction
 
@@ -27,6 +30,16 @@ def transaction() -> Iterator[SealedTransaction]:
     store = SealedStore(MemoryStore(), Secret(bytes(32)))
     with store.transaction() as tx:
         yield tx
+
+
+def names_of_tables(module: ModuleType) -> set[str]:
+    return {value for name, value in vars(module).items() if name.isupper() and type(value) is str}
+
+
+def test_no_table_behind_the_barrier_is_forgotten_when_it_is_renewed() -> None:
+    assert names_of_tables(rows) == set(rows.SEALED)
+    assert names_of_tables(quorum_rows) == {quorum_rows.ROSTERS, *quorum_rows.SEALED}
+    assert set(AuthorityServices().lock.sealed) == {*rows.SEALED, *quorum_rows.SEALED}
 
 
 def key(name: str, version: int) -> KeyRecord:

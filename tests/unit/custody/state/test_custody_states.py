@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from custody_small import KEY
 from tigertally.base.codec import decode, encode
-from tigertally.base.ids import HolderIndex, Name, ProposalId
+from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.custody.messages.bodies import Suite
 from tigertally.custody.state.authority import EpochId, KeyRecord, KeyState
 from tigertally.custody.state.holder import HeldEpoch, ReceiveSeeds, Terms
@@ -21,10 +21,12 @@ RECORD = KeyRecord(
 )
 
 
-def test_only_the_named_may_ask_and_without_names_all() -> None:
-    assert RECORD.may_be_asked_by("app")
-    assert not RECORD.may_be_asked_by("other")
-    assert replace(RECORD, requesters=()).may_be_asked_by("other")
+def test_a_certified_epoch_is_the_next_one_and_nothing_is_coming_any_more() -> None:
+    epoch, name = EpochId(proposal=ProposalId(b"\x01" * 32), attempt=1), Hash(b"\x05" * 32)
+    live = replace(RECORD, coming=epoch).in_epoch(epoch, name)
+    assert (live.live, live.live_hash, live.coming, live.number) == (epoch, name, None, 1)
+    assert live.usable
+    assert live.in_epoch(epoch, name).number == 2
 
 
 def test_the_newest_troubles_are_kept() -> None:

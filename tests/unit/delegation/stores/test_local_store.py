@@ -5,6 +5,8 @@ import pytest
 from tigertally.base.errors import Unavailable, UsageError
 from tigertally.delegation.stores.open import folder_of, open_store
 
+pytestmark = pytest.mark.requirement("D8")
+
 
 @pytest.fixture
 def store(tmp_path):
