@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def test_a_day_of_an_owner(ann, tmp_path):
     assert written["bytes"] == 3 * CHUNK + 5
     got = ann.json("read", written["url"], *me, "--out", out)
     assert (got["bytes"], got["cfrags"], got["bad_proxies"]) == (3 * CHUNK + 5, 0, [])
+    assert (got["signed_by"], got["unsigned"]) == ([shown["fingerprint"]], 0)
     assert out.read_bytes() == plain.read_bytes()
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     out.unlink()
@@ -118,6 +120,14 @@ def test_secrets_in_a_document(ann, tmp_path):
     ann.json("secret", "get", doc, "db/password", *me, "--out", out)
     assert out.read_text() == "correct horse battery"
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    link = tmp_path / "link.yaml"
+    link.symlink_to(doc.name)
+    assert ann.json("secret", "get", link, "db/password", *me)["document"] == str(doc)
+    doc.write_text("# a comment\n" + text)
+    told = ann.run("secret", "set", link, "db/more", *me, "--in", value, "--parse").err
+    assert "comments" in told
+    assert link.is_symlink()
+    text = doc.read_text()
     out.unlink()
     doc.write_text(text.replace("more:", "other:"))
     ann.run("secret", "get", doc, "db/other", *me, "--out", out, code=5)
@@ -167,3 +177,27 @@ def test_a_stream_is_read_while_it_is_written(ann, tmp_path):
     assert ann.run("stream", "read", place, *me, "--from", "1", "--wait", "0", code=5).out == "two,"
     ann.run("stream", "read", place, *me, "--json", code=2)
     ann.run("stream", "read", store / "none", *me, "--wait", "0", code=4)
+
+
+@pytest.mark.requirement("D14")
+def test_a_signal_ends_a_stream_with_its_last_record(ann, tmp_path):
+    store, place = tmp_path / "store", tmp_path / "store" / "live"
+    words = ("stream", "write", "--profile", "ann", "--label", "live", "--store", store)
+    writer = subprocess.Popen(
+        [sys.executable, "-m", "tigertally.cli.main", *map(str, words)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=ann.environment(),
+    )
+    assert writer.stdin is not None
+    with writer.stdin:
+        writer.stdin.write(b"one")
+        writer.stdin.flush()
+        live = ann.start("stream", "read", place, "--profile", "ann", "--wait", "60")
+        deadline = time.monotonic() + 60
+        while not live._out.read_bytes():
+            assert time.monotonic() < deadline
+            assert not live.ended(0.01), live.wait()
+        writer.send_signal(signal.SIGTERM)
+        assert writer.wait(60) == 128 + signal.SIGTERM
+    assert live.wait().out == "one"

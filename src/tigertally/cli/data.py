@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tigertally.base.errors import (
+    InvalidSignature,
+    MalformedMessage,
+    Refused,
+    TigertallyError,
+    Unavailable,
+)
 from tigertally.cli import options
 from tigertally.cli.members import opened
 from tigertally.cli.options import PassphraseFile, Profile
-from tigertally.cli.output import emit, facts, progress
+from tigertally.cli.output import counted, emit, facts, note, progress
 
 if TYPE_CHECKING:
     from tigertally.delegation.client.folders import Done
@@ -22,6 +31,14 @@ if TYPE_CHECKING:
     Words = Label
 else:
     Words = tuple
+
+
+_ADVICE = (
+    (Unavailable, "check the place, or try again when the store is there"),
+    (InvalidSignature, "get another copy, or ask its writer to write it again"),
+    (MalformedMessage, "get another copy, or ask its writer to write it again"),
+    (Refused, "read it with the profile that wrote it"),
+)
 
 
 def parse_label(text: str) -> Words:
@@ -47,6 +64,18 @@ Unsigned = Annotated[
     bool,
     typer.Option("--unsigned", help="Take files that nobody signed, too: any reader may forge."),
 ]
+
+
+@contextmanager
+def from_store() -> Iterator[None]:
+    """Errors of reading from a store say what to do about them, unless they do so already."""
+    try:
+        yield
+    except TigertallyError as error:
+        advice = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
+        if advice and not getattr(error, "__notes__", []):
+            error.add_note(advice)
+        raise
 
 
 def write(
@@ -82,22 +111,27 @@ def write(
         "url": place.url_of(label),
         "bytes": done.bytes,
         "files": done.files,
+        "others": done.others,
     }
     emit(document, facts(document))
+    if done.others:
+        others = counted(done.others, "file", "files")
+        note(f"tally: notice: the store keeps {others} at {document['url']} that the folder lacks")
 
 
 def _written(owner: Owner, store: ObjectStore, source: Path, label: Label, aont: bool) -> Done:
     from tigertally.delegation.client.files import write_file
-    from tigertally.delegation.client.folders import Done, write_folder
+    from tigertally.delegation.client.folders import Done, size_of, write_folder
     from tigertally.node.clock import SystemClock
 
     now = SystemClock().now()
     if source.is_dir():
-        with progress("writing") as bar:
+        with progress("writing", size_of(source)) as bar:
             return write_folder(
                 owner, store, source, label, now=now, all_or_nothing=aont, progress=bar
             )
-    with source.open("rb") as content, progress("writing", source.stat().st_size) as bar:
+    size_known = source.stat().st_size or None  # a pipe says nothing
+    with source.open("rb") as content, progress("writing", size_known) as bar:
         size = write_file(
             store,
             owner.levels(label[:-1]),
@@ -128,18 +162,21 @@ def read(
     """Read a file or folder that is yours, check who signed it, and write it to a place."""
     from tigertally.crypto.files import check_output
     from tigertally.delegation.client.locating import locate
+    from tigertally.delegation.messages.labels import label_text
     from tigertally.node.owning import owner_of
     from tigertally.quorum.card import Role
 
     check_output(out)
-    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
+    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():
         owner = owner_of(open_profile)
         location = locate(url, owner, owner.remembered.stores())
         done = _read(owner, location, out, unsigned)
     document = {
-        "label": "/".join(location.label),
+        "label": label_text(location.label),
         "bytes": done.bytes,
         "files": done.files,
+        "signed_by": sorted(str(sender.fingerprint) for sender in done.senders),
+        "unsigned": done.unsigned,
         "cfrags": 0,
         "bad_proxies": [],
         "out": str(out),
@@ -152,7 +189,8 @@ def _read(owner: Owner, location: Location, out: Path, unsigned: bool) -> Done:
     from tigertally.delegation.client.files import read_file
     from tigertally.delegation.client.folders import Done, read_folder
 
-    with progress("reading") as bar:
+    size = None if location.files is not None else _stored(location)
+    with progress("reading", size) as bar:
         if location.files is not None:
             return read_folder(owner, location, out, allow_unsigned=unsigned, progress=bar)
         with atomic_output(out) as sink:
@@ -164,4 +202,16 @@ def _read(owner: Owner, location: Location, out: Path, unsigned: bool) -> Done:
                 allow_unsigned=unsigned,
                 progress=bar,
             )
-    return Done(files=1, bytes=content.length)
+    sender = content.sender
+    return Done(
+        files=1,
+        bytes=content.length,
+        senders=frozenset({sender} if sender else ()),
+        unsigned=sender is None,
+    )
+
+
+def _stored(location: Location) -> int:
+    """About how many bytes there are to read."""
+    with location.store.get(location.label) as source:
+        return source.seek(0, 2)

@@ -35,6 +35,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # a run that gets one cleans up and e
 SIGNALLED = {128 + number: number.name for number in SIGNALS}
 
 _RESUMES = "the same command resumes"
+_ANEW = "the same command begins anew"
+_AFTER_THE_END = {
+    **dict.fromkeys(("tally write", "tally read", "tally secret set", "tally secret get"), _ANEW),
+    "tally stream read": f"{_ANEW}, or from a record with --from",
+    "tally stream write": "what was stored can be read; another stream needs another label",
+}
 
 # Whose fault, and what to do, where the error itself does not say; the first class that fits.
 _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
@@ -94,12 +100,12 @@ def report(error: BaseException, *, command: str = "tally") -> Report:
     if isinstance(error, typer.TyperException):
         return _of_command_line(error)
     if isinstance(error, KeyboardInterrupt):
-        notes = getattr(error, "__notes__", [])
-        return _ended("interrupted", EXIT_INTERRUPTED, advice="; ".join(notes) or _RESUMES)
+        advice = _notes(error) or _AFTER_THE_END.get(command, _RESUMES)
+        return _ended("interrupted", EXIT_INTERRUPTED, advice=advice)
     if isinstance(error, typer.Abort):
-        return _ended("aborted", EXIT_OTHER)
+        return _ended("aborted", EXIT_OTHER, advice=_RESUMES)
     if isinstance(error, SystemExit):
-        return _of_exit(error)
+        return _of_exit(error, command)
     if isinstance(error, OSError):
         return _of_system(error)
     return Report(
@@ -123,7 +129,6 @@ def _ours(error: TigertallyError, command: str) -> Report:
     sure = getattr(error, "sure", False)
     if error.culprits:
         fault = f"at fault: {', '.join(error.culprits)}" + ("" if sure else " (not proven)")
-    notes = getattr(error, "__notes__", [])
     if _SAYS_WHAT_TO_DO.search(str(error)):
         advice = ""
     return Report(
@@ -131,7 +136,7 @@ def _ours(error: TigertallyError, command: str) -> Report:
         code=error.code,
         what=str(error) or type(error).__name__,
         fault=fault,
-        advice="; ".join(notes) or advice.format(command=command),
+        advice=_notes(error) or advice.format(command=command),
         culprits=error.culprits,
         sure=sure,
     )
@@ -151,13 +156,18 @@ def _of_command_line(error: typer.TyperException) -> Report:
     )
 
 
-def _of_exit(error: SystemExit) -> Report:
+def _notes(error: BaseException) -> str:
+    return "; ".join(getattr(error, "__notes__", []))
+
+
+def _of_exit(error: SystemExit, command: str) -> Report:
     if error.code in SIGNALLED:
-        return _ended(f"ended by {SIGNALLED[error.code]}", error.code)
+        advice = _AFTER_THE_END.get(command, _RESUMES)
+        return _ended(f"ended by {SIGNALLED[error.code]}", error.code, advice=advice)
     return Report(slug="error", code=EXIT_OTHER, what=str(error.code))
 
 
-def _ended(what: str, code: int, *, advice: str = _RESUMES) -> Report:
+def _ended(what: str, code: int, *, advice: str = "") -> Report:
     return Report(slug="interrupted", code=code, what=what, advice=advice)
 
 
@@ -174,7 +184,11 @@ def _of_system(error: OSError) -> Report:
     where = f": {error.filename}" if error.filename is not None else ""
     what = f"{error.strerror or type(error).__name__}{where}"
     return Report(
-        slug="system", code=EXIT_OTHER, what=what, fault="the system said no", advice=advice
+        slug="system",
+        code=EXIT_OTHER,
+        what=what,
+        fault="the system said no",
+        advice=_notes(error) or advice,
     )
 
 

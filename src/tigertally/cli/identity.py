@@ -65,9 +65,9 @@ def card(profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> 
     check_output(out)
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
         write_file(out, encode(identity_card(open_profile)))
-        _say(open_profile.info)
+        _say(open_profile.info, out=str(out))
 
 
-def _say(info: ProfileInfo) -> None:
-    document = {"name": str(info.member), "fingerprint": str(info.fingerprint)}
+def _say(info: ProfileInfo, **more: str) -> None:
+    document = {"name": str(info.member), "fingerprint": str(info.fingerprint), **more}
     emit(document, facts(document))

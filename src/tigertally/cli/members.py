@@ -39,7 +39,12 @@ def opened(profile: Name, passphrase_file: Path | None, *, role: Role | None = N
     """
     from tigertally.node.profile import home, open_profile, read_info
 
-    info = read_info(home(), profile)
+    try:
+        info = read_info(home(), profile)
+    except UsageError as error:
+        if role is not None and role.value == "identity":
+            error.add_note(f"`tally identity init --profile {profile}` makes it")
+        raise
     if role is not None:
         check_role(info, role)
     ask = passphrase_source(passphrase_file, of=f"profile {profile}")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.errors import MalformedMessage, TigertallyError, UsageError
 from tigertally.cli import options
-from tigertally.cli.data import Words, parse_label
+from tigertally.cli.data import Words, from_store, parse_label
 from tigertally.cli.members import opened
 from tigertally.cli.options import MaybeIn, MaybeOut, PassphraseFile, Profile
-from tigertally.cli.output import emit
+from tigertally.cli.output import emit, note
 
 if TYPE_CHECKING:
     from tigertally.delegation.messages.labels import Label
@@ -28,13 +30,32 @@ def _place(text: str) -> Words:
     return () if text == "/" else parse_label(text)
 
 
-Doc = Annotated[str, typer.Argument(help="The document: YAML, or JSON if its name ends in .json.")]
+def _complete_place(context: typer.Context, incomplete: str) -> list[str]:
+    """Places of the document for shell completion: its names are readable."""
+    from tigertally.delegation.client.documents import load
+    from tigertally.delegation.protocol.fields import leaves
+
+    try:
+        tree = load(*_document(context.params["doc"], None)).tree
+        found = [
+            "/".join(path[:depth]) for path, _ in leaves(tree) for depth in range(len(path) + 1)
+        ]
+    except (TigertallyError, OSError, KeyError):
+        return []
+    return [place for place in dict.fromkeys(found) if place and place.startswith(incomplete)]
+
+
+Doc = Annotated[
+    str,
+    typer.Argument(help="The document: YAML, or JSON if its name ends in .json.", metavar="DOC"),
+]
 Place = Annotated[
     Words,
     typer.Argument(
         help="Names between slashes; / is the whole document.",
         parser=options.parsed(_place, "PATH"),
         metavar="PATH",
+        autocompletion=_complete_place,
     ),
 ]
 DocLabel = Annotated[
@@ -61,7 +82,10 @@ def set_(
     ] = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Put a value, from standard input, a file or the terminal, into a document, encrypted."""
+    """Put a value, from standard input, a file or the terminal, into a document, encrypted.
+
+    What was at the place is replaced. Comments in the document are not kept.
+    """
     from tigertally.delegation.client.documents import load
     from tigertally.delegation.protocol.fields import leaves
     from tigertally.delegation.protocol.markup import parse_yaml
@@ -70,7 +94,8 @@ def set_(
     from tigertally.quorum.card import Role
 
     file, name = _document(doc, label)
-    load(file, name, create=True)  # a damaged one is refused before anything is asked
+    with _own_document():
+        load(file, name, create=True)  # a damaged one is refused before anything is asked
     text = _given(in_)
     try:
         value = parse_yaml(text) if parse else text
@@ -81,7 +106,10 @@ def set_(
         opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile,
         open_profile.exclusive(doing="changing a document"),
     ):
-        document = load(file, name, create=True)
+        with _own_document():
+            document = load(file, name, create=True)
+        if document.commented:
+            note(f"tally: notice: the comments in {file} are not kept")
         changed = document.with_value(path, value, owner_of(open_profile), SystemClock().now())
         changed.save()
     said = {"document": str(file), "path": "/".join(path) or "/", "fields": fields}
@@ -107,8 +135,9 @@ def get(
     if out is not None:
         check_output(out)
     file, name = _document(doc, label)
-    document = load(file, name)
-    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
+    with _own_document():
+        document = load(file, name)
+    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():
         value = document.value(path, owner_of(open_profile))
     json = file.suffix == ".json"
     text = value if isinstance(value, str) else _dumped(value, json, markup)
@@ -120,6 +149,16 @@ def get(
     emit({**said, "out": str(out)}, f"{said['path']} is in {out}")
 
 
+@contextmanager
+def _own_document() -> Iterator[None]:
+    """Errors in the text of a document, which lies on this machine and can be mended there."""
+    try:
+        yield
+    except MalformedMessage as error:
+        error.add_note("mend it in an editor, or take a copy from before")
+        raise
+
+
 def _dumped(value: Any, json: bool, markup: Any) -> str:
     text: str = markup.dump_json(value) if json else markup.dump_yaml(value)
     return text
@@ -129,7 +168,7 @@ def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
     """The file of a document, and its label."""
     from tigertally.delegation.stores.open import folder_of
 
-    file = folder_of(doc)
+    file = folder_of(doc).resolve()  # a link to a document means that document
     return file, parse_label(file.name) if label is None else label
 
 
@@ -138,12 +177,14 @@ def _given(in_: Path | None) -> str:
     if in_ is not None:
         with in_.open("rb") as source:
             raw = source.read(_MAX_VALUE + 1)
-    elif sys.stdin is not None and sys.stdin.isatty():
+    elif sys.stdin is None:
+        raise UsageError("standard input is closed: there is no value")
+    elif sys.stdin.isatty():
         from getpass import getpass
 
         return getpass("Value: ")
     else:
-        raw = sys.stdin.buffer.read(_MAX_VALUE + 1) if sys.stdin is not None else b""
+        raw = sys.stdin.buffer.read(_MAX_VALUE + 1)
     if len(raw) > _MAX_VALUE:
         raise UsageError("a value of a document is at most 1 MiB: write it as a file")
     try:

@@ -6,18 +6,19 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, cast
 
 import typer
 
 from tigertally.base.errors import InvalidSignature, UsageError
 from tigertally.cli import options
-from tigertally.cli.data import LabelOption, StoreOption
+from tigertally.cli.data import LabelOption, StoreOption, from_store
 from tigertally.cli.members import opened
 from tigertally.cli.options import MaybeOut, PassphraseFile, Profile
-from tigertally.cli.output import emit, facts, note, session
+from tigertally.cli.output import counted, emit, facts, note, progress, session
 from tigertally.cli.times import parse_duration
 
 if TYPE_CHECKING:
@@ -58,25 +59,32 @@ def write(
     ] = _RECORD,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Encrypt and sign standard input, record by record as it comes, into a store."""
+    """Encrypt and sign standard input, record by record as it comes, into a store.
+
+    Ctrl-C ends the stream: what has come is written, and the last record.
+    """
     from tigertally.delegation.client.channels import write_stream
     from tigertally.delegation.stores.open import folder_of, open_store
     from tigertally.node.clock import SystemClock
     from tigertally.node.owning import owner_of
     from tigertally.quorum.card import Role
 
+    if sys.stdin is None:
+        raise UsageError("standard input is closed: there is nothing to write")
+    source = sys.stdin.fileno()
     place = open_store(store)
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
         owner = owner_of(open_profile)
         owner.remembered.add_store(str(folder_of(store)))
-        sent = write_stream(
-            owner,
-            place,
-            label,
-            _pieces(sys.stdin.fileno(), record),
-            clock=SystemClock().now,
-            all_or_nothing=aont,
-        )
+        try:
+            with nullcontext(lambda _: None) if os.isatty(source) else progress("writing") as bar:
+                coming = _Input(source, record, bar)
+                sent = write_stream(
+                    owner, place, label, coming, clock=SystemClock().now, all_or_nothing=aont
+                )
+        except OSError as error:
+            error.add_note("the stream ends there, without its last record: use another label")
+            raise
     document = {
         "label": "/".join(label),
         "url": place.url_of(label),
@@ -84,6 +92,8 @@ def write(
         "bytes": sent.bytes,
     }
     emit(document, facts(document))
+    if coming.interrupted is not None:
+        raise coming.interrupted
 
 
 @app.command(epilog="Example: tally stream read /srv/data/camera/may-7 --profile ann | player -")
@@ -108,9 +118,11 @@ def read(
 
     if out is None and session.json:
         raise UsageError("the stream goes to standard output: with --json say --out FILE, too")
+    if out is None and sys.stdout is None:
+        raise UsageError("standard output is closed: say --out FILE")
     if out is not None:
         check_output(out)
-    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
+    with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():
         owner = owner_of(open_profile)
         place, label = locate_channel(url, owner, owner.remembered.stores(), wait=wait)
 
@@ -123,8 +135,8 @@ def read(
             received = to(sys.stdout.buffer)
             _judge(received, gaps)
         else:
-            with atomic_output(out) as sink:
-                received = to(sink)
+            with atomic_output(out) as sink, progress("reading") as bar:
+                received = to(cast(BinaryIO, _Counted(sink, bar)))
                 _judge(received, gaps)
             _say(received, "/".join(label), out)
 
@@ -136,7 +148,8 @@ def _report_missing(number: int) -> None:
 def _judge(received: Received, gaps: bool) -> None:
     if received.gaps and not gaps:
         emit({"gaps": list(received.gaps)})
-        error = InvalidSignature(f"{len(received.gaps)} records of the stream are missing")
+        missing = counted(len(received.gaps), "record is", "records are")
+        error = InvalidSignature(f"{missing} missing in the stream")
         error.add_note("take the stream as it is with --gaps, or get the records again")
         raise error
 
@@ -152,17 +165,59 @@ def _say(received: Received, label: str, out: Path) -> None:
     emit(document, facts(document))
 
 
-def _pieces(descriptor: int, size: int) -> Iterator[bytes]:
-    """Standard input in pieces: full ones, or what came within a moment."""
-    while piece := os.read(descriptor, size):
-        deadline = time.monotonic() + _LINGER
-        parts, length, ended = [piece], len(piece), False
-        while length < size and not ended:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([descriptor], [], [], left)[0]:
-                break
-            piece = os.read(descriptor, size - length)
-            parts.append(piece)
-            length += len(piece)
-            ended = not piece
-        yield b"".join(parts)
+class _Counted:
+    """A file that says how much was written to it."""
+
+    def __init__(self, sink: BinaryIO, progress: Callable[[int], None]) -> None:
+        self._sink = sink
+        self._progress = progress
+        self._done = 0
+
+    def write(self, content: bytes) -> None:
+        self._sink.write(content)
+        self._done += len(content)
+        self._progress(self._done)
+
+    def flush(self) -> None:
+        self._sink.flush()
+
+
+class _Input:
+    """Standard input in pieces: full ones, or what came within a moment.
+
+    A signal ends it like the end of the input, so that the stream gets its last record; the command
+    ends with it afterwards.
+    """
+
+    def __init__(self, descriptor: int, size: int, progress: Callable[[int], None]) -> None:
+        self.interrupted: BaseException | None = None
+        self._progress = progress
+        self._descriptor = descriptor
+        self._size = size
+        self._ended = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        done = 0
+        while not self._ended:
+            if piece := self._next():
+                yield piece
+                done += len(piece)
+                self._progress(done)
+
+    def _next(self) -> bytes:
+        parts: list[bytes] = []
+        left, until = self._size, float("inf")
+        try:
+            while left and not self._ended:
+                wait = None if not parts else max(0.0, until - time.monotonic())
+                if not select.select([self._descriptor], [], [], wait)[0]:
+                    break
+                piece = os.read(self._descriptor, left)
+                if not parts:
+                    until = time.monotonic() + _LINGER
+                self._ended = not piece
+                parts.append(piece)
+                left -= len(piece)
+        except (KeyboardInterrupt, SystemExit) as signal:
+            self.interrupted, self._ended = signal, True
+        return b"".join(parts)

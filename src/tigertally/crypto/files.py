@@ -16,6 +16,8 @@ from typing import BinaryIO
 from tigertally.base.errors import UsageError
 from tigertally.base.randomness import SystemRandomness
 
+_DEVICES = Path("/dev")
+_PROCESSES = Path("/proc")
 _MAX_STEM = 200  # so that the temporary name stays below the 255 bytes of common file systems
 
 
@@ -31,11 +33,11 @@ def atomic_output(path: Path | str, mode: int = 0o600) -> Iterator[BinaryIO]:
         mode: permissions of the finished file; until then it is 0600.
 
     Raises:
-        UsageError: the directory is missing or not writable, or `path` is a directory.
+        UsageError: the directory is missing or not writable, or `path` is a directory, a device or
+            a pipe: what stands there would be replaced, `/dev/stdout` too.
     """
     target = Path(path)
-    if target.is_dir():
-        raise UsageError(f"cannot write {target}: it is a directory")
+    _check_kind(target)
     stem = os.fsdecode(os.fsencode(target.name)[:_MAX_STEM])
     temporary = target.with_name(f".{stem}.{SystemRandomness().bytes(8).hex()}.partial")
     try:
@@ -61,11 +63,10 @@ def check_output(path: Path | str) -> None:
     """Could `atomic_output` write there? To be asked before others are troubled for the content.
 
     Raises:
-        UsageError: the directory is missing or not writable, or `path` is a directory.
+        UsageError: as `atomic_output`.
     """
     target = Path(path)
-    if target.is_dir():
-        raise UsageError(f"cannot write {target}: it is a directory")
+    _check_kind(target)
     if not target.parent.is_dir():
         raise UsageError(f"cannot write {target}: there is no directory {target.parent}")
     if not os.access(target.parent, os.W_OK | os.X_OK):
@@ -76,6 +77,15 @@ def write_file(path: Path | str, data: bytes, mode: int = 0o600) -> None:
     """Write a whole small file, all or nothing."""
     with atomic_output(path, mode) as file:
         file.write(data)
+
+
+def _check_kind(target: Path) -> None:
+    if target.is_dir():
+        raise UsageError(f"cannot write {target}: it is a directory")
+    folder = target.parent.resolve()
+    special = folder == _DEVICES or folder.is_relative_to(_PROCESSES)
+    if special or (target.exists() and not target.is_file()):
+        raise UsageError(f"cannot write {target}: it is a device or a pipe, not a file")
 
 
 def _create(target: Path, temporary: Path) -> tuple[BinaryIO, bool]:

@@ -114,3 +114,22 @@ def test_other_ends(error, code):
 def test_what_typer_says_reads_like_ours():
     line = report(typer.BadParameter("A name is short.")).line()
     assert line == "tally: invalid value: A name is short; see tally --help"
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("tally holder sync", "the same command resumes"),
+        ("tally write", "the same command begins anew"),
+        ("tally stream write", "another stream needs another label"),
+    ],
+)
+def test_an_interrupted_command_says_what_comes_next(command, advice):
+    for error in (KeyboardInterrupt(), SystemExit(128 + signal.SIGTERM)):
+        assert report(error, command=command).line().endswith(advice)
+
+
+def test_notes_are_the_advice_of_the_system_too():
+    error = OSError(errno.ENOSPC, "No space left on device", "x")
+    error.add_note("use another label")
+    assert report(error).line().endswith("; the system said no; use another label")

@@ -164,3 +164,18 @@ def test_where_nothing_can_be_written_is_said_before(tmp_path):
     for path in (tmp_path, tmp_path / "no" / "out"):
         with pytest.raises(UsageError, match="cannot write"):
             check_output(path)
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_devices_are_refused(name):
+    with pytest.raises(UsageError, match="not a file"):
+        check_output(name)
+
+
+def test_a_pipe_is_refused_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for refuse in (check_output, lambda path: write_file(path, b"secret")):
+        with pytest.raises(UsageError, match="not a file"):
+            refuse(pipe)
+    assert stat.S_ISFIFO(pipe.lstat().st_mode)

@@ -21,6 +21,7 @@ from tigertally.base.errors import (
 from tigertally.base.limits import MAX_RECORD_BYTES
 from tigertally.base.randomness import Randomness, SystemRandomness
 from tigertally.delegation.client.files import Unlocker, opened_with
+from tigertally.delegation.client.naming import naming
 from tigertally.delegation.client.owner import Owner
 from tigertally.delegation.messages import headers
 from tigertally.delegation.messages.labels import Component, Label, checked, label_text
@@ -138,9 +139,11 @@ def read_stream(
         except Unavailable:
             if not count and not gaps:
                 raise
-            raise InvalidSignature(
+            cut = InvalidSignature(
                 f"the stream ends before record {followed.seq}, without its last one"
-            ) from None
+            )
+            cut.add_note("what came before is authentic; if it is still being written, wait longer")
+            raise cut from None
         if isinstance(source, int):
             if source - followed.seq > _MOST_MISSING:
                 raise InvalidSignature(
@@ -151,7 +154,7 @@ def read_stream(
                 missing(number)
             followed = replace(followed, seq=source)
             continue
-        with source:
+        with source, naming(f"record {followed.seq}"):
             record, followed, content = _read(source, unlocker, path, followed)
         sink.write(content)
         sink.flush()

@@ -15,6 +15,7 @@ from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.randomness import SystemRandomness
 from tigertally.crypto.files import write_file
 from tigertally.delegation.client.files import Unlocker, opened_with
+from tigertally.delegation.client.naming import naming
 from tigertally.delegation.client.owner import Owner
 from tigertally.delegation.messages import headers
 from tigertally.delegation.messages.labels import Component, Label
@@ -28,6 +29,7 @@ class Document:
     path: Path
     label: Label
     tree: fields.Tree
+    commented: bool = False  # its text has comments, which saving loses
 
     def with_value(self, place: Label, value: Any, owner: Owner, now: int) -> Document:
         """The document with this value, or tree of values, at a place.
@@ -87,7 +89,8 @@ class Document:
             }
         if not isinstance(found, str):
             raise MalformedMessage(f"{'/'.join(place)} is not encrypted")
-        return open_field(found, (*self.label, *place), unlocker)
+        with naming("/".join(place)):
+            return open_field(found, (*self.label, *place), unlocker)
 
 
 def open_field(unit: str, path: Label, unlocker: Unlocker) -> Any:
@@ -119,9 +122,11 @@ def load(path: Path, label: Label, *, create: bool = False) -> Document:
         raise MalformedMessage(f"{path} is not UTF-8 text") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    tree = markup.parse_json(text) if path.suffix == ".json" else markup.parse_yaml(text)
+    with naming(str(path)):
+        tree = markup.parse_json(text) if path.suffix == ".json" else markup.parse_yaml(text)
     if tree is None:
         tree = {}
     if not isinstance(tree, Mapping):
         raise MalformedMessage(f"{path} is not a mapping of names")
-    return Document(path=path, label=label, tree=dict(tree))
+    commented = path.suffix != ".json" and markup.has_comments(text)
+    return Document(path=path, label=label, tree=dict(tree), commented=commented)

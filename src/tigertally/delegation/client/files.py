@@ -17,8 +17,9 @@ from tigertally.base.randomness import Randomness, SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.crypto.stream import Progress, StreamReader
+from tigertally.delegation.client.naming import naming
 from tigertally.delegation.messages.cards import Level
-from tigertally.delegation.messages.headers import ALL_OR_NOTHING, FILE, UNSIGNED, Header
+from tigertally.delegation.messages.headers import ALL_OR_NOTHING, FILE, RECORD, UNSIGNED, Header
 from tigertally.delegation.messages.labels import KEYS_SUFFIX, Label, LabelId, label_text
 from tigertally.delegation.messages.slots import Keys, SlotSet
 from tigertally.delegation.protocol import reading, writing
@@ -123,14 +124,15 @@ def read_file(
         MalformedMessage, InvalidSignature: it was damaged, moved, or made by somebody else.
         Refused: not for this reader, or unsigned.
     """
-    source, header, slots = found(store, path)
-    with source:
-        opened = opened_with(unlocker, header, slots, path)
-        with opened.dek:
-            content = reading.read_object(
-                opened, source, output, allow_unsigned=allow_unsigned, progress=progress
-            )
-    reading.check_sender(content, unlocker.writers(path[:-1]))  # (8)
+    with naming(label_text(tuple(path))):
+        source, header, slots = found(store, path)
+        with source:
+            opened = opened_with(unlocker, header, slots, path)
+            with opened.dek:
+                content = reading.read_object(
+                    opened, source, output, allow_unsigned=allow_unsigned, progress=progress
+                )
+        reading.check_sender(content, unlocker.writers(path[:-1]))  # (8)
     return content
 
 
@@ -220,7 +222,7 @@ def found(store: ObjectStore, path: Sequence[str]) -> tuple[BinaryIO, Header, Sl
         source = store.get(path)
         try:
             header = reading.read_header(source)
-            slots = read_keys(store, path).of(header.fixed.file_id)
+            slots = _keys_of(header, store, path).of(header.fixed.file_id)
         except BaseException:
             source.close()
             raise
@@ -230,6 +232,17 @@ def found(store: ObjectStore, path: Sequence[str]) -> tuple[BinaryIO, Header, Sl
         if turn < _TRIES - 1:
             time.sleep(_PAUSE)
     raise InvalidSignature(f"{'/'.join(path)} and its key slots belong to different writes")
+
+
+def _keys_of(header: Header, store: ObjectStore, path: Sequence[str]) -> Keys:
+    try:
+        return read_keys(store, path)
+    except Unavailable as error:
+        if header.fixed.kind == RECORD:
+            raise UsageError(
+                f"{path[-1]} is a record of a stream: `tally stream read` reads it"
+            ) from error
+        raise Unavailable(f"{error}: without these key slots nobody opens {path[-1]}") from error
 
 
 def read_keys(store: ObjectStore, path: Sequence[str]) -> Keys:

@@ -17,11 +17,12 @@ from typing import BinaryIO
 
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.crypto.files import check_output
+from tigertally.crypto.signatures import VerifyKey
 from tigertally.crypto.stream import Progress
 from tigertally.delegation.client import files
 from tigertally.delegation.client.locating import Location
 from tigertally.delegation.client.owner import Owner
-from tigertally.delegation.messages.labels import Component, Label, checked
+from tigertally.delegation.messages.labels import KEYS_SUFFIX, Component, Label, checked
 from tigertally.delegation.stores.interface import ObjectStore
 
 
@@ -31,6 +32,9 @@ class Done:
 
     files: int
     bytes: int
+    others: int = 0  # files at the label that the folder does not have: they stay
+    senders: frozenset[VerifyKey] = frozenset()  # who signed what was read
+    unsigned: int = 0  # files that nobody signed
 
 
 def write_folder(
@@ -46,12 +50,15 @@ def write_folder(
     """Write all files of a folder below a label.
 
     Raises:
-        UsageError: a name that no label can have, a link, or two names that are the same to people.
+        UsageError: no file at all, a name that no label can have, a link, or two names that are the
+            same to people.
     """
     found = list(_files(folder, label))
+    if not found:
+        raise UsageError(f"there is no file in {folder}")
     if len({name for _, name in found}) != len(found):
         raise UsageError(f"two files of {folder} have names that differ only in their encoding")
-    count = size = 0
+    size = 0
     with store.batch():
         for file, name in found:
             with file.open("rb", buffering=0) as source:
@@ -63,11 +70,17 @@ def write_folder(
                     sender=owner.signing_key,
                     now=now,
                     all_or_nothing=all_or_nothing,
+                    progress=_beyond(size, progress),
                 )
-            count += 1
-            if progress is not None:
-                progress(size)
-    return Done(files=count, bytes=size)
+    written = {tuple(name) for _, name in found}
+    others = [n for n in store.list(label) if not n[-1].endswith(KEYS_SUFFIX) and n not in written]
+    return Done(files=len(found), bytes=size, others=len(others))
+
+
+def size_of(folder: Path) -> int:
+    """The bytes of all files below, as far as they can be seen."""
+    sizes = (os.lstat(Path(top, name)) for top, _, names in os.walk(folder) for name in names)
+    return sum(found.st_size for found in sizes if stat.S_ISREG(found.st_mode))
 
 
 def read_folder(
@@ -88,24 +101,35 @@ def read_folder(
         raise UsageError(f"{output} is there already")
     check_output(output)
     building = Path(tempfile.mkdtemp(prefix=f".{output.name[:100]}.", dir=output.parent))
-    size = 0
+    size, senders = 0, []
     try:
         for label in location.files:
             target = building.joinpath(*label[len(location.label) :])
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _private(target) as sink:
                 content = files.read_file(
-                    location.store, unlocker, label, sink, allow_unsigned=allow_unsigned
+                    location.store,
+                    unlocker,
+                    label,
+                    sink,
+                    allow_unsigned=allow_unsigned,
+                    progress=_beyond(size, progress),
                 )
             size += content.length
-            if progress is not None:
-                progress(size)
+            senders.append(content.sender)
         os.sync()
         building.rename(output)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(output)  # "No space left on device" alone does not say where
         shutil.rmtree(building, ignore_errors=True)
         raise
-    return Done(files=len(location.files), bytes=size)
+    return Done(
+        files=len(location.files),
+        bytes=size,
+        senders=frozenset(sender for sender in senders if sender),
+        unsigned=senders.count(None),
+    )
 
 
 def _private(path: Path) -> BinaryIO:
@@ -121,11 +145,24 @@ def _files(folder: Path, label: Label) -> Iterator[tuple[Path, Label]]:
         try:
             name = checked((*label, Component(unicodedata.normalize("NFC", entry.name))))
         except MalformedMessage as error:
-            raise UsageError(f"{entry.path} cannot be written: {error}") from error
+            raise UsageError(f"{_shown(entry.path)} cannot be written: {error}") from error
         mode = entry.stat(follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
             yield from _files(Path(entry.path), name)
         elif stat.S_ISREG(mode):
             yield Path(entry.path), name
         else:
-            raise UsageError(f"{entry.path} is a link or a special file: give it as a file")
+            raise UsageError(
+                f"{_shown(entry.path)} is a link or a special file, which folders are written "
+                "without: take it out, or put what it leads to in its place"
+            )
+
+
+def _shown(path: str) -> str:
+    """A path as text that can be read, whatever bytes are in it."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
+
+
+def _beyond(size: int, progress: Progress | None) -> Progress | None:
+    """Progress of one file behind `size` bytes of others."""
+    return None if progress is None else lambda done: progress(size + done)

@@ -11,8 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tigertally.base.errors import InvalidSignature, MalformedMessage, Unavailable
+from tigertally.base.errors import (
+    InvalidSignature,
+    MalformedMessage,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 from tigertally.delegation.client.files import Unlocker, found
+from tigertally.delegation.client.naming import naming
 from tigertally.delegation.messages.labels import (
     KEYS_SUFFIX,
     Component,
@@ -45,9 +52,13 @@ def locate(url: str, unlocker: Unlocker, known: Sequence[str]) -> Location:
 
     Raises:
         Unavailable: there is nothing.
+        UsageError: a URL of key slots, or of a stream.
+        Refused: it is not for this reader.
         InvalidSignature: it was written for another place.
     """
     place = folder_of(url)
+    if place.name.endswith(KEYS_SUFFIX):
+        raise UsageError(f"{url} holds the key slots of a file: say the name without {KEYS_SUFFIX}")
     names = _objects(place)
     if names is None:
         label = _label_inside(place, unlocker)
@@ -72,10 +83,14 @@ def _objects(place: Path) -> list[tuple[str, ...]] | None:
 
 def _label_inside(file: Path, unlocker: Unlocker) -> Label:
     """The label that the file at this place was written for."""
-    source, header, slots = found(LocalStore(str(file.parent), file.parent), (file.name,))
+    with naming(str(file)):
+        source, header, slots = found(LocalStore(str(file.parent), file.parent), (file.name,))
     source.close()
-    unlocked = unlocker.unlock(header, slots, ())
-    with unlocked.dek:
+    try:
+        unlocked = unlocker.unlock(header, slots, ())
+    except Refused as error:
+        raise Refused(f"{file} has no key slot for you: it was written by another owner") from error
+    with naming(str(file)), unlocked.dek:
         return reading.open_header(header, unlocked.dek, unlocked.id, unlocked.label).meta.path
 
 

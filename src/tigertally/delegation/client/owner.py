@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 from tigertally.algebra import tags
 from tigertally.base.errors import InvalidSignature, Refused
 from tigertally.base.ids import Name
+from tigertally.base.randomness import Randomness, SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import PublicKey as WrappingKey
@@ -29,6 +31,8 @@ from tigertally.delegation.protocol.slots import Target, capsule_of, open_slot
 from tigertally.delegation.state import Remembered
 from tigertally.delegation.state.rotations import Rotations
 from tigertally.schemes.umbral import SecretKey, SecretKeyFactory, open_seed
+from tigertally.storage.memory import MemoryStore
+from tigertally.storage.sealed import SealedStore
 
 
 class Owner:
@@ -45,6 +49,18 @@ class Owner:
         self.signing_key = signing_key
         self.remembered = remembered
         self._secret = secret
+
+    @classmethod
+    def generate(cls, randomness: Randomness | None = None) -> Self:
+        """A fresh owner that lives in this process alone, to try things out.
+
+        **Security:** it is gone with the process, and so is what was written: to keep it, make a
+        profile (`tally identity init`) and use `tigertally.node.owning.owner_of`.
+        """
+        source = randomness or SystemRandomness()
+        rows = SealedStore(MemoryStore(), Secret.random(source, 32))
+        secret, key = Secret.random(source, 32), SigningKey.generate(source)
+        return cls(secret, key, Remembered(rows=rows))
 
     def receiving_key(self) -> SecretKey:
         """The key that grants to this person are made for."""

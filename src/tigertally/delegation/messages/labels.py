@@ -28,11 +28,12 @@ class Component(str):
     __slots__ = ()
 
     def __new__(cls, value: str) -> Self:
-        if value in ("", ".", "..") or "/" in value or value.lower().endswith(KEYS_SUFFIX):
+        if value in ("", ".", "..") or "/" in value:
             raise MalformedMessage(
-                f"a label's names are not empty, . or .., have no slash and do not end in "
-                f"{KEYS_SUFFIX}"
+                "a label is names between slashes; none is empty, one dot or two"
             )
+        if value.lower().endswith(KEYS_SUFFIX):
+            raise MalformedMessage(f"a name that ends in {KEYS_SUFFIX} is for key slots")
         if value.startswith(".") and value.endswith(PARTIAL_SUFFIX):
             raise MalformedMessage(f"a hidden name that ends in {PARTIAL_SUFFIX} is a store's own")
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in value):

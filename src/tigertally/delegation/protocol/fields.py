@@ -125,7 +125,9 @@ def find(tree: Value, path: Label) -> Value:
         UsageError: nothing is there.
     """
     for depth, name in enumerate(path):
-        if not isinstance(tree, Mapping) or name not in tree:
+        if not isinstance(tree, Mapping):
+            raise UsageError(f"{'/'.join(path[:depth])} is one value: it has nothing below it")
+        if name not in tree:
             raise UsageError(f"the document has no {'/'.join(path[: depth + 1])}")
         tree = tree[name]
     return tree

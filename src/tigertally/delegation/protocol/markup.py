@@ -114,7 +114,13 @@ def parse_json(text: str) -> Any:
         _check_depth(found)
         return found
     except (ValueError, RecursionError) as error:
-        raise MalformedMessage("the document is not JSON") from error
+        where = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise MalformedMessage(f"the document is not JSON{where}") from error
+
+
+def has_comments(text: str) -> bool:
+    """Whether a YAML text that could be parsed has lines that are comments."""
+    return any(line.lstrip().startswith("#") for line in text.splitlines())
 
 
 def dump_yaml(value: Any) -> str:

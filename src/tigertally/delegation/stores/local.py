@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ _MODE = 0o644  # it is encrypted, and readers may be other users
 _LOCK_SECONDS = 60.0
 _PAUSE = 0.02
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENAMETOOLONG}
+_LONGEST = 255  # bytes of a file's name
+_OF_A_BATCH = re.compile(r"\.[0-9a-f]{24}" + re.escape(PARTIAL_SUFFIX))
 _MOST = 1000  # files of a batch before it is written through
 
 
@@ -45,13 +48,18 @@ class LocalStore:
         self._folder = folder
         self._pending: list[tuple[File, File]] | None = None
         self._locked = False
+        self._swept: set[File] = set()
 
     @contextmanager
     def put(self, path: Path) -> Iterator[BinaryIO]:
         """See `ObjectStore.put`."""
         target = self._file(path)
+        if long := next((name for name in path if len(name.encode()) > _LONGEST), None):
+            raise UsageError(f"a name is too long for a folder: {long[:40]}…")
         self._check_links(path)
         self._make_folder(target.parent)
+        if self._pending is not None and target.parent not in self._swept:
+            self._sweep(target.parent)
         if self._pending is None:
             with atomic_output(target, _MODE) as file:
                 yield file
@@ -63,8 +71,10 @@ class LocalStore:
             with temporary.open("xb") as file:
                 os.fchmod(file.fileno(), _MODE)
                 yield file
-        except BaseException:
+        except BaseException as error:
             temporary.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(target)  # "No space left on device" alone says not where
             raise
         self._pending.append((temporary, target))
         if len(self._pending) >= _MOST:
@@ -126,6 +136,7 @@ class LocalStore:
         """See `ObjectStore.batch`. Names not yet given are given up when the block fails."""
         with self.exclusive():
             self._pending = []
+            self._swept = set()
             try:
                 yield
                 self._settle()
@@ -175,6 +186,14 @@ class LocalStore:
             if error.errno != errno.ENAMETOOLONG:
                 raise
             raise UsageError("the label is longer than this store can name") from error
+
+    def _sweep(self, folder: File) -> None:
+        """Remove what a killed batch left there; only batches make such names, one at a time."""
+        self._swept.add(folder)
+        dead = [n for n in os.listdir(folder) if _OF_A_BATCH.fullmatch(n)]  # noqa: PTH208 - names
+        for name in dead:
+            with suppress(OSError):
+                folder.joinpath(name).unlink()
 
     def _settle(self) -> None:
         """Flush what the batch has written, then give it its names."""

@@ -29,7 +29,7 @@ def folder_of(url: str) -> Path:
     """
     scheme, colon, _ = url.partition("://")
     if not colon:
-        if not url:
+        if not url or url.startswith("file:"):
             raise UsageError("say where the store is: a folder, or file:///folder")
         return Path(os.path.normpath(Path(url).absolute()))
     parts = urlsplit(url)

@@ -5,7 +5,8 @@ import io
 import pytest
 
 from delegation_rig import NOW, label, person
-from tigertally.base.errors import InvalidSignature, Unavailable
+from tigertally.base.errors import InvalidSignature, Refused, Unavailable, UsageError
+from tigertally.delegation.client.channels import write_stream
 from tigertally.delegation.client.files import write_file
 from tigertally.delegation.client.locating import locate
 from tigertally.delegation.stores.open import open_store
@@ -63,3 +64,16 @@ def test_a_file_in_another_place_is_refused(folder):
     (folder / "empty").mkdir()
     with pytest.raises(Unavailable):
         found(folder / "empty")
+
+
+def test_what_is_no_file_is_told_apart(folder):
+    with pytest.raises(UsageError, match=r"without \.keys"):
+        found(folder / "a" / "x.keys")
+    with pytest.raises(Refused, match="a/x has no key slot for you"):
+        locate(str(folder / "a" / "x"), person("bob"), [])
+    (folder / "a" / "x.keys").unlink()
+    with pytest.raises(Unavailable, match="without these key slots nobody opens x"):
+        found(folder / "a" / "x")
+    write_stream(ANN, open_store(str(folder)), label("live"), [b"1"], clock=lambda: NOW)
+    with pytest.raises(UsageError, match="tally stream read"):
+        found(folder / "live")

@@ -113,7 +113,7 @@ def test_what_is_no_file_is_not_read(store, tmp_path):
         with pytest.raises(Unavailable):
             store.get((name,))
     assert len(list(FDS.iterdir())) == before
-    with pytest.raises(UsageError, match="longer than"):
+    with pytest.raises(UsageError, match="too long"):
         put(store, ("x" * 300, "y"), b"")
 
 
@@ -135,6 +135,28 @@ def test_urls(tmp_path):
     assert folder_of("file:///a%20b/c") == folder_of("/a b/c/")
     assert open_store("file:///a b/").url_of(("é", "f")) == "file:///a b/%C3%A9/f"
     assert open_store("/a b/").url_of(("é", "f")) == "/a b/é/f"
-    for bad in ("s3://bucket", "", "file://host/x", "https://h/x"):
+    for bad in ("s3://bucket", "", "file://host/x", "https://h/x", "file:x", "file:/x"):
         with pytest.raises(UsageError):
             folder_of(bad)
+
+
+def test_what_a_killed_batch_left_goes_with_the_next(store, tmp_path):
+    put(store, ("y", "kept"), b"")
+    folder = tmp_path / "store" / "y"
+    left, other = f".{'0a' * 12}.partial", f".x.{'0a' * 8}.partial"
+    for name in (left, other):
+        (folder / name).write_bytes(b"half")
+    put(store, ("y", "z"), b"")
+    assert (folder / left).exists(), "somebody's batch may be under way"
+    with store.batch():
+        put(store, ("y", "z"), b"")
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [other, "kept", "z"], "another writer's file is its own affair"
+
+
+def test_a_name_that_is_too_long_is_refused(store, tmp_path):
+    for name in ("a" * 256, "ü" * 128):
+        with pytest.raises(UsageError, match="too long"):
+            put(store, ("x", name), b"")
+    put(store, ("x", "a" * 255), b"1")
+    assert list(store.list(())) == [("x", "a" * 255)]

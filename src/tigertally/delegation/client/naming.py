@@ -1,0 +1,19 @@
+"""Errors of reading that say which file, field or record they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tigertally.base.errors import InvalidSignature, MalformedMessage
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Put a name in front of an error of damage, where it does not say it yet."""
+    try:
+        yield
+    except (MalformedMessage, InvalidSignature) as error:
+        if type(error) not in (MalformedMessage, InvalidSignature) or what in str(error):
+            raise
+        raise type(error)(f"{what}: {error}") from error
