@@ -291,7 +291,9 @@ def _product(scalar: Scalar, point: Point) -> tuple[Any, Any]:
 
 
 def mul(scalar: Scalar, point: Point) -> Point:
-    """scalar · P in constant time; the product is public."""
+    """scalar · P for a **public** point in constant time; the product is public."""
+    if isinstance(point, SecretPoint):
+        raise UsageError("a product with a secret point is secret")
     key, plain = _product(scalar, point)
     raw = ffi.buffer(plain)[:]
     return Point(key, (b"\x03" if raw[64] & 1 else b"\x02") + raw[1:33])
@@ -356,8 +358,10 @@ def total(points: Sequence[Point]) -> Point:
     """The sum of public points.
 
     Raises:
-        UsageError: nothing to add up, or the sum is the point at infinity.
+        UsageError: nothing to add up, one of them is secret, or the sum is the point at infinity.
     """
+    if any(isinstance(point, SecretPoint) for point in points):
+        raise UsageError("a sum with a secret point is secret")
     return Point(_sum(points))
 
 

@@ -185,6 +185,17 @@ def test_secrets_never_meet_a_multiplication_in_variable_time():
             secp256k1.difference_public(public(1), a, p)
 
 
+def test_a_secret_point_makes_no_public_one():
+    three = Scalar.from_digest(bytes(31) + b"\x02")
+    base = secp256k1.mul_base(three)
+    secret = secp256k1.mul_to_secret(three, base)
+    with pytest.raises(UsageError, match="secret"):
+        secp256k1.mul(three, secret)
+    with pytest.raises(UsageError, match="secret"):
+        secp256k1.total((base, secret))
+    assert "secret" in repr(secp256k1.total_to_secret((base, secret)))
+
+
 def test_a_scalar_that_was_never_filled_multiplies_nothing():
     with pytest.raises(UsageError):
         secp256k1.mul(Scalar(), G)
