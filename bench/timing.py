@@ -59,6 +59,9 @@ def worst_t(
 
 
 def welch(first: Sequence[int], second: Sequence[int]) -> float:
-    """Welch's t statistic."""
+    """Welch's t statistic; where nothing spreads, 0 for equal means and infinity for others."""
     spread = statistics.variance(first) / len(first) + statistics.variance(second) / len(second)
-    return (statistics.fmean(first) - statistics.fmean(second)) / math.sqrt(spread)
+    difference = statistics.fmean(first) - statistics.fmean(second)
+    if not spread:  # a coarse clock
+        return math.copysign(math.inf, difference) if difference else 0.0
+    return difference / math.sqrt(spread)

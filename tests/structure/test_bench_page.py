@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from types import ModuleType
 
@@ -77,4 +78,5 @@ def test_the_timing_test_takes_turns_and_sees_a_difference_of_means():
     assert min(counts) >= 1000
     assert len(set(seen)) == 256
     assert timing.welch([1, 2, 3], [3, 2, 1]) == 0
+    assert (timing.welch([2, 2], [2, 2]), timing.welch([1, 1], [2, 2])) == (0, -math.inf)
     assert timing.welch([1, 2, 3, 4], [5, 6, 7, 8]) == pytest.approx(-4.3818, abs=1e-4)

@@ -37,6 +37,18 @@ class _Slot:
         self.locked = locked
 
 
+def _copy_once() -> None:
+    """The linker finds C's copying functions at their first call, and saves registers meanwhile.
+
+    They would hold the first secret, and the stack would keep it.
+    """
+    view, raw = memoryview(bytearray(_SMALLEST_SLOT)), bytearray(32)
+    view[:32] = raw
+    raw[:] = bytes(32)
+
+
+_copy_once()
+
 # Free slots by size. Only list.append and list.pop touch them, which are atomic: a finaliser may
 # run at any moment, also inside `_take_slot`, and must not wait for a lock.
 _free: dict[int, list[_Slot]] = {}
