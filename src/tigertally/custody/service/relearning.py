@@ -120,6 +120,7 @@ def _certified(
     rows.put_epoch(desk.sealed, record)
     for place, _ in list(desk.sealed.scan(rows.CLAIMS, prefix=statement.hash)):
         desk.sealed.delete(rows.CLAIMS, place)
+    watch = Watch(desk)
     for ref in statement.keys:
         key = rows.find_key(desk.sealed, ref)
         if key is None:
@@ -129,7 +130,7 @@ def _certified(
             if live.parsed_statement().order >= statement.order:
                 continue
             retire(desk, live)
-            key = with_past(Watch(desk), key, live.parsed_statement().hash, live)
+            key = with_past(watch, key, live.parsed_statement().hash, live)
         if key.state is KeyState.DESTROYED:
             continue
         if key.coming is not None:

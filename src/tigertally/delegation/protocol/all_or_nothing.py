@@ -85,8 +85,12 @@ def read(
 
 
 def _mac(dek: Secret, header: Header) -> hmac.HMAC:
-    with derive(dek, tags.AONT_KEY, header.digest) as key, key.exposed() as raw:
-        return hmac.new(bytes(raw), digestmod=hashlib.sha256)
+    with derive(dek, tags.AONT_KEY, header.digest) as key, key.exposed() as view:
+        raw = bytearray(view)  # hmac takes no view
+        try:
+            return hmac.new(raw, digestmod=hashlib.sha256)
+        finally:
+            raw[:] = bytes(len(raw))
 
 
 def _absorb(source: BinaryIO, left: int, mac: hmac.HMAC) -> None:
