@@ -60,6 +60,7 @@ def test_a_skip_stays_a_skip_otherwise(tmp_path):
 def test_only_the_named_reasons_are_allowed():
     assert allowed_skips.is_allowed("no wheel for this Python: umbral-pre")
     assert allowed_skips.is_allowed("folder is not there: evidence")
+    assert allowed_skips.is_allowed("folder is not there: suites")
     assert not allowed_skips.is_allowed("folder is not there: src")
     assert not allowed_skips.is_allowed("")
     with pytest.raises(ValueError, match="src"):
