@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.node.news import News
-from tigertally.node.routes import Codec, Route, handler_of
+from tigertally.node.routes import Answerer, Codec, Route, Waiting, handler_of
 from tigertally.node.wiring import AuthorityServices
 from tigertally.quorum import messages
 from tigertally.quorum.admission import get_settings
@@ -76,6 +76,14 @@ def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
     return _Done(result=result, kept=True, woken=frozenset(desk.woken))
 
 
+def _standings(chain: Chain | None) -> Mapping[VerifyKey, Standing]:
+    if chain is None:
+        return {}
+    roster = chain.current
+    found = {one.signing_key: Standing.REQUESTER for one in roster.requesters}
+    return found | {one.signing_key: Standing.HOLDER for one in roster.holders}
+
+
 class Authority:
     """One custody domain's server, apart from its sockets.
 
@@ -112,6 +120,8 @@ class Authority:
             settings = get_settings(reader)
             self._chain: Chain | None = load_chain(reader, key.public)
             origin = current_origin(reader, domain_of(settings.card))
+        self._listed: Mapping[VerifyKey, Standing] = _standings(self._chain)
+        self._listed_in = self._chain
         self._card = open_card(settings.card)
         self._log = AuditLog(origin, key)
 
@@ -121,13 +131,16 @@ class Authority:
         return self._chain
 
     def standing(self, key: VerifyKey) -> Standing:
-        """What this key is in the current roster. Used by the transport's limits."""
-        roster = None if self._chain is None else self._chain.current
-        if roster is not None and roster.holder_of(key) is not None:
+        """What this key is in the current roster. Used by the transport's limits, so it is quick.
+
+        Whoever has the authority's own key stands as high as anybody.
+        """
+        chain = self._chain
+        if chain is not self._listed_in:
+            self._listed, self._listed_in = _standings(chain), chain
+        if key == self._key.public:
             return Standing.HOLDER
-        if roster is not None and roster.requester_of(key) is not None:
-            return Standing.REQUESTER
-        return Standing.STRANGER
+        return self._listed.get(key, Standing.STRANGER)
 
     def _admit(self, door: Door[Any, Any], peer: VerifyKey) -> Standing:
         """The standing of a peer for whom this door is; raises what a desk would tell others."""
@@ -158,9 +171,9 @@ class Authority:
         found[messages.NEWS] = handler_of(messages.NEWS, self._tell_news, self._codec, self._admit)
         return found
 
-    def _on_desk(self, route: Route) -> Callable[[Any, VerifyKey], Awaitable[Any]]:
+    def _on_desk(self, route: Route) -> Answerer[Any, Any]:
         """The work of a route, done on the writer thread."""
-        return lambda question, peer: self.run(lambda desk: route(desk, question, peer))
+        return lambda question, peer, _: self.run(lambda desk: route(desk, question, peer))
 
     async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
         """Do one thing on the writer thread, all or nothing; then tell whom it concerns.
@@ -242,10 +255,17 @@ class Authority:
             log=self._log,
         )
 
-    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey) -> NewsReply:
-        """Long poll: answer when something for this member is newer than it has seen."""
+    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey, waiting: Waiting) -> NewsReply:
+        """Long poll: answer when something for this peer is newer than it has seen.
+
+        Raises:
+            Unavailable: there is nothing that it could wait for, or too many wait.
+        """
+        if self.standing(peer) is Standing.STRANGER:
+            await self.run(lambda desk: self._services.quorum.check_waits(desk, peer))
         wait = min(asked.wait, LONG_POLL_SECONDS)
-        return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
+        with waiting():
+            return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
 
     async def start(self) -> None:
         """Write down that the authority has started (and is locked, if there is a domain)."""

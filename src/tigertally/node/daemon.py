@@ -66,7 +66,6 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
     from tigertally.node.backup import forget_interrupted
     from tigertally.node.health import pages
     from tigertally.node.wiring import AuthorityServices
-    from tigertally.transport.door import Standing
     from tigertally.transport.server import Server
 
     log = structlog.get_logger("tigertally.authority")
@@ -84,7 +83,7 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
         profile.signing_key,
         authority.handlers(),
         pages=pages(authority),
-        known=lambda key: authority.standing(key) is not Standing.STRANGER,
+        standing=authority.standing,
     )
     worker: asyncio.Task[None] | None = None
     try:
@@ -190,8 +189,10 @@ async def _follow(
             renewed = clock() if renew else renewed
             _tell(report, log)
             told = _tell_notices(profile, log, told)
-            pauses = Pauses()
             await _news(client, book)
+            pauses = (
+                Pauses()
+            )  # not before: where no long poll is let in, it would sync all the time
         except (Refused, Corrupt) as error:
             log.warning("cannot go on", error=str(error))
             raise
