@@ -116,7 +116,7 @@ def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
         return synced
 
     synced = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    oldest_first = sorted(synced.proposals, key=lambda seen: (seen.proposal.created, seen.id))
+    oldest_first = sorted(synced.open, key=lambda seen: (seen.proposal.created, seen.id))
     found = [proposal_facts(seen) for seen in oldest_first]
     emit(
         found,
@@ -134,7 +134,9 @@ def approve(id_: Id, profile: Profile, passphrase_file: PassphraseFile = None) -
     from tigertally.custody.client.holder import HolderClient
     from tigertally.quorum.card import Role
 
-    async def work(open_profile: OpenProfile, party: Party) -> tuple[ProposalState, str, int]:
+    async def work(
+        open_profile: OpenProfile, party: Party
+    ) -> tuple[ProposalState, str, int | None]:
         client = HolderClient(party)
         with open_profile.exclusive(doing="approving"):
             synced, report = await client.sync_all()
@@ -159,7 +161,9 @@ def reject(
     from tigertally.custody.client.holder import HolderClient
     from tigertally.quorum.card import Role
 
-    async def work(open_profile: OpenProfile, party: Party) -> tuple[ProposalState, str, int]:
+    async def work(
+        open_profile: OpenProfile, party: Party
+    ) -> tuple[ProposalState, str, int | None]:
         client = HolderClient(party)
         with open_profile.exclusive(doing="rejecting"):
             synced, report = await client.sync_all()
@@ -172,7 +176,7 @@ def reject(
     _emit_verdict(state, words, needed)
 
 
-def _emit_verdict(state: ProposalState, words: str, needed: int) -> None:
+def _emit_verdict(state: ProposalState, words: str, needed: int | None) -> None:
     from tigertally.quorum.proposal import proposal_id
 
     approvals = len(state.approvals) + len(state.late)
@@ -183,7 +187,7 @@ def _emit_verdict(state: ProposalState, words: str, needed: int) -> None:
         "state": state.status.value,
         "summary": words,
     }
-    emit(document, f"{words}\n{state.status.value}: {approvals} of {needed} approvals")
+    emit(document, f"{words}\n{state.status.value}: {approvals} of {needed or '?'} approvals")
 
 
 @app.command(epilog="Example: tally holder sync --profile alice")

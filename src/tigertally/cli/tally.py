@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
-    from tigertally.quorum.member import SeenProposal
+    from tigertally.quorum.member import Seen
     from tigertally.quorum.tally import VerifiedTally
 
 app = typer.Typer(no_args_is_help=True)
@@ -49,10 +49,10 @@ def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     )
 
 
-def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[SeenProposal, ...]:
+def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[Seen, ...]:
     from tigertally.quorum.client import MemberClient
 
-    async def work(open_profile: OpenProfile, party: Party) -> tuple[SeenProposal, ...]:
+    async def work(open_profile: OpenProfile, party: Party) -> tuple[Seen, ...]:
         with open_profile.exclusive(doing="fetching tallies"):
             return await MemberClient(party).tallies(0)
 
@@ -64,6 +64,7 @@ def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile 
     """Write a complete tally into a file that anyone can verify with the roster."""
     from tigertally.base.codec import encode
     from tigertally.crypto.files import write_file
+    from tigertally.quorum.member import UnknownProposal
     from tigertally.quorum.pending import Status
 
     found = [
@@ -74,6 +75,8 @@ def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile 
         raise Refused(f"{many} with {id_}: see `tally tally list`")
     if found[0].state.status is not Status.COMPLETE:
         raise Refused(f"the proposal is {found[0].state.status.value}: there is no tally")
+    if isinstance(found[0], UnknownProposal):
+        raise found[0].refusal()
     write_file(out, encode(found[0].tally()), 0o600)
     document = {"out": str(out), **proposal_facts(found[0])}
     emit(document, facts({name: value for name, value in document.items() if name != "body"}))
@@ -96,13 +99,20 @@ def verify(
 
 
 def _verified(tally: Any, chain: Chain) -> dict[str, Any]:
-    from tigertally.base.errors import PeerFault
+    from tigertally.base.errors import NewerVersion, PeerFault
     from tigertally.node.kinds import all_kinds
     from tigertally.quorum.kinds import words_of
     from tigertally.quorum.proposal import open_proposal
     from tigertally.quorum.tally import verify_tally
 
-    put_to = chain.for_proposal(open_proposal(tally.proposal))
+    proposal = open_proposal(tally.proposal)
+    put_to = chain.for_proposal(proposal)
+    try:
+        words = words_of(all_kinds(), proposal)
+    except NewerVersion as error:  # it may be good: how many must agree to it is not known here
+        raise NewerVersion(
+            f"this tally was made by a newer version of the program ({error}): verify it with that"
+        ) from error
     try:
         verified: VerifiedTally = verify_tally(tally, put_to)
     except Refused as error:
@@ -110,7 +120,7 @@ def _verified(tally: Any, chain: Chain) -> dict[str, Any]:
     return {
         "ok": True,
         "kind": verified.proposal.kind,
-        "summary": words_of(all_kinds(), verified.proposal),
+        "summary": words,
         "approved_by": [str(put_to.holder(index).name) for index in verified.approved_by],
         "id": str(verified.id),
         "roster_version": put_to.version,

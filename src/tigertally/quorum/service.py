@@ -10,7 +10,13 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, Refused, Unavailable, UsageError
+from tigertally.base.errors import (
+    MalformedMessage,
+    NewerVersion,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
     CLOCK_SKEW,
@@ -142,11 +148,16 @@ class QuorumService:
 
     def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster
-        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
         proposal = open_proposal(request.proposal)
+        try:
+            kind, body = self._parsed(proposal)
+        except NewerVersion as error:
+            raise NewerVersion(
+                f"the authority's program is older than this proposal ({error}): upgrade that first"
+            ) from error
+        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
         if proposal.proposer != peer:
             raise Refused("a proposal is handed in by its proposer")
-        kind, body = self._parsed(proposal)
         if roster.forming and not kind.while_forming:
             raise Unavailable(
                 f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
