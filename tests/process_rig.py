@@ -32,6 +32,7 @@ from typing import Any
 
 import pytest
 
+import cpu_report
 from fork_server import MAX_PACKET
 from sources import ROOT
 from tigertally.base.ids import Name
@@ -151,6 +152,7 @@ class ForkServer:
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"listening\n"
+        cpu_report.SERVERS.add(self._process.pid)
 
     def fork(
         self, args: tuple[str, ...], environment: Mapping[str, str], folder: Path, log: Path
@@ -173,6 +175,7 @@ class ForkServer:
         """End it, and with it whatever it forked."""
         self._process.kill()
         self._process.wait()
+        cpu_report.SERVERS.discard(self._process.pid)
         assert self._process.stdout is not None
         self._process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
