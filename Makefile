@@ -22,7 +22,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv quickstart test check lint types layers bench soak docs requirements lock fmt clean
+.PHONY: help venv quickstart test walk check lint types layers bench soak docs requirements lock fmt clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,10 @@ quickstart: $(READY) ## the main job for real; FILE=path takes a file of yours
 
 test: $(READY) ## all tests, two at a time; TESTS=path and ARGS=options narrow it
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS) $(TESTS)
+
+walk: $(READY) ## hours: every case of every walk, long fuzzing; TESTS and ARGS narrow it
+	@TALLY_WHOLE_WALK=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "walk or hypothesis" \
+	  $(ARGS) $(TESTS)
 
 check: lint types layers test docs ## everything a change must pass
 

@@ -13,7 +13,7 @@ import pytest
 
 NO_WHEEL = "no wheel for this Python: "
 NO_FOLDER = "folder is not there: "
-FOLDERS = ("evidence", "vectors")
+FOLDERS = ("evidence", "suites", "vectors")
 
 
 def is_allowed(reason: str) -> bool:

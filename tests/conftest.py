@@ -1,4 +1,4 @@
-"""What holds for every test: no silent skips in CI, no process left over, fixed examples in CI."""
+"""What holds for every test: no silent skips in CI, no process left over, samples by a seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import hypothesis
 import pytest
 
 import allowed_skips
+import cpu_report
 import leftovers
+import walks
 from process_rig import (  # noqa: F401 - fixtures, for every test that asks for them
     fork_server,
     formed,
@@ -27,13 +29,43 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRE_ALL = os.environ.get("TALLY_REQUIRE_ALL") == "1"
 
+# In CI the examples are always the same ones: what fails there fails again from the log.
 hypothesis.settings.register_profile(
     "ci", max_examples=100, deadline=None, derandomize=True, print_blob=True, database=None
 )
 hypothesis.settings.register_profile("dev", max_examples=40, deadline=None)
-hypothesis.settings.load_profile(
-    os.environ.get("HYPOTHESIS_PROFILE", "ci" if REQUIRE_ALL else "dev")
+hypothesis.settings.register_profile(
+    "walk", max_examples=walks.examples(100), deadline=None, print_blob=True
 )
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE")
+    or ("walk" if walks.WHOLE else "ci" if REQUIRE_ALL else "dev")
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(cpu_report.CpuReport(), "cpu_report")
+
+
+def pytest_report_header() -> str:
+    """The seed of samples; after a failure it is told once more (`-q` shows no header)."""
+    return f"walks: {'whole' if walks.WHOLE else 'sampled'}, TALLY_WALK_SEED={walks.SEED}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if terminalreporter.stats.get("failed") or terminalreporter.stats.get("error"):
+        terminalreporter.write_line(f"the samples again: TALLY_WALK_SEED={walks.SEED}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A whole walk has its time."""
+    if not walks.WHOLE:
+        return
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        usual = mark.args[0] if mark else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(usual * walks.MORE_TIME), append=False)
 
 
 def _no_silent_skip(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -32,6 +32,7 @@ from typing import Any
 
 import pytest
 
+import cpu_report
 from fork_server import MAX_PACKET
 from sources import ROOT
 from terminal import Terminal
@@ -162,19 +163,24 @@ class OnTerminal:
 
 
 class ForkServer:
-    """The process that forks; one per test process, started when first needed."""
+    """The process that forks; one per test process, started when first needed.
 
-    def __init__(self) -> None:
+    `program` is the folder that the program is imported from: another one is another version of it.
+    """
+
+    def __init__(self, program: Path = ROOT / "src") -> None:
+        self.program = program
         self.folder = Path(tempfile.mkdtemp(prefix="tally-forks-"))
         self.path = self.folder / "socket"
         self._process = subprocess.Popen(
             [sys.executable, str(ROOT / "tests" / "fork_server.py"), str(self.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            env={**_clean_environment(), "PYTHONPATH": str(ROOT / "src")},
+            env={**_clean_environment(), "PYTHONPATH": str(program)},
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"listening\n"
+        cpu_report.SERVERS.add(self._process.pid)
 
     def fork(
         self,
@@ -207,6 +213,7 @@ class ForkServer:
         """End it, and with it whatever it forked."""
         self._process.kill()
         self._process.wait()
+        cpu_report.SERVERS.discard(self._process.pid)
         assert self._process.stdout is not None
         self._process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -248,7 +255,7 @@ class Town:
         """What processes see; a change to None takes a variable away."""
         whole: dict[str, str | None] = {
             **_clean_environment(),
-            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONPATH": str(self.server.program),
             "TALLY_HOME": str(self.home),
             "TALLY_PASSPHRASE": PASSPHRASE,
             "COLUMNS": "100",

@@ -1,14 +1,13 @@
 """`kill -9` of every party at every journal step: the same command again finishes, keys stay.
 
-A row of `WALKS` is one operation; the walk kills the authority or a device at its first step, its
-second, and so on until nobody dies any more. On real
+A row of `WALKS` is one operation; the walk counts its steps, then kills the authority or a device
+at the first, at the second, and so on to the last (a sample of them, all in `make walk`). On real
 processes: `integration/test_killed_in_the_middle.py`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -28,10 +27,9 @@ from tigertally.quorum.client import Synced
 from tigertally.quorum.joining import Joined
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
+from walks import sampled
 
-# Every step of every row takes two minutes of a core; otherwise each row is sampled. CI walks all.
-WHOLE = os.environ.get("TALLY_WHOLE_WALK", os.environ.get("TALLY_REQUIRE_ALL")) == "1"
-
+NOBODY_DIES = 1_000_000  # more steps than any operation has
 Operation = Callable[[CrashRig], Awaitable[None]]
 
 
@@ -180,7 +178,7 @@ class Walk:
     destroys: bool = False
     steps: int = 90  # at least so many are found
     before: Operation | None = None  # nobody dies yet
-    stride: int = 9  # of a sample
+    sample: int = 12  # so many of them in the suite
 
 
 WALKS = {
@@ -190,16 +188,15 @@ WALKS = {
     "join": Walk(join, ("h1", "h2", "h3", "h4")),
     "remove": Walk(remove, ("h1", "h2")),
     "quorum": Walk(raise_quorum, ("h1", "h2", "h3"), threshold=3),
-    "release": Walk(release, ("h1", "h2", "h3"), steps=50, stride=31),
-    "release-restored": Walk(
-        release, ("h1", "h2", "h3"), steps=50, before=lose_the_disk, stride=41
-    ),
+    "release": Walk(release, ("h1", "h2", "h3"), steps=50),
+    "release-restored": Walk(release, ("h1", "h2", "h3"), steps=50, before=lose_the_disk),
     "unlock": Walk(unlock, ("h1", "h2", "h3"), steps=5),
 }
 
 
-def walk(row: Walk, steps: Iterable[int]) -> int:
-    """Die at each of these steps; how many there are."""
+def walk(name: str) -> int:
+    """Die at the steps of a row; how many it has."""
+    row = WALKS[name]
     rig = CrashRig(threshold=2, unlock=2, unlockers=("h1", "h2"))
 
     async def form() -> None:
@@ -207,8 +204,8 @@ def walk(row: Walk, steps: Iterable[int]) -> int:
         await rig.requester("app")
         for suite in Suite:
             await rig.create(suite.value, suite=suite)
-        for name in rig.holders():
-            await rig.sync(name)
+        for holder in rig.holders():
+            await rig.sync(holder)
         if row.before is not None:
             await row.before(rig)
 
@@ -217,34 +214,35 @@ def walk(row: Walk, steps: Iterable[int]) -> int:
     keys = rig.private_keys(rig.holders(), together=2)
     assert len(keys) >= 2
 
-    async def die_at(step: int) -> bool:
+    async def die_at(step: int) -> int:
+        """How many steps there were; more than `step` if somebody died."""
         rig.back_to(before)
         rig.journal.arm(step)
         await row.operation(rig)
         await rig.settle(row.holders)
-        died = rig.journal.taken >= step
+        taken = rig.journal.taken
         rig.journal.left = None
-        for name in row.holders:
-            _, report = await rig.holder(name).sync_all(renew=False)
+        for holder in row.holders:
+            _, report = await rig.holder(holder).sync_all(renew=False)
             assert report.problems == []
         rig.check_quiet(row.holders)
         after = rig.private_keys(row.holders, together=row.threshold)
         assert {ref: after[ref] for ref in keys if ref in after} == ({} if row.destroys else keys)
-        return died
+        return taken
 
-    for step in steps:
+    steps = rig.run(die_at(NOBODY_DIES))
+    for step in sampled(range(1, steps + 1), row.sample, name):
         try:
-            if not rig.run(die_at(step)):
-                return step - 1
+            assert rig.run(die_at(step)) >= step
         except BaseException as error:
             error.add_note(f"killed {rig.journal.dead!r} at step {step}")
             raise
-    return step
+    return steps
 
 
 @pytest.mark.slow
+@pytest.mark.walk
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", WALKS)
 def test_whoever_dies_at_whatever_step_the_keys_stay_and_nothing_is_left(name: str) -> None:
-    row = WALKS[name]
-    assert walk(row, range(1, 10_000, 1 if WHOLE else row.stride)) >= row.steps
+    assert walk(name) >= WALKS[name].steps

@@ -11,6 +11,7 @@ import pytest
 
 import allowed_skips
 import leftovers
+import walks
 from sources import ROOT, TESTS
 
 SKIPS = f"""
@@ -49,6 +50,7 @@ def test_a_skip_fails_when_everything_is_required(tmp_path):
     output = run_skips(tmp_path, require_all="1")
     assert "1 failed, 1 skipped, 1 xfailed" in output
     assert "skipped although TALLY_REQUIRE_ALL=1: no time today" in output
+    assert f"TALLY_WALK_SEED={walks.SEED}" in output  # the same one in a process that it started
 
 
 def test_a_skip_stays_a_skip_otherwise(tmp_path):
@@ -58,6 +60,7 @@ def test_a_skip_stays_a_skip_otherwise(tmp_path):
 def test_only_the_named_reasons_are_allowed():
     assert allowed_skips.is_allowed("no wheel for this Python: umbral-pre")
     assert allowed_skips.is_allowed("folder is not there: evidence")
+    assert allowed_skips.is_allowed("folder is not there: suites")
     assert not allowed_skips.is_allowed("folder is not there: src")
     assert not allowed_skips.is_allowed("")
     with pytest.raises(ValueError, match="src"):

@@ -1,0 +1,43 @@
+"""Samples of walks: the same for one seed, different for another, everything in a whole walk."""
+
+from __future__ import annotations
+
+import pytest
+
+import walks
+
+
+@pytest.fixture
+def as_in(monkeypatch):
+    def set_(*, seed=7, whole=False):
+        monkeypatch.setattr(walks, "SEED", seed)
+        monkeypatch.setattr(walks, "WHOLE", whole)
+
+    return set_
+
+
+def test_a_sample_is_drawn_by_the_seed_and_the_name(as_in):
+    as_in(seed=7)
+    first = walks.sampled(range(1000), 10, "remove")
+    assert len(set(first)) == 10
+    assert first == sorted(first) == walks.sampled(range(1000), 10, "remove")
+    assert first != walks.sampled(range(1000), 10, "join")
+    as_in(seed=8)
+    assert first != walks.sampled(range(1000), 10, "remove")
+
+
+def test_every_case_is_taken_by_some_seed(as_in):
+    taken = set()
+    for seed in range(200):
+        as_in(seed=seed)
+        taken.update(walks.sampled("abcdefghij", 2, "letters"))
+    assert taken == set("abcdefghij")
+
+
+def test_few_cases_and_whole_walks_are_taken_whole(as_in):
+    as_in()
+    assert walks.sampled(iter("abc"), 3, "letters") == ["a", "b", "c"]
+    assert walks.examples(25) == 25
+    as_in(whole=True)
+    assert walks.sampled(range(1000), 10, "remove") == list(range(1000))
+    assert walks.examples(25) > 500
