@@ -63,7 +63,12 @@ class SeenProposal:
 
     def voted(self, index: HolderIndex) -> bool:
         """Has this holder given a verdict?"""
-        return any(a.holder == index for a in (*self.approvals, *self.rejections))
+        return self.answer_of(index) is not None
+
+    def answer_of(self, index: HolderIndex) -> Verdict | None:
+        """Return this holder's verdict, or None."""
+        said = (one for one in (*self.approvals, *self.rejections) if one.holder == index)
+        return next((one.verdict for one in said), None)
 
     def tally(self) -> Tally:
         """The proposal with its approvals, for `verify_tally`."""
@@ -340,7 +345,7 @@ def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now:
     vote = decode(Vote, row)
     if vote.proposal != id_ and now < vote.expires:
         raise Refused(
-            f"this device has approved another change of this roster ({str(vote.proposal)[:8]}…): "
+            f"this device has approved another change of this roster ({vote.proposal}): "
             "that one must be done, expire, or be rejected by others (`tally holder reject`) first"
         )
 
