@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 import allowed_skips
+import cpu_report
 import leftovers
 import walks
 from process_rig import (  # noqa: F401 - fixtures, for every test that asks for them
@@ -40,6 +41,10 @@ hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE")
     or ("walk" if walks.WHOLE else "ci" if REQUIRE_ALL else "dev")
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(cpu_report.CpuReport(), "cpu_report")
 
 
 def pytest_report_header() -> str:

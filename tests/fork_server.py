@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ import selectors
 import signal
 import socket
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +109,8 @@ def _become(wanted: dict[str, object], descriptors: list[int]) -> None:
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
         os.closerange(3, 1024)
+        with contextlib.suppress(OSError):  # no terminal, or that of the shell behind the client
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         os.chdir(str(wanted["folder"]))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doors_rig import AUDIT, Doors
+from doors_rig import AUDIT, TAKES, Doors
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, dumps, encode, loads
 from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, Refused, UsageError
@@ -32,40 +32,6 @@ from typed_messages import Pool
 
 pytestmark = [pytest.mark.requirement("C13"), pytest.mark.requirement("C1")]
 
-# What each door takes.
-TAKES: dict[str, type] = {
-    messages.DOMAIN: messages.Nothing,
-    messages.FOUND: messages.FoundRequest,
-    messages.TERMS: messages.Nothing,
-    messages.PROPOSE: messages.ProposeRequest,
-    messages.VOTE: messages.VoteRequest,
-    messages.PROPOSAL: messages.ProposalRequest,
-    messages.SYNC: messages.SyncRequest,
-    messages.NEWS: messages.NewsRequest,
-    messages.ROSTERS: messages.RostersRequest,
-    messages.TALLIES: messages.TalliesRequest,
-    messages.AUDIT: messages.AuditRequest,
-    messages.RESTORATIONS: messages.Nothing,
-    lock.UNLOCK_CHALLENGE: lock.ChallengeRequest,
-    lock.UNLOCK_ANSWER: lock.AnswerRequest,
-    lock.UNLOCK_REPORT: lock.ReportRequest,
-    sync.CUSTODY_SYNC: sync.CustodySyncRequest,
-    sync.RECEIVE_KEYS: sync.ReceiveKeysRequest,
-    sync.KEYS: sync.KeysRequest,
-    sync.KEY_EPOCH: sync.EpochRequest,
-    sync.DEAL: DealingPackage,
-    sync.ACKNOWLEDGE: Envelope,
-    sync.COMPLAIN: Envelope,
-    sync.ERASED: Envelope,
-    watching.HELD: Envelope,
-    sync.DELIVER: sync.DeliverRequest,
-    sync.CONTRIBUTE: release.Contribution,
-    sync.HOLDERS: messages.Nothing,
-    sync.COLLECT: release.CollectRequest,
-    destroying.ERASURE: Envelope,
-    importing.IMPORT: Envelope,
-    importing.CONTENT: importing.ContentRequest,
-}
 READ_WITHOUT_A_WORD = (messages.DOMAIN, messages.TERMS, messages.RESTORATIONS, sync.HOLDERS)
 # For anybody who connects; every other door is for members, or for a proposal's own proposer.
 OPEN_TO_ALL = {messages.DOMAIN, messages.TERMS, messages.NEWS}

@@ -117,7 +117,7 @@ def test_it_cannot_be_approved_and_nothing_is_signed(rig):
         client = rig.holder("h3")
         synced = await client.sync()
         (one,) = synced.unknown
-        found = await client.find(str(one.id), synced)
+        found = await client.find(one.id, synced)
         assert found == one
         before = rig.authority_rows()
         with pytest.raises(NewerVersion, match=r"tomorrow\.notice.*upgraded"):

@@ -59,17 +59,22 @@ def as_member(
     role: Role | None = None,
 ) -> T:
     """Run something as a member of a domain, over one connection to its authority."""
+    with opened(profile, passphrase_file, role=role) as open_profile:
+        return run_as(open_profile, work)
+
+
+def run_as(open_profile: OpenProfile, work: Callable[[OpenProfile, Party], Awaitable[T]]) -> T:
+    """Run something as the member of an open profile, over one connection to its authority."""
     from tigertally.node.members import connected
 
-    async def whole(open_profile: OpenProfile) -> T:
+    async def whole() -> T:
         async with connected(open_profile) as party:
             return await work(open_profile, party)
 
-    with opened(profile, passphrase_file, role=role) as open_profile:
-        try:
-            return asyncio.run(whole(open_profile))
-        finally:
-            tell_notices(open_profile)
+    try:
+        return asyncio.run(whole())
+    finally:
+        tell_notices(open_profile)
 
 
 def tell_notices(open_profile: OpenProfile) -> None:
@@ -115,8 +120,8 @@ def next_step(document: Mapping[str, Any]) -> str:
     """What makes a proposal go on, as a last line for people; empty where it is done."""
     if document.get("state") != "waiting" or not document.get("proposal"):
         return ""
-    id_ = str(document["proposal"])[:12]
-    return f"\nHolders approve it: `tally holder approve {id_}`. Then the same command again."
+    command = f"tally holder approve {document['proposal']}"
+    return f"\nHolders approve it: `{command}`. Then the same command again."
 
 
 def unanswered(wait: float) -> Unavailable:

@@ -34,6 +34,7 @@ _COMMAND_MODULES = (
     "tigertally.cli.requester",
     "tigertally.cli.roster",
     "tigertally.cli.tally",
+    "tigertally.cli.verdict",
     "tigertally.crypto.files",
     "tigertally.custody.client.creating",
     "tigertally.custody.client.unlocking",
@@ -43,7 +44,7 @@ _COMMAND_MODULES = (
     "tigertally.node.recovery",
     "tigertally.quorum.joining",
 )
-_WAITS = re.compile(r"waiting for holders to approve ([0-9a-f]{8,})")
+_WAITS = re.compile(r"waiting for holders to approve ([0-9a-f]{64})")
 _LONGEST_WORD = 4096  # bytes of standard error that are looked through
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -178,7 +179,7 @@ class Stage:
         return running
 
     def asked(self, running: Running) -> str:
-        """How the id begins of the proposal that a command waits for.
+        """The id of the proposal that a command waits for.
 
         Raises:
             StepFailed: it ended without asking for anything.

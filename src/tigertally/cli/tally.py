@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tigertally.base.errors import Refused
+from tigertally.base.errors import Refused, UsageError
 from tigertally.cli.members import as_member, of_file, proposal_facts, proposal_row
 from tigertally.cli.options import Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts, table
+from tigertally.cli.question import at_terminal, named_by
 from tigertally.cli.roster import read_chain
 
 if TYPE_CHECKING:
-    from tigertally.base.ids import Name
+    from tigertally.base.ids import Name, ProposalId
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(help="The proposal's id, or how it begins.", metavar="ID")]
+Id = Annotated[
+    str,
+    typer.Argument(
+        help="The proposal's id. On a terminal also its first 8 digits or more.", metavar="ID"
+    ),
+]
 RosterFile = Annotated[
     Path, typer.Option("--roster", help="An exported roster of the domain.", metavar="FILE")
 ]
@@ -59,7 +65,7 @@ def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[Seen, ...]:
     return as_member(profile, passphrase_file, work)
 
 
-@app.command(epilog="Example: tally tally export 3f2a --profile alice --out p4.tally")
+@app.command(epilog="Example: tally tally export 3f2a81bc --profile alice --out p4.tally")
 def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
     """Write a complete tally into a file that anyone can verify with the roster."""
     from tigertally.base.codec import encode
@@ -67,19 +73,42 @@ def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile 
     from tigertally.quorum.member import UnknownProposal
     from tigertally.quorum.pending import Status
 
-    found = [
-        one for one in _tallies(profile, passphrase_file) if str(one.id).startswith(id_.lower())
-    ]
+    named = named_by(id_, beginning=at_terminal())
+    if isinstance(named, str):
+        found = _begun_so(named, _tallies(profile, passphrase_file))
+    else:
+        found = _found(named, profile, passphrase_file)
+    if found.state.status is not Status.COMPLETE:
+        raise Refused(f"the proposal is {found.state.status.value}: there is no tally")
+    if isinstance(found, UnknownProposal):
+        raise found.refusal()
+    write_file(out, encode(found.tally()), 0o600)
+    document = {"out": str(out), **proposal_facts(found)}
+    emit(document, facts({name: value for name, value in document.items() if name != "body"}))
+
+
+def _begun_so(beginning: str, seen: tuple[Seen, ...]) -> Seen:
+    """Return the one proposal of the whole history whose id begins so.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    found = [one for one in seen if str(one.id).startswith(beginning)]
     if len(found) != 1:
         many = "several proposals begin" if found else "no proposal begins"
-        raise Refused(f"{many} with {id_}: see `tally tally list`")
-    if found[0].state.status is not Status.COMPLETE:
-        raise Refused(f"the proposal is {found[0].state.status.value}: there is no tally")
-    if isinstance(found[0], UnknownProposal):
-        raise found[0].refusal()
-    write_file(out, encode(found[0].tally()), 0o600)
-    document = {"out": str(out), **proposal_facts(found[0])}
-    emit(document, facts({name: value for name, value in document.items() if name != "body"}))
+        raise UsageError(f"{many} with {beginning}: see `tally tally list --json`")
+    return found[0]
+
+
+def _found(id_: ProposalId, profile: Name, passphrase_file: Path | None) -> Seen:
+    from tigertally.quorum.client import MemberClient
+
+    async def work(open_profile: OpenProfile, party: Party) -> Seen:
+        client = MemberClient(party)
+        with open_profile.exclusive(doing="fetching a tally"):
+            return await client.find(id_, await client.sync())
+
+    return as_member(profile, passphrase_file, work)
 
 
 @app.command(epilog="Example: tally tally verify p4.tally --roster domain.roster")

@@ -9,31 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.clock import Clock
-from tigertally.base.codec import decode, encode
-from tigertally.base.errors import InvalidSignature
 from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.node.news import News
-from tigertally.node.wiring import AuthorityServices, Route
+from tigertally.node.routes import Codec, Route, handler_of
+from tigertally.node.wiring import AuthorityServices
 from tigertally.quorum import messages
 from tigertally.quorum.admission import get_settings
 from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import Chain
-from tigertally.quorum.desk import Barrier, Desk, KeepChanges
+from tigertally.quorum.desk import Barrier, Desk, KeepChanges, holder_in, member_in, roster_of
 from tigertally.quorum.messages import NewsReply, NewsRequest
 from tigertally.quorum.restoring import current_origin
 from tigertally.quorum.rows import load_chain
 from tigertally.storage.store import Store, Transaction
-from tigertally.transport.channel import Handler, Request
+from tigertally.transport.channel import Handler
+from tigertally.transport.door import Door, Standing
 
 T = TypeVar("T")
 
@@ -102,6 +102,7 @@ class Authority:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._queue: list[_Asked] = []
         self._drain: asyncio.Task[None] | None = None
+        self._codec = Codec()
         self._news = News()
         self.wake_worker = asyncio.Event()
         with store.reading() as reader:
@@ -116,12 +117,24 @@ class Authority:
         """The rosters as of the last commit."""
         return self._chain
 
-    def is_member(self, key: VerifyKey) -> bool:
-        """Does the current roster list this key? Used by the transport's limits."""
-        if self._chain is None:
-            return False
-        roster = self._chain.current
-        return roster.holder_of(key) is not None or roster.requester_of(key) is not None
+    def standing(self, key: VerifyKey) -> Standing:
+        """What this key is in the current roster. Used by the transport's limits."""
+        roster = None if self._chain is None else self._chain.current
+        if roster is not None and roster.holder_of(key) is not None:
+            return Standing.HOLDER
+        if roster is not None and roster.requester_of(key) is not None:
+            return Standing.REQUESTER
+        return Standing.STRANGER
+
+    def _admit(self, door: Door[Any, Any], peer: VerifyKey) -> Standing:
+        """The standing of a peer for whom this door is; raises what a desk would tell others."""
+        if door.who is not Standing.STRANGER:
+            roster = roster_of(self._chain)
+            if door.who is Standing.HOLDER:
+                holder_in(roster, peer)
+            else:
+                member_in(roster, peer, authority=self._key.public)
+        return self.standing(peer)
 
     @property
     def locked(self) -> bool:
@@ -134,21 +147,17 @@ class Authority:
         return self._services.lock.failures
 
     def handlers(self) -> Mapping[str, Handler]:
-        """Every path with its handler, for a server or for a memory network."""
-        routes: dict[str, Handler] = {
-            path: self._handler(route) for path, route in self._services.routes().items()
+        """Every door with its handler, for a server or for a memory network."""
+        found: dict[str, Handler] = {
+            door: handler_of(door, self._on_desk(route), self._codec, self._admit)
+            for door, route in self._services.routes().items()
         }
-        routes[messages.NEWS] = self._tell_news
-        return routes
+        found[messages.NEWS] = handler_of(messages.NEWS, self._tell_news, self._codec, self._admit)
+        return found
 
-    def _handler(self, route: Route) -> Handler:
-        async def handle(request: Request) -> bytes:
-            peer = request.peer
-            if peer is None:
-                raise InvalidSignature("a request without a client certificate")
-            return await self.run(lambda desk: route(desk, request.body, peer))
-
-        return handle
+    def _on_desk(self, route: Route) -> Callable[[Any, VerifyKey], Awaitable[Any]]:
+        """The work of a route, done on the writer thread."""
+        return lambda question, peer: self.run(lambda desk: route(desk, question, peer))
 
     async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
         """Do one thing on the writer thread, all or nothing; then tell whom it concerns.
@@ -224,13 +233,10 @@ class Authority:
             log=self._log,
         )
 
-    async def _tell_news(self, request: Request) -> bytes:
+    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey) -> NewsReply:
         """Long poll: answer when something for this member is newer than it has seen."""
-        asked = decode(NewsRequest, request.body)
-        if request.peer is None:
-            raise InvalidSignature("a request without a client certificate")
         wait = min(asked.wait, LONG_POLL_SECONDS)
-        return encode(NewsReply(seen=await self._news.after(request.peer, asked.seen, wait)))
+        return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
 
     async def start(self) -> None:
         """Write down that the authority has started (and is locked, if there is a domain)."""
@@ -262,8 +268,9 @@ class Authority:
         self._news.end()
 
     def close(self) -> None:
-        """End the writer thread and forget the barrier key."""
+        """End the threads and forget the barrier key."""
         self._writer.shutdown(wait=True)
+        self._codec.close()
         if self._barrier is not None:
             self._barrier.key.wipe()
         self._store.close()

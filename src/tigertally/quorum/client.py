@@ -366,24 +366,14 @@ class MemberClient:
             )
         return state
 
-    async def find(self, text: str, synced: Synced) -> Seen:
-        """The proposal with this id (or unambiguous beginning of one), verified.
+    async def find(self, id_: ProposalId, synced: Synced) -> Seen:
+        """The proposal with exactly this id, open or not, verified.
 
         Raises:
-            Refused: none or several begin so.
+            Refused: the authority knows none.
+            PeerFault: it shows another.
         """
-        if len(text) == 2 * ProposalId.SIZE:
-            id_ = ProposalId.from_text(text)
-            return see(await self.proposal(id_), synced.chain, self.party.kinds)
-        found = [one for one in synced.open if str(one.id).startswith(text.lower())]
-        if len(found) != 1:
-            if found:
-                raise Refused(f"several open proposals begin with {text}: see `tally holder inbox`")
-            raise Refused(
-                f"no open proposal begins with {text}, or it is void since the members have "
-                "changed: see `tally holder inbox`"
-            )
-        return found[0]
+        return see(await self.proposal(id_), synced.chain, self.party.kinds)
 
     def give_vote_back(self, seen: Seen, roster: Roster) -> None:
         """After enough rejections, our vote for a successor is free again."""

@@ -72,7 +72,11 @@ class SeenProposal:
 
     def voted(self, index: HolderIndex) -> bool:
         """Has this holder given a verdict?"""
-        return any(a.holder == index for a in (*self.approvals, *self.rejections))
+        return self.answer_of(index) is not None
+
+    def answer_of(self, index: HolderIndex) -> Verdict | None:
+        """Return this holder's verdict, or None."""
+        return _answer_of((*self.approvals, *self.rejections), index)
 
     def tally(self) -> Tally:
         """The proposal with its approvals, for `verify_tally`."""
@@ -104,12 +108,20 @@ class UnknownProposal:
         """What a person reads."""
         return f"{self.proposal.kind}, {self.why}: it cannot be approved on this device"
 
+    def answer_of(self, index: HolderIndex) -> Verdict | None:
+        """Return this holder's verdict, or None."""
+        return _answer_of((*self.approvals, *self.rejections), index)
+
     def refusal(self) -> NewerVersion:
         """Why this device does not act on it, and what to do."""
         return NewerVersion(f"{self.words} before that is upgraded")
 
 
 Seen = SeenProposal | UnknownProposal
+
+
+def _answer_of(verdicts: Sequence[Approval], index: HolderIndex) -> Verdict | None:
+    return next((one.verdict for one in verdicts if one.holder == index), None)
 
 
 def load_chain(reader: Reader, known: Chain | None = None) -> Chain:
@@ -416,7 +428,7 @@ def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now:
     vote = decode(Vote, row)
     if vote.proposal != id_ and now < vote.expires:
         raise Refused(
-            f"this device has approved another change of this roster ({str(vote.proposal)[:8]}…): "
+            f"this device has approved another change of this roster ({vote.proposal}): "
             "that one must be done, expire, or be rejected by others (`tally holder reject`) first"
         )
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, Hash, HolderIndex
+from tigertally.base.limits import MAX_MESSAGE_BYTES
+from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import KeyRef
-
-HELD = "/v1/custody/held"
+from tigertally.quorum.messages import Nothing
+from tigertally.transport.door import Door, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,3 +56,9 @@ class RemovedHolder:
 
     index: HolderIndex
     alive: int
+
+
+# 40 bytes per epoch and as many per erased key of one: of 10,000 keys hundreds of kilobytes.
+HELD = Door(
+    "/v1/custody/held", Envelope, Nothing, who=Standing.HOLDER, most_bytes=MAX_MESSAGE_BYTES
+)
