@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import itertools
 import json
 import os
@@ -36,6 +37,7 @@ def main() -> None:
 
     Stage(Path(), "").preload()
     _load_daemons()
+    gc.freeze()  # no collection of a child touches, and so copies, what all of them share
     wake, woken = socket.socketpair()
     for end in (wake, woken):
         end.setblocking(False)
