@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import faulthandler
 import fcntl
+import gc
 import itertools
 import json
 import os
@@ -38,6 +39,7 @@ def main() -> None:
 
     Stage(Path(), "").preload()
     _load_daemons()
+    gc.freeze()  # no collection of a child touches, and so copies, what all of them share
     wake, woken = socket.socketpair()
     for end in (wake, woken):
         end.setblocking(False)

@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 
 from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.process import end_with_parent
+from tigertally.cli.table import COMMANDS
 
 # What people's commands use; loaded once here, so that the forked children need not.
 _COMMAND_MODULES = (
@@ -116,6 +117,10 @@ class Stage:
         """Load what the commands use, once for all of them."""
         for module in _COMMAND_MODULES:
             importlib.import_module(module)
+        from tigertally.cli.main import preload
+
+        for name in COMMANDS:
+            preload(name)
 
     def daemon(self, name: str, *args: str) -> None:
         """Start a daemon and wait until it says `ready`.
