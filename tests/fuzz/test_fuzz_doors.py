@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from functools import cache
 from typing import get_type_hints
 
@@ -28,6 +29,9 @@ from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, attachment_hash, sign_approval
 from tigertally.quorum.messages import DomainInfo, JoinTerms
 from tigertally.quorum.proposal import Proposal
+from tigertally.transport import virtual_time
+from tigertally.transport.answers import carry_out
+from tigertally.transport.channel import Request
 from typed_messages import Pool
 
 pytestmark = [pytest.mark.requirement("C13"), pytest.mark.requirement("C1")]
@@ -115,6 +119,44 @@ def test_the_good_messages_are_taken(number):
 
 def test_that_is_all_of_them():
     assert len(doors().kept) == 12
+
+
+def refusals():
+    """What every door refuses to each of three: rubbish, many items, one byte off."""
+    for path in sorted(set(TAKES) - {messages.NEWS}):
+        spoilt = [bytes([*m.body[:-1], m.body[-1] ^ 1]) for m in doors().kept if m.path == path]
+        rubbish = [b"\xff", b"\x80", dumps([[{}] * 300]), dumps([b"x" * 1000, b"y" * 64])]
+        for body in (*rubbish, *spoilt):
+            for who in ("h1", "app", "mallory"):
+                yield path, Request(path=path, body=body, peer=doors().key(who))
+
+
+def test_nothing_of_a_refused_message_stays():
+    """No traceback, no ring of objects that waits for a garbage collection."""
+
+    handlers, asked = doors().handlers, list(refusals())
+
+    async def refuse_all():
+        statuses = [(await carry_out(handlers[path], one)).status for path, one in asked]
+        assert statuses.count(400) > 100
+        assert statuses.count(403) > 100
+        assert set(statuses) <= {200, 400, 403, 409, 423}
+
+    async def counted():
+        await refuse_all()  # so that whatever is kept for good is there
+        gc.collect()
+        gc.disable()
+        try:
+            await refuse_all()
+            assert gc.collect() == 0
+            ring: list[object] = []
+            ring.append(ring)
+            del ring
+            assert gc.collect() == 1, "a ring is seen"
+        finally:
+            gc.enable()
+
+    virtual_time.run(counted())
 
 
 @pytest.mark.parametrize("path", sorted(TAKES))

@@ -9,9 +9,14 @@ MAX_TEXT_LENGTH = 500  # a reason that a person reads before approving
 MIN_ID_DIGITS = 8  # of the beginning of an id: people type no more, and few displayed ids share it
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is the largest
+MAX_MESSAGE_ITEMS = MAX_MESSAGE_BYTES // 8  # hashes, signatures and keys are far longer
+UNCOUNTED_ITEMS = 512  # so few cost less than the counting; 64 bytes each
 MAX_MESSAGE_DEPTH = 16  # deepest nesting of a CBOR message
 MAX_SMALL_MESSAGE_BYTES = 64 * 1024  # most doors, and all that strangers may use
 MAX_SMALL_MESSAGE_ITEMS = 512  # a proof of 500 checkpoints is the longest; most have under 20
+
+MAX_KEYS_TOGETHER = 4096  # in one dealing; with the fewest holders so many fit half a message
+MAX_OPTION_ITEMS = 4096  # of a proposal's body; the longest has a list of names
 
 MAX_IMPORT_BYTES = 64 * 1024  # a secret is a key, a seed or a certificate with its key
 MAX_REQUESTER_BYTES = MAX_IMPORT_BYTES + 4096  # a sealed import in its envelope is the largest

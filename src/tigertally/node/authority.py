@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.clock import Clock
+from tigertally.base.errors import TigertallyError, bare
 from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
@@ -46,7 +47,7 @@ class _Asked:
     """Something that waits for the writer thread."""
 
     work: Callable[[Desk], Any]
-    future: asyncio.Future[Any]
+    future: asyncio.Future[_Done]
     background: bool
 
 
@@ -67,7 +68,9 @@ def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
             try:
                 result = work(desk)
             except KeepChanges as keep:
-                return _Done(error=keep.error, kept=True)
+                return _Done(error=bare(keep.error), kept=True)
+    except TigertallyError as error:
+        return _Done(error=bare(error))
     except Exception as error:  # noqa: BLE001  whatever it is, it is the answer to this one alone
         return _Done(error=error)
     return _Done(result=result, kept=True, woken=frozenset(desk.woken))
@@ -168,11 +171,21 @@ class Authority:
         Args:
             background: it is the worker's own, which must not wake itself for ever.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        done = await self._queued(work, background)
+        if done.error is None:
+            result: T = done.result
+            return result
+        try:
+            raise done.error
+        finally:
+            del done  # else this frame held the error, whose traceback holds this frame
+
+    def _queued(self, work: Callable[[Desk], Any], background: bool) -> asyncio.Future[_Done]:
+        future: asyncio.Future[_Done] = asyncio.get_running_loop().create_future()
         self._queue.append(_Asked(work, future, background))
         if self._drain is None:
             self._drain = asyncio.create_task(self._work_off())
-        return await future
+        return future
 
     async def _work_off(self) -> None:
         """Everything in the queue, in order, until it is empty."""
@@ -195,12 +208,8 @@ class Authority:
             self._news.wake(done.woken)
         if done.waiting_jobs and not asked.background:
             self.wake_worker.set()
-        if asked.future.done():  # whoever asked is gone
-            return
-        if done.error is not None:
-            asked.future.set_exception(done.error)
-        else:
-            asked.future.set_result(done.result)
+        if not asked.future.done():  # else whoever asked is gone
+            asked.future.set_result(done)
 
     def _transact(self, batch: list[_Asked]) -> list[_Done]:
         """One transaction; what fails in it is taken back alone."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from tigertally.base.codec import decode
 from tigertally.base.errors import (
     MalformedMessage,
     NewerVersion,
@@ -146,6 +147,9 @@ class QuorumService:
 
     def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster
+        self._room(desk, peer)
+        if decode(Proposal, request.proposal.body).proposer != peer:
+            raise Refused("a proposal is handed in by its proposer")
         proposal = open_proposal(request.proposal)
         try:
             kind, body = self._parsed(proposal)
@@ -154,14 +158,11 @@ class QuorumService:
                 f"the authority's program is older than this proposal ({error}): upgrade that first"
             ) from error
         pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
-        if proposal.proposer != peer:
-            raise Refused("a proposal is handed in by its proposer")
         if roster.forming and not kind.while_forming:
             raise Unavailable(
                 f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
             )
         kind.may_propose(roster, proposal, body)
-        self._room(desk, peer)
         self._executors[kind.name].check(desk, proposal, body)
         rows.put_pending(desk.sealed, pending)
         self._executors[kind.name].admitted(desk, pending, body)
@@ -204,7 +205,7 @@ class QuorumService:
             MalformedMessage, InvalidSignature, Refused, Locked
         """
         desk.holder(peer)
-        approval = parse_message(Approval, request.verdict.body)
+        approval = decode(Approval, request.verdict.body)
         pending = rows.get_pending(desk.sealed, approval.proposal)
         pending = self._count(desk, pending, request.verdict, request.attachment, peer=peer)
         return state_for(desk, pending, peer)
@@ -219,7 +220,7 @@ class QuorumService:
         peer: VerifyKey,
     ) -> Pending:
         roster = desk.roster
-        if parse_message(Approval, verdict.body).holder != desk.holder(peer).index:
+        if decode(Approval, verdict.body).holder != desk.holder(peer).index:
             raise Refused("a verdict is handed in by its holder")
         before = self._refreshed(desk, pending)
         kind, body = self._parsed(open_proposal(before.proposal))

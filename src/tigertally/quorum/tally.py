@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.limits import MAX_HOLDERS
 from tigertally.crypto.envelope import Envelope
 from tigertally.quorum import changes
 from tigertally.quorum.approval import Approval, Verdict, open_approval
@@ -20,6 +22,8 @@ from tigertally.quorum.roster import Roster
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """A proposal and approvals of it, as they travel: not yet verified."""
+
+    MOST_ITEMS: ClassVar[int] = 5 + 3 * MAX_HOLDERS
 
     proposal: Envelope
     approvals: tuple[Envelope, ...]
@@ -122,6 +126,8 @@ def verify_tally(tally: Tally, roster: Roster) -> VerifiedTally:
     proposal = open_proposal(tally.proposal)  # (1) the proposer signed exactly these bytes
     id_ = proposal_id(tally.proposal)
     check_electorate(roster, proposal)  # (2) it was put to these holders
+    if len(tally.approvals) > len(roster.holders):  # what cannot count is not verified either
+        raise Refused(f"{len(tally.approvals)} approvals by {len(roster.holders)} holders")
     approvals = _opened(tally.approvals, roster)  # (3) each holder signed its verdict
     for approval in approvals:  # (4) each verdict is a yes to exactly this proposal
         check_approval(approval, proposal, id_, roster)
