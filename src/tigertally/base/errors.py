@@ -82,6 +82,12 @@ class Refused(TigertallyError):
     slug = "refused"
 
 
+class NewerVersion(Refused):
+    """A newer version of the program made it: it is kept and passed on, but not acted on here."""
+
+    slug = "newer-version"
+
+
 class Unavailable(TigertallyError):
     """Not now: somebody is missing, slow or unreachable. Trying again may work."""
 

@@ -6,6 +6,7 @@ MAX_HOLDERS = 255  # x-coordinates of GF(256) are 1..255
 MIN_QUORUM = 2  # with one approver nothing would be a quorum
 MAX_NAME_LENGTH = 64  # names stand in tables on screens and in file names
 MAX_TEXT_LENGTH = 500  # a reason that a person reads before approving
+MIN_ID_DIGITS = 8  # of the beginning of an id: people type no more, and few displayed ids share it
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is the largest
 MAX_MESSAGE_ITEMS = MAX_MESSAGE_BYTES // 8  # hashes, signatures and keys are far longer

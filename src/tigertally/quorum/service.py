@@ -10,7 +10,13 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from tigertally.base.codec import decode
-from tigertally.base.errors import MalformedMessage, Refused, Unavailable, UsageError
+from tigertally.base.errors import (
+    MalformedMessage,
+    NewerVersion,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
     CLOCK_SKEW,
@@ -144,9 +150,14 @@ class QuorumService:
         self._room(desk, peer)
         if decode(Proposal, request.proposal.body).proposer != peer:
             raise Refused("a proposal is handed in by its proposer")
-        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
         proposal = open_proposal(request.proposal)
-        kind, body = self._parsed(proposal)
+        try:
+            kind, body = self._parsed(proposal)
+        except NewerVersion as error:
+            raise NewerVersion(
+                f"the authority's program is older than this proposal ({error}): upgrade that first"
+            ) from error
+        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
         if roster.forming and not kind.while_forming:
             raise Unavailable(
                 f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"

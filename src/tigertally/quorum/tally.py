@@ -75,13 +75,7 @@ def check_electorate(roster: Roster, proposal: Proposal) -> None:
     Raises:
         Refused: another domain, other holders or quorum, or it follows another roster.
     """
-    if proposal.domain != roster.domain:
-        raise Refused("the proposal is for another domain")
-    if proposal.electorate != roster.electorate:
-        raise Refused(
-            "holders or quorum have changed since this was proposed: its proposer must propose it "
-            "again"
-        )
+    check_put_to(roster, proposal)
     follows = proposal.kind in changes.KINDS
     if follows != (proposal.predecessor is not None):
         raise MalformedMessage("exactly the proposals that change the roster name a predecessor")
@@ -91,16 +85,32 @@ def check_electorate(roster: Roster, proposal: Proposal) -> None:
         )
 
 
+def check_put_to(roster: Roster, proposal: Proposal) -> None:
+    """Of any kind: is this proposal put to these holders and this quorum? Raises `Refused`."""
+    if proposal.domain != roster.domain:
+        raise Refused("the proposal is for another domain")
+    if proposal.electorate != roster.electorate:
+        raise Refused(
+            "holders or quorum have changed since this was proposed: its proposer must propose it "
+            "again"
+        )
+
+
 def check_approval(approval: Approval, proposal: Proposal, id_: ProposalId, roster: Roster) -> None:
     """Does this approval count for this proposal?
 
     Raises:
         Refused: it is for another proposal, by nobody who may vote, or outside its time.
     """
-    if approval.proposal != id_:
-        raise Refused("the approval is for another proposal")
     if not may_vote(roster, proposal, approval.holder):
         raise Refused(f"holder {approval.holder} has no vote on this proposal")
+    check_given(approval, proposal, id_)
+
+
+def check_given(approval: Approval, proposal: Proposal, id_: ProposalId) -> None:
+    """Of any kind: was this verdict given on this proposal, in its time? Raises `Refused`."""
+    if approval.proposal != id_:
+        raise Refused("the approval is for another proposal")
     if approval.time >= proposal.expires:
         raise Refused("the proposal had expired when it was approved")
 
