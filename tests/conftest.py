@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 import allowed_skips
+import cpu_report
 import leftovers
 import walks
 from process_rig import (  # noqa: F401 - fixtures, for every test that asks for them
@@ -23,8 +24,11 @@ from process_rig import (  # noqa: F401 - fixtures, for every test that asks for
     town,
 )
 
-# A run in the background of a shell ignores Ctrl-C, and so would what tests start.
+# A run in the background of a shell ignores Ctrl-C, one under nohup the end of its terminal; what
+# tests start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 REQUIRE_ALL = os.environ.get("TALLY_REQUIRE_ALL") == "1"
 
@@ -40,6 +44,10 @@ hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE")
     or ("walk" if walks.WHOLE else "ci" if REQUIRE_ALL else "dev")
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(cpu_report.CpuReport(), "cpu_report")
 
 
 def pytest_report_header() -> str:

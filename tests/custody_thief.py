@@ -297,5 +297,5 @@ class CrookedHolder(HolderClient):
 async def approve_with(client: HolderClient, id_: str) -> object:
     """Approve with this (crooked) client."""
     synced, _ = await client.sync_all()
-    state, _ = await client.approve(await client.find(id_, synced), synced)
+    state, _ = await client.approve(await client.find(ProposalId.from_text(id_), synced), synced)
     return state

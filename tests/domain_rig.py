@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tigertally.base.errors import Corrupt, Unavailable
-from tigertally.base.ids import Name
+from tigertally.base.ids import Name, ProposalId
 from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
@@ -244,7 +244,7 @@ class DomainRig:
         """A holder says yes."""
         client = self.holder(name)
         synced, _ = await client.sync_all()
-        seen = await client.find(id_, synced)
+        seen = await client.find(ProposalId.from_text(id_), synced)
         state, _ = await client.approve(seen, synced)
         return state
 

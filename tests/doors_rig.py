@@ -19,6 +19,7 @@ from tigertally.custody.client.rows import REPORTED
 from tigertally.custody.messages import destroying, importing, lock, sync
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.watching import HELD
+from tigertally.node.wiring import AuthorityServices
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.proposal import proposal_id
@@ -26,6 +27,8 @@ from tigertally.transport import virtual_time
 from tigertally.transport.channel import Channel, Request
 
 KEY = KeyRef(name=Name("payroll"), version=1)
+# What each door takes.
+TAKES: dict[str, type] = {str(door): door.question for door in AuthorityServices().doors()}
 AUDIT = ("audit", "audit-nodes", "audit-head")
 STRANGER = SigningKey.generate(SeededRandomness("mallory")).public
 

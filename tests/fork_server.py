@@ -11,6 +11,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
+import gc
 import itertools
 import json
 import os
@@ -18,6 +20,7 @@ import selectors
 import signal
 import socket
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +39,7 @@ def main() -> None:
 
     Stage(Path(), "").preload()
     _load_daemons()
+    gc.freeze()  # no collection of a child touches, and so copies, what all of them share
     wake, woken = socket.socketpair()
     for end in (wake, woken):
         end.setblocking(False)
@@ -107,6 +111,8 @@ def _become(wanted: dict[str, object], descriptors: list[int]) -> None:
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
         os.closerange(3, 1024)
+        with contextlib.suppress(OSError):  # no terminal, or that of the shell behind the client
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         os.chdir(str(wanted["folder"]))

@@ -93,9 +93,9 @@ def test_a_refused_joiner_is_told_what_is_left_and_why(town, tmp_path):
     renamed = town.run(*enrol, "--profile", "new", "--name", "new", code=2, **elsewhere)
     assert "a new name needs a new profile" in renamed.err
     asked = town.run(*enrol, "--profile", "dora", **elsewhere)
-    begins = asked.out.split("tally holder approve ")[1][:12]
+    whole = asked.out.split("tally holder approve ")[1][:64]
     for holder in ("alice", "bob"):
-        town.run("holder", "reject", begins, "--reason", "who?", "--profile", holder)
+        town.run("holder", "reject", whole, "--reason", "who?", "--profile", holder)
     refused = town.run(*enrol, "--profile", "dora", code=3, **elsewhere)
     assert "the enrolment is rejected: too many holders said no" in refused.err, "no member"
     listed = town.json("tally", "list", "--profile", "carol")
@@ -143,8 +143,9 @@ def test_a_key_from_proposal_to_file(town, tmp_path):
     (one,) = town.json("holder", "inbox", "--profile", "bob")
     assert keys(one) >= {
         *("id", "kind", "summary", "body", "proposer", "created", "expires"),
-        *("approvals", "needed"),
+        *("approvals", "needed", "your_answer"),
     }
+    assert one["your_answer"] is None
     assert (one["kind"], one["proposer"], one["approvals"], one["needed"]) == (
         *("custody.create", "alice", 1, 2),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from functools import cache
 from typing import get_type_hints
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doors_rig import AUDIT, Doors
+from doors_rig import AUDIT, TAKES, Doors
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, dumps, encode, loads
 from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, Refused, UsageError
@@ -28,44 +29,13 @@ from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, attachment_hash, sign_approval
 from tigertally.quorum.messages import DomainInfo, JoinTerms
 from tigertally.quorum.proposal import Proposal
+from tigertally.transport import virtual_time
+from tigertally.transport.answers import carry_out
+from tigertally.transport.channel import Request
 from typed_messages import Pool
 
 pytestmark = [pytest.mark.requirement("C13"), pytest.mark.requirement("C1")]
 
-# What each door takes.
-TAKES: dict[str, type] = {
-    messages.DOMAIN: messages.Nothing,
-    messages.FOUND: messages.FoundRequest,
-    messages.TERMS: messages.Nothing,
-    messages.PROPOSE: messages.ProposeRequest,
-    messages.VOTE: messages.VoteRequest,
-    messages.PROPOSAL: messages.ProposalRequest,
-    messages.SYNC: messages.SyncRequest,
-    messages.NEWS: messages.NewsRequest,
-    messages.ROSTERS: messages.RostersRequest,
-    messages.TALLIES: messages.TalliesRequest,
-    messages.AUDIT: messages.AuditRequest,
-    messages.RESTORATIONS: messages.Nothing,
-    lock.UNLOCK_CHALLENGE: lock.ChallengeRequest,
-    lock.UNLOCK_ANSWER: lock.AnswerRequest,
-    lock.UNLOCK_REPORT: lock.ReportRequest,
-    sync.CUSTODY_SYNC: sync.CustodySyncRequest,
-    sync.RECEIVE_KEYS: sync.ReceiveKeysRequest,
-    sync.KEYS: sync.KeysRequest,
-    sync.KEY_EPOCH: sync.EpochRequest,
-    sync.DEAL: DealingPackage,
-    sync.ACKNOWLEDGE: Envelope,
-    sync.COMPLAIN: Envelope,
-    sync.ERASED: Envelope,
-    watching.HELD: Envelope,
-    sync.DELIVER: sync.DeliverRequest,
-    sync.CONTRIBUTE: release.Contribution,
-    sync.HOLDERS: messages.Nothing,
-    sync.COLLECT: release.CollectRequest,
-    destroying.ERASURE: Envelope,
-    importing.IMPORT: Envelope,
-    importing.CONTENT: importing.ContentRequest,
-}
 READ_WITHOUT_A_WORD = (messages.DOMAIN, messages.TERMS, messages.RESTORATIONS, sync.HOLDERS)
 # For anybody who connects; every other door is for members, or for a proposal's own proposer.
 OPEN_TO_ALL = {messages.DOMAIN, messages.TERMS, messages.NEWS}
@@ -149,6 +119,44 @@ def test_the_good_messages_are_taken(number):
 
 def test_that_is_all_of_them():
     assert len(doors().kept) == 12
+
+
+def refusals():
+    """What every door refuses to each of three: rubbish, many items, one byte off."""
+    for path in sorted(set(TAKES) - {messages.NEWS}):
+        spoilt = [bytes([*m.body[:-1], m.body[-1] ^ 1]) for m in doors().kept if m.path == path]
+        rubbish = [b"\xff", b"\x80", dumps([[{}] * 300]), dumps([b"x" * 1000, b"y" * 64])]
+        for body in (*rubbish, *spoilt):
+            for who in ("h1", "app", "mallory"):
+                yield path, Request(path=path, body=body, peer=doors().key(who))
+
+
+def test_nothing_of_a_refused_message_stays():
+    """No traceback, no ring of objects that waits for a garbage collection."""
+
+    handlers, asked = doors().handlers, list(refusals())
+
+    async def refuse_all():
+        statuses = [(await carry_out(handlers[path], one)).status for path, one in asked]
+        assert statuses.count(400) > 100
+        assert statuses.count(403) > 100
+        assert set(statuses) <= {200, 400, 403, 409, 423}
+
+    async def counted():
+        await refuse_all()  # so that whatever is kept for good is there
+        gc.collect()
+        gc.disable()
+        try:
+            await refuse_all()
+            assert gc.collect() == 0
+            ring: list[object] = []
+            ring.append(ring)
+            del ring
+            assert gc.collect() == 1, "a ring is seen"
+        finally:
+            gc.enable()
+
+    virtual_time.run(counted())
 
 
 @pytest.mark.parametrize("path", sorted(TAKES))

@@ -379,14 +379,14 @@ def test_approvers_read_when_two_halves_could_be_certified() -> None:
         for acks, warned in ((2, True), (3, False)):
             state = await rig.propose_key(f"key-{acks}", acks=acks)
             client = rig.holder("h2")
-            seen = await client.find(proposal_id(state.proposal).hex(), await client.sync())
+            seen = await client.find(proposal_id(state.proposal), await client.sync())
             assert ("WARNING" in seen.words) is warned
         client = rig.holder("h1")
         synced = await client.sync()
         for acks, warned in ((0, False), (2, True), (3, False)):
             proposal = client.new_proposal(QUORUM, quorum_body(2, 2, acks=acks), synced.roster)
             await client.propose(proposal)
-            seen = await client.find(proposal_id(proposal).hex(), await client.sync())
+            seen = await client.find(proposal_id(proposal), await client.sync())
             assert ("WARNING" in seen.words) is warned
 
     rig.run(day())

@@ -30,7 +30,7 @@ from tigertally.base.errors import (
     TigertallyError,
     Unavailable,
 )
-from tigertally.base.ids import Hash, HolderIndex, Name
+from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows as device_rows
@@ -190,7 +190,7 @@ def test_what_anybody_can_see_is_refused_at_the_door(
         id_ = await proposed(rig)
         crook = CrookedHolder(rig.devices["h2"].party, **bends)
         synced, _ = await crook.sync_all()
-        seen = await crook.find(id_, synced)
+        seen = await crook.find(ProposalId.from_text(id_), synced)
         before = rig.disk._tables
         with pytest.raises(error) as caught:
             await crook.approve(seen, synced)

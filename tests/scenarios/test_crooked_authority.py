@@ -177,7 +177,7 @@ def test_a_proposal_to_other_holders_gets_no_dealing() -> None:
             return encode(state) if path == "/v1/proposal" else answer
 
         rig.network.equivocate("authority", still_open)
-        seen = await client.find(proposal_id(state.proposal).hex(), synced)
+        seen = await client.find(proposal_id(state.proposal), synced)
         with pytest.raises(Refused, match="have changed"):
             await client.approve(seen, synced)
         with client.party.store.reading() as reader:

@@ -15,7 +15,7 @@ import pytest
 from custody_thief import CrookedHolder, audit_kinds, epoch_records, held_by, spoil
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
-from tigertally.base.ids import Name
+from tigertally.base.ids import Name, ProposalId
 from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.messages import sync as paths
 from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
@@ -77,7 +77,7 @@ async def a_day(rig: DomainRig, suite: Suite, *, crooked: bool) -> None:
     async def approve(name: str, id_: str) -> None:
         client = devices[name]
         synced, _ = await client.sync_all()
-        await client.approve(await client.find(id_, synced), synced)
+        await client.approve(await client.find(ProposalId.from_text(id_), synced), synced)
 
     await until_done(lambda: approve("h2", id_))
     await rig.child_work()

@@ -62,7 +62,7 @@ def test_an_import_from_the_first_command_to_another_requester() -> None:
         assert await advance(rig) == made, "the same command again resumes"
         client = rig.holder("h1")
         synced, _ = await client.sync_all()
-        seen = await client.find(made.proposal.hex(), synced)
+        seen = await client.find(made.proposal, synced)
         assert "IMPORT" in seen.words
         assert (seen.proposer, seen.needed) == ("app", 2)
         await rig.approve("h1", made.proposal.hex())
@@ -183,7 +183,7 @@ def test_another_file_halfway_is_refused_and_a_rejection_ends_it() -> None:
         for name in ("h1", "h3"):
             client = rig.holder(name)
             synced, _ = await client.sync_all()
-            await client.reject(await client.find(made.proposal.hex(), synced), synced, "no")
+            await client.reject(await client.find(made.proposal, synced), synced, "no")
         with pytest.raises(Refused, match="rejected"):
             await advance(rig)
         assert not under_way(rig)

@@ -6,12 +6,21 @@ MAX_HOLDERS = 255  # x-coordinates of GF(256) are 1..255
 MIN_QUORUM = 2  # with one approver nothing would be a quorum
 MAX_NAME_LENGTH = 64  # names stand in tables on screens and in file names
 MAX_TEXT_LENGTH = 500  # a reason that a person reads before approving
+MIN_ID_DIGITS = 8  # of the beginning of an id: people type no more, and few displayed ids share it
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is the largest
+MAX_MESSAGE_ITEMS = MAX_MESSAGE_BYTES // 8  # hashes, signatures and keys are far longer
+UNCOUNTED_ITEMS = 512  # so few cost less than the counting; 64 bytes each
 MAX_MESSAGE_DEPTH = 16  # deepest nesting of a CBOR message
-MAX_SMALL_MESSAGE_BYTES = 64 * 1024  # unauthenticated doors: enrolment, status, unlock
+MAX_SMALL_MESSAGE_BYTES = 64 * 1024  # most doors, and all that strangers may use
+MAX_SMALL_MESSAGE_ITEMS = 512  # a proof of 500 checkpoints is the longest; most have under 20
+
+MAX_KEYS_TOGETHER = 4096  # in one dealing; with the fewest holders so many fit half a message
+MAX_OPTION_ITEMS = 4096  # of a proposal's body; the longest has a list of names
 
 MAX_IMPORT_BYTES = 64 * 1024  # a secret is a key, a seed or a certificate with its key
+MAX_REQUESTER_BYTES = MAX_IMPORT_BYTES + 4096  # a sealed import in its envelope is the largest
+MAX_REQUESTER_ITEMS = 512  # as strangers: requesters deal nothing
 MAX_OPEN_REQUESTS = 256  # requests one server answers at the same time
 MAX_REQUESTS_PER_SECOND = 2000  # per peer; a sync loop needs a few
 LONG_POLL_SECONDS = 25  # shorter than the idle time-outs of common middleboxes

@@ -216,7 +216,7 @@ async def _enrol(
             if joined.state == "enrolled":
                 return joined
             if wait and said != joined.proposal:  # another one where the roster has changed
-                note(f"waiting for holders to approve {joined.proposal.hex()[:12]}…")
+                note(f"waiting for holders to approve {joined.proposal.hex()}")
                 said = joined.proposal
             return None
 

@@ -89,7 +89,7 @@ async def _import(
     async def step() -> Progress | None:
         progress = await _advance(open_profile, client, known.ref.name, secret)
         if wait and (not reached or reached[-1] != progress):
-            note(f"import of {known.ref}: {progress.state} ({str(progress.proposal)[:12]}…)")
+            note(f"import of {known.ref}: {progress.state} ({progress.proposal})")
         reached.append(progress)
         return progress if progress.state == "active" else None
 

@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -27,6 +28,7 @@ from tigertally.cli.table import COMMANDS
 COMPLETE = "_TALLY_COMPLETE"  # the shell asks through this variable what could be typed next
 
 
+@cache
 def load(name: str) -> Any:
     """The command or group of this name, with the options that every command has.
 
@@ -54,6 +56,19 @@ def load(name: str) -> Any:
     return command
 
 
+def preload(name: str) -> None:
+    """Load a command and what typer loads only when it parses, for the forks of this process."""
+    _preload(name, load(name))
+
+
+def _preload(name: str, command: Any) -> None:
+    if isinstance(command, TyperGroup):
+        for inner_name, inner in command.commands.items():
+            _preload(inner_name, inner)
+    else:
+        command.make_context(name, [], resilient_parsing=True)
+
+
 class LazyGroup(TyperGroup):
     """The root. It lists its commands without loading them, and loads the one that is asked for."""
 
@@ -67,6 +82,14 @@ class LazyGroup(TyperGroup):
         """The real command; while they are listed, only its name and help."""
         known = super().get_command(ctx, cmd_name)
         return known if known is None or self._listing else load(cmd_name)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an interrupt is kept with its notes, which typer would lose."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            output.session.interrupt = interrupt
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, without loading a command."""
@@ -149,7 +172,7 @@ def _outcome(args: list[str]) -> tuple[BaseException | None, int]:
         return error, errors.EXIT_OTHER
     code = result if isinstance(result, int) else 0
     if code == errors.EXIT_INTERRUPTED:  # typer turns Ctrl-C into this
-        return KeyboardInterrupt(), code
+        return output.session.interrupt or KeyboardInterrupt(), code
     return None, code
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tigertally.quorum.card import Role
     from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
-    from tigertally.quorum.member import SeenProposal
+    from tigertally.quorum.member import Seen
 
 T = TypeVar("T")
 
@@ -59,17 +59,22 @@ def as_member(
     role: Role | None = None,
 ) -> T:
     """Run something as a member of a domain, over one connection to its authority."""
+    with opened(profile, passphrase_file, role=role) as open_profile:
+        return run_as(open_profile, work)
+
+
+def run_as(open_profile: OpenProfile, work: Callable[[OpenProfile, Party], Awaitable[T]]) -> T:
+    """Run something as the member of an open profile, over one connection to its authority."""
     from tigertally.node.members import connected
 
-    async def whole(open_profile: OpenProfile) -> T:
+    async def whole() -> T:
         async with connected(open_profile) as party:
             return await work(open_profile, party)
 
-    with opened(profile, passphrase_file, role=role) as open_profile:
-        try:
-            return asyncio.run(whole(open_profile))
-        finally:
-            tell_notices(open_profile)
+    try:
+        return asyncio.run(whole())
+    finally:
+        tell_notices(open_profile)
 
 
 def tell_notices(open_profile: OpenProfile) -> None:
@@ -115,8 +120,8 @@ def next_step(document: Mapping[str, Any]) -> str:
     """What makes a proposal go on, as a last line for people; empty where it is done."""
     if document.get("state") != "waiting" or not document.get("proposal"):
         return ""
-    id_ = str(document["proposal"])[:12]
-    return f"\nHolders approve it: `tally holder approve {id_}`. Then the same command again."
+    command = f"tally holder approve {document['proposal']}"
+    return f"\nHolders approve it: `{command}`. Then the same command again."
 
 
 def unanswered(wait: float) -> Unavailable:
@@ -132,8 +137,11 @@ def warn(report: Report) -> None:
         note(f"tally: warning: {problem}")
 
 
-def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
-    """A proposal for `--json`, with the options of its body, and why holders or rules said no."""
+def proposal_facts(seen: Seen) -> dict[str, Any]:
+    """A proposal for `--json`, with the options of its body, and why holders or rules said no.
+
+    How many must agree to one that this program does not understand is not known.
+    """
     from tigertally.cli.times import format_time
     from tigertally.quorum.approval import reasons_of
 
@@ -147,21 +155,26 @@ def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
         "expires": format_time(seen.proposal.expires),
         "approvals": len(seen.approvals),
         "needed": seen.needed,
+        "unknown": seen.needed is None,
         "why": reasons_of(seen.state.rejections) or str(seen.state.why),
     }
 
 
 def proposal_row(facts: Mapping[str, Any], last: str) -> tuple[str, ...]:
     """A proposal's facts in a table for people: id, what, by, yes, and what else is asked for."""
-    yes = f"{facts['approvals']} of {facts['needed']}"
+    yes = f"{facts['approvals']} of {facts['needed'] or '?'}"
     return (str(facts["id"])[:12], facts["summary"], facts["proposer"], yes, last)
 
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:
     """A body's options; long byte strings (cards, keys) by their beginning."""
-    return {
-        name: (value.hex()[:64] + "…" if len(value) > 32 else value.hex())
-        if isinstance(value, bytes)
-        else value
-        for name, value in options.items()
-    }
+    return {name: _value(value) for name, value in options.items()}
+
+
+def _value(value: Any) -> Any:
+    """Whatever an option may be: one that this program does not know is any plain value."""
+    if isinstance(value, bytes):
+        return value.hex()[:64] + "…" if len(value) > 32 else value.hex()
+    if isinstance(value, list):
+        return [_value(item) for item in value]
+    return _shown(value) if isinstance(value, dict) else value

@@ -163,6 +163,15 @@ _reason = typer.Option(
     metavar="TEXT",
 )
 Reason = Annotated[TextValue, _reason]
+RejectionReason = Annotated[
+    TextValue,
+    typer.Option(
+        "--reason",
+        help="Why; the others read it.",
+        parser=parsed(TextValue, "TEXT"),
+        metavar="TEXT",
+    ),
+]
 MaybeVersion = Annotated[int | None, typer.Option("--version", min=1, help="Default: the newest.")]
 _in = typer.Option(
     "--in", help="File to read.", exists=True, dir_okay=False, readable=True, metavar="FILE"

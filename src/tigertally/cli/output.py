@@ -34,6 +34,7 @@ class Session:
     command: str = "tally"
     piped: bool = False
     document: Document | None = None
+    interrupt: KeyboardInterrupt | None = None
 
 
 session = Session()
@@ -43,7 +44,7 @@ def reset() -> None:
     """Forget the run before; for a process that runs several commands."""
     session.json = session.debug = False
     session.command = "tally"
-    session.document = None
+    session.document = session.interrupt = None
     session.piped = _is_pipe()
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -71,7 +71,7 @@ async def _release(
         request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
     if wanted.wait:
         id_ = str(proposal_id(request.proposal))
-        note(f"waiting for holders to approve {id_[:12]}… ({ref}: {wanted.reason})")
+        note(f"waiting for holders to approve {id_} ({ref}: {wanted.reason})")
 
     async def step() -> Released | None:
         nonlocal request
@@ -84,7 +84,7 @@ async def _release(
                 return await client.collect(request, ref, wanted.form, synced, secret)
             except AskAgain as why:
                 request, _ = await client.repeat(request, await client.sync())
-                note(f"{why}: asked again as {str(proposal_id(request.proposal))[:12]}…")
+                note(f"{why}: asked again as {proposal_id(request.proposal)}")
                 return None
 
     key = await until(client, step, wait=wanted.wait)

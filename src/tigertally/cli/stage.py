@@ -23,6 +23,7 @@ from typing import IO, Any, Self
 
 from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.process import end_with_parent
+from tigertally.cli.table import COMMANDS
 
 # What people's commands use; loaded once here, so that the forked children need not.
 _COMMAND_MODULES = (
@@ -34,6 +35,7 @@ _COMMAND_MODULES = (
     "tigertally.cli.requester",
     "tigertally.cli.roster",
     "tigertally.cli.tally",
+    "tigertally.cli.verdict",
     "tigertally.crypto.files",
     "tigertally.custody.client.creating",
     "tigertally.custody.client.unlocking",
@@ -43,7 +45,7 @@ _COMMAND_MODULES = (
     "tigertally.node.recovery",
     "tigertally.quorum.joining",
 )
-_WAITS = re.compile(r"waiting for holders to approve ([0-9a-f]{8,})")
+_WAITS = re.compile(r"waiting for holders to approve ([0-9a-f]{64})")
 _LONGEST_WORD = 4096  # bytes of standard error that are looked through
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -115,6 +117,10 @@ class Stage:
         """Load what the commands use, once for all of them."""
         for module in _COMMAND_MODULES:
             importlib.import_module(module)
+        from tigertally.cli.main import preload
+
+        for name in COMMANDS:
+            preload(name)
 
     def daemon(self, name: str, *args: str) -> None:
         """Start a daemon and wait until it says `ready`.
@@ -178,7 +184,7 @@ class Stage:
         return running
 
     def asked(self, running: Running) -> str:
-        """How the id begins of the proposal that a command waits for.
+        """The id of the proposal that a command waits for.
 
         Raises:
             StepFailed: it ended without asking for anything.

@@ -8,14 +8,13 @@ memory (chain, barrier) only after the store has committed it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.clock import Clock
-from tigertally.base.codec import decode, encode
-from tigertally.base.errors import InvalidSignature, TigertallyError
+from tigertally.base.errors import TigertallyError
 from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
@@ -23,18 +22,20 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.node.alarms import Alarms
 from tigertally.node.chores import Pauses, keep_up
 from tigertally.node.news import News
-from tigertally.node.wiring import AuthorityServices, Route
+from tigertally.node.routes import Codec, Route, handler_of
+from tigertally.node.wiring import AuthorityServices
 from tigertally.node.writer import Writer
 from tigertally.quorum import messages
 from tigertally.quorum.admission import get_settings
 from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import Chain
-from tigertally.quorum.desk import Barrier, Desk
+from tigertally.quorum.desk import Barrier, Desk, holder_in, member_in, roster_of
 from tigertally.quorum.messages import NewsReply, NewsRequest
 from tigertally.quorum.restoring import current_origin
 from tigertally.quorum.rows import load_chain
 from tigertally.storage.store import Store, Transaction
-from tigertally.transport.channel import Handler, Request
+from tigertally.transport.channel import Handler
+from tigertally.transport.door import Door, Standing
 
 T = TypeVar("T")
 
@@ -86,6 +87,7 @@ class Authority:
         self._services = services
         self._clock = clock
         self._randomness = randomness
+        self._codec = Codec()
         self._news = News()
         self.wake_worker = asyncio.Event()
         self.alarms = Alarms()
@@ -113,12 +115,24 @@ class Authority:
         """The rosters as of the last commit."""
         return self.writer.memory.chain
 
-    def is_member(self, key: VerifyKey) -> bool:
-        """Does the current roster list this key? Used by the transport's limits."""
-        if self.chain is None:
-            return False
-        roster = self.chain.current
-        return roster.holder_of(key) is not None or roster.requester_of(key) is not None
+    def standing(self, key: VerifyKey) -> Standing:
+        """What this key is in the current roster. Used by the transport's limits."""
+        roster = None if self.chain is None else self.chain.current
+        if roster is not None and roster.holder_of(key) is not None:
+            return Standing.HOLDER
+        if roster is not None and roster.requester_of(key) is not None:
+            return Standing.REQUESTER
+        return Standing.STRANGER
+
+    def _admit(self, door: Door[Any, Any], peer: VerifyKey) -> Standing:
+        """The standing of a peer for whom this door is; raises what a desk would tell others."""
+        if door.who is not Standing.STRANGER:
+            roster = roster_of(self.chain)
+            if door.who is Standing.HOLDER:
+                holder_in(roster, peer)
+            else:
+                member_in(roster, peer, authority=self._key.public)
+        return self.standing(peer)
 
     @property
     def locked(self) -> bool:
@@ -132,21 +146,17 @@ class Authority:
         return self._services.lock.failures
 
     def handlers(self) -> Mapping[str, Handler]:
-        """Every path with its handler, for a server or for a memory network."""
-        routes: dict[str, Handler] = {
-            path: self._handler(route) for path, route in self._services.routes().items()
+        """Every door with its handler, for a server or for a memory network."""
+        found: dict[str, Handler] = {
+            door: handler_of(door, self._on_desk(route), self._codec, self._admit)
+            for door, route in self._services.routes().items()
         }
-        routes[messages.NEWS] = self._tell_news
-        return routes
+        found[messages.NEWS] = handler_of(messages.NEWS, self._tell_news, self._codec, self._admit)
+        return found
 
-    def _handler(self, route: Route) -> Handler:
-        async def handle(request: Request) -> bytes:
-            peer = request.peer
-            if peer is None:
-                raise InvalidSignature("a request without a client certificate")
-            return await self.run(lambda desk: route(desk, request.body, peer))
-
-        return handle
+    def _on_desk(self, route: Route) -> Callable[[Any, VerifyKey], Awaitable[Any]]:
+        """The work of a route, done on the writer thread."""
+        return lambda question, peer: self.run(lambda desk: route(desk, question, peer))
 
     async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
         """Do one thing on the writer thread; see `Writer.run`."""
@@ -186,13 +196,10 @@ class Authority:
             log=self._log,
         )
 
-    async def _tell_news(self, request: Request) -> bytes:
+    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey) -> NewsReply:
         """Long poll: answer when something for this member is newer than it has seen."""
-        asked = decode(NewsRequest, request.body)
-        if request.peer is None:
-            raise InvalidSignature("a request without a client certificate")
         wait = min(asked.wait, LONG_POLL_SECONDS)
-        return encode(NewsReply(seen=await self._news.after(request.peer, asked.seen, wait)))
+        return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
 
     async def start(self) -> None:
         """Write down that the authority has started (and is locked, if there is a domain)."""
@@ -234,8 +241,9 @@ class Authority:
         self._news.end()
 
     def close(self) -> None:
-        """End the writer thread and forget the barrier key."""
+        """End the threads and forget the barrier key."""
         self.writer.close()
+        self._codec.close()
         barrier = self.writer.memory.barrier
         if barrier is not None:
             barrier.key.wipe()

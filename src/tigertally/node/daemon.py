@@ -91,6 +91,7 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
     from tigertally.node.backup import forget_interrupted
     from tigertally.node.health import pages
     from tigertally.node.wiring import AuthorityServices
+    from tigertally.transport.door import Standing
     from tigertally.transport.server import Server
 
     log = structlog.get_logger("tigertally.authority")
@@ -108,7 +109,7 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
         profile.signing_key,
         authority.handlers(),
         pages=pages(authority),
-        known=authority.is_member,
+        known=lambda key: authority.standing(key) is not Standing.STRANGER,
     )
     worker: asyncio.Task[None] | None = None
     try:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import ProposalId
-from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages import bodies, destroying, importing, lock, sync
 from tigertally.custody.messages.watching import HELD
 from tigertally.custody.service import child, past, resharing, rows, watching
@@ -32,18 +31,19 @@ from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
 from tigertally.custody.service.syncing import SyncService
 from tigertally.node.chores import Pauses
 from tigertally.node.kinds import all_kinds
+from tigertally.node.routes import Route, served
 from tigertally.quorum import changes, messages
 from tigertally.quorum import rows as quorum_rows
 from tigertally.quorum.admission import AdmissionService
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.relay import RelayService
 from tigertally.quorum.service import ChangeRoster, Executor, QuorumService
+from tigertally.transport.door import Door
 
 if TYPE_CHECKING:
     from tigertally.node.authority import Authority
 
 RunChild = Callable[[child.Job], Awaitable[child.Result]]
-Route = Callable[[Desk, bytes, VerifyKey], bytes]
 
 log = logging.getLogger("tigertally.authority")
 
@@ -72,40 +72,46 @@ class AuthorityServices:
         self.syncing = SyncService(self.epochs, self.releases, self.erasures)
         self.admission = AdmissionService(self.lock.found, self.lock.progress)
 
-    def routes(self) -> Mapping[str, Route]:
-        """Path by path, what answers it."""
-        return {
-            messages.DOMAIN: self.admission.domain,
-            messages.FOUND: self.admission.found,
-            messages.TERMS: self.admission.terms,
-            messages.PROPOSE: self.quorum.propose,
-            messages.VOTE: self.quorum.vote,
-            messages.PROPOSAL: self.quorum.proposal,
-            messages.SYNC: self.relay.sync,
-            messages.ROSTERS: self.relay.rosters,
-            messages.TALLIES: self.relay.tallies,
-            messages.AUDIT: self.relay.audit,
-            messages.RESTORATIONS: self.relay.restorations,
-            lock.UNLOCK_CHALLENGE: self.lock.challenge,
-            lock.UNLOCK_ANSWER: self.lock.answer,
-            lock.UNLOCK_REPORT: self.lock.report,
-            sync.CUSTODY_SYNC: self.syncing.sync,
-            sync.RECEIVE_KEYS: self.syncing.receive_keys,
-            sync.KEYS: watching.keys,
-            sync.HOLDERS: watching.holders,
-            HELD: past.held,
-            sync.KEY_EPOCH: self.syncing.epoch,
-            sync.DEAL: self.epochs.deal,
-            sync.CONTRIBUTE: resharing.contribute,
-            sync.ACKNOWLEDGE: self.epochs.acknowledge,
-            sync.COMPLAIN: self.epochs.complain,
-            sync.ERASED: self.epochs.erased,
-            sync.DELIVER: self.releases.deliver,
-            sync.COLLECT: self.releases.collect,
-            destroying.ERASURE: self.erasures.erasure,
-            importing.IMPORT: self.imports.take,
-            importing.CONTENT: self.imports.content,
-        }
+    def routes(self) -> Mapping[Door[Any, Any], Route]:
+        """What answers at which door. The doors are the paths."""
+        return dict(
+            (
+                served(messages.DOMAIN, self.admission.domain),
+                served(messages.FOUND, self.admission.found),
+                served(messages.TERMS, self.admission.terms),
+                served(messages.PROPOSE, self.quorum.propose),
+                served(messages.VOTE, self.quorum.vote),
+                served(messages.PROPOSAL, self.quorum.proposal),
+                served(messages.SYNC, self.relay.sync),
+                served(messages.ROSTERS, self.relay.rosters),
+                served(messages.TALLIES, self.relay.tallies),
+                served(messages.AUDIT, self.relay.audit),
+                served(messages.RESTORATIONS, self.relay.restorations),
+                served(lock.UNLOCK_CHALLENGE, self.lock.challenge),
+                served(lock.UNLOCK_ANSWER, self.lock.answer),
+                served(lock.UNLOCK_REPORT, self.lock.report),
+                served(sync.CUSTODY_SYNC, self.syncing.sync),
+                served(sync.RECEIVE_KEYS, self.syncing.receive_keys),
+                served(sync.KEYS, watching.keys),
+                served(sync.HOLDERS, watching.holders),
+                served(HELD, past.held),
+                served(sync.KEY_EPOCH, self.syncing.epoch),
+                served(sync.DEAL, self.epochs.deal),
+                served(sync.CONTRIBUTE, resharing.contribute),
+                served(sync.ACKNOWLEDGE, self.epochs.acknowledge),
+                served(sync.COMPLAIN, self.epochs.complain),
+                served(sync.ERASED, self.epochs.erased),
+                served(sync.DELIVER, self.releases.deliver),
+                served(sync.COLLECT, self.releases.collect),
+                served(destroying.ERASURE, self.erasures.erasure),
+                served(importing.IMPORT, self.imports.take),
+                served(importing.CONTENT, self.imports.content),
+            )
+        )
+
+    def doors(self) -> tuple[Door[Any, Any], ...]:
+        """Every door of an authority, that of the long polls too."""
+        return (*self.routes(), messages.NEWS)
 
     def has_jobs(self, desk: Desk) -> bool:
         """Does anything wait for the one-shot child?"""

@@ -15,7 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from tigertally.base.errors import Unavailable
+from tigertally.base.errors import TigertallyError, Unavailable, bare
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.node.alarms import Alarms
 from tigertally.quorum.desk import Desk, KeepChanges
@@ -44,7 +44,7 @@ class _Asked:
     """Something that waits for the writer thread."""
 
     work: Callable[[Desk], Any]
-    future: asyncio.Future[Any]
+    future: asyncio.Future[_Done]
     background: bool
 
 
@@ -65,7 +65,9 @@ def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
             try:
                 result = work(desk)
             except KeepChanges as keep:
-                return _Done(error=keep.error, kept=True, woken=frozenset(desk.woken))
+                return _Done(error=bare(keep.error), kept=True, woken=frozenset(desk.woken))
+    except TigertallyError as error:
+        return _Done(error=bare(error))
     except Exception as error:  # noqa: BLE001  whatever it is, it is the answer to this one alone
         return _Done(error=error)
     return _Done(result=result, kept=True, woken=frozenset(desk.woken))
@@ -119,11 +121,21 @@ class Writer(Generic[M]):
             work: what to do on its desk.
             background: it is background work's own, which must not wake itself for ever.
         """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        done = await self._queued(work, background)
+        if done.error is None:
+            result: T = done.result
+            return result
+        try:
+            raise done.error
+        finally:
+            del done  # else this frame held the error, whose traceback holds this frame
+
+    def _queued(self, work: Callable[[Desk], Any], background: bool) -> asyncio.Future[_Done]:
+        future: asyncio.Future[_Done] = asyncio.get_running_loop().create_future()
         self._queue.append(_Asked(work, future, background))
         if self._drain is None:
             self._drain = asyncio.create_task(self._work_off())
-        return await future
+        return future
 
     async def _work_off(self) -> None:
         """Everything in the queue, in order, until it is empty."""
@@ -145,12 +157,8 @@ class Writer(Generic[M]):
 
     def _answer(self, asked: _Asked, done: _Done) -> None:
         self._tell(done.woken, done.waiting_jobs and not asked.background)
-        if asked.future.done():  # whoever asked is gone
-            return
-        if done.error is not None:
-            asked.future.set_exception(done.error)
-        else:
-            asked.future.set_result(done.result)
+        if not asked.future.done():  # else whoever asked is gone
+            asked.future.set_result(done)
 
     def _transact(self, batch: Sequence[_Asked]) -> list[_Done]:
         """One transaction; what fails in it is taken back alone."""
@@ -232,7 +240,7 @@ class Writer(Generic[M]):
     def check(self) -> None:
         """Raise `MemoryParted` once memory and disk may differ; from then on nothing is done."""
         if self._fatal is not None:
-            raise self._fatal
+            raise bare(self._fatal)
 
     def close(self) -> None:
         """End the thread, once it has done what it is at."""

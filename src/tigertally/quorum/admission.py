@@ -21,7 +21,7 @@ from tigertally.quorum.founding import (
     found_roster,
     reply_proof,
 )
-from tigertally.quorum.messages import DomainInfo, FoundReply, FoundRequest, JoinTerms
+from tigertally.quorum.messages import DomainInfo, FoundReply, FoundRequest, JoinTerms, Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.rows import put_roster
 from tigertally.storage.store import Reader, Transaction
@@ -66,12 +66,8 @@ class AdmissionService:
         self._found_hook = found_hook
         self._progress = progress
 
-    def domain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """Who the authority is and how it stands; for anybody."""
-        return encode(self.info(desk))
-
-    def info(self, desk: Desk) -> DomainInfo:
-        """What anybody may know."""
+    def domain(self, desk: Desk, _: Nothing, peer: VerifyKey) -> DomainInfo:
+        """Tell anybody who the authority is and how it stands."""
         settings = get_settings(desk.plain)
         roster = None if desk.chain is None else desk.chain.current
         have, need = self._progress(desk)
@@ -91,24 +87,21 @@ class AdmissionService:
             checkpoint=desk.log.checkpoint(desk.plain).to_text(),
         )
 
-    def terms(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def terms(self, desk: Desk, _: Nothing, peer: VerifyKey) -> JoinTerms:
         """What a join must name. Hashes only: strangers learn nothing about the members."""
         roster = desk.roster
         if desk.barrier is None:
-            _ = desk.sealed  # raises Locked, so that nobody asks in vain
-        return encode(
-            JoinTerms(domain=roster.domain, electorate=roster.electorate, roster=roster.hash)
-        )
+            desk.sealed  # noqa: B018  raises Locked, so that nobody asks in vain
+        return JoinTerms(domain=roster.domain, electorate=roster.electorate, roster=roster.hash)
 
-    def found(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def found(self, desk: Desk, request: FoundRequest, peer: VerifyKey) -> FoundReply:
         """The first holder enrols with the PIN.
 
         Raises:
             Refused: a wrong or void PIN (counted and audited), or there is a founder already.
         """
-        request = decode(FoundRequest, raw)
         if desk.chain is not None:
-            return self._again(desk, request, peer)
+            return self._again(desk, peer)
         state = decode(PinState, desk.plain.get(SETTINGS, _PIN_ROW) or b"")
         settings = get_settings(desk.plain)
         try:
@@ -118,7 +111,7 @@ class AdmissionService:
             raise KeepChanges(error) from error
         desk.plain.put(SETTINGS, _PIN_ROW, encode(after))
         if after.tries_left < state.tries_left:
-            return self._wrong_pin(desk, peer, after.tries_left)
+            raise self._wrong_pin(desk, peer, after.tries_left)
         self._check(desk, request, settings, peer)
         signed = first_roster(request.roster.body, request.roster, desk.key)
         put_roster(desk.plain, signed)
@@ -133,7 +126,7 @@ class AdmissionService:
         )
         reply = FoundReply(roster=signed, proof=reply_proof(state.key, signed))
         desk.plain.put(SETTINGS, b"found-reply", encode(reply))
-        return encode(reply)
+        return reply
 
     def _check(
         self, desk: Desk, request: FoundRequest, settings: Settings, peer: VerifyKey
@@ -152,19 +145,19 @@ class AdmissionService:
         if expected.holders[0].signing_key != peer:
             raise Refused("the founder's request came over another device's connection")
 
-    def _again(self, desk: Desk, request: FoundRequest, peer: VerifyKey) -> bytes:
+    def _again(self, desk: Desk, peer: VerifyKey) -> FoundReply:
         """The founder did not get the answer and asks again: the same answer."""
         stored = desk.plain.get(SETTINGS, b"found-reply")
         if stored is None or desk.roster.holder_of(peer) is None:
             raise Refused("this domain has its first holder: enrol without a PIN")
-        return stored
+        return decode(FoundReply, stored)
 
     def _record_pin(self, desk: Desk, peer: VerifyKey, said: str) -> None:
         who = f"stranger {str(peer.fingerprint)[:9]}"
         desk.record("pin.wrong", actor=who, summary=said)
 
-    def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> bytes:
+    def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> KeepChanges:
         said = f"wrong PIN, {left} tries left" if left else "wrong PIN, the PIN is now void"
         self._record_pin(desk, peer, said)
         void = "; the PIN is now void, run `tally authority init` for a new domain"
-        raise KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))
+        return KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))

@@ -14,8 +14,17 @@ from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused, Unavailable
-from tigertally.base.ids import DomainId, Hash, Name, Nonce, ProposalId, RosterHash, Text
+from tigertally.base.errors import NewerVersion, PeerFault, Refused, Unavailable
+from tigertally.base.ids import (
+    DomainId,
+    Hash,
+    HolderIndex,
+    Name,
+    Nonce,
+    ProposalId,
+    RosterHash,
+    Text,
+)
 from tigertally.base.limits import LONG_POLL_SECONDS, PROPOSAL_LIFETIME
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.envelope import Envelope
@@ -30,7 +39,9 @@ from tigertally.quorum.conviction import check_not_convicted, keep_conviction
 from tigertally.quorum.following import follow, load_lines, load_witness, store_witness
 from tigertally.quorum.kinds import Kinds
 from tigertally.quorum.member import (
+    Seen,
     SeenProposal,
+    UnknownProposal,
     advance,
     check_cast,
     check_may_vote_on,
@@ -83,11 +94,20 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
-    """The domain as this member now knows it."""
+    """The domain as this member now knows it.
+
+    `unknown` are open proposals that this program does not understand.
+    """
 
     chain: Chain
     checkpoint: str
     proposals: tuple[SeenProposal, ...]
+    unknown: tuple[UnknownProposal, ...] = ()
+
+    @property
+    def open(self) -> tuple[Seen, ...]:
+        """All open proposals."""
+        return (*self.proposals, *self.unknown)
 
     @property
     def roster(self) -> Roster:
@@ -220,13 +240,18 @@ class MemberClient:
             witness = newest_witness(load_witness(tx, chain.current), before, witness)
             store_witness(tx, witness)
         checkpoint = "" if witness.newest is None else witness.newest.to_text()
-        return Synced(chain=chain, checkpoint=checkpoint, proposals=seen)
+        return Synced(
+            chain=chain,
+            checkpoint=checkpoint,
+            proposals=tuple(one for one in seen if isinstance(one, SeenProposal)),
+            unknown=tuple(one for one in seen if isinstance(one, UnknownProposal)),
+        )
 
     async def _look_after_vote(self, synced: Synced) -> None:
         """Is the change of the roster that we voted for rejected by now? Then vote freely."""
         with self.party.store.reading() as reader:
             voted = vote_given(reader, synced.roster)
-        if voted is None or any(one.id == voted for one in synced.proposals):
+        if voted is None or any(one.id == voted for one in synced.open):
             return
         with suppress(Refused):  # our vote never arrived, or the authority has forgotten it
             state = await self.proposal(voted)
@@ -281,9 +306,12 @@ class MemberClient:
     ) -> Envelope:
         """Our signed verdict; for a successor of the roster, our one vote.
 
+        A no needs no understanding; a yes does.
+
         Raises:
             Refused: our vote for a successor is given already, we are no holder, we are the one
                 to be removed, or this is put to older holders or by somebody who may not propose.
+            NewerVersion: a yes to what this program does not understand.
             PeerFault: we have proof against the authority and stopped.
         """
         id_ = proposal_id(proposal)
@@ -294,7 +322,7 @@ class MemberClient:
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
         me = self.me(synced.roster)
-        if not may_vote(synced.roster, opened, me.index):  # before the vote counts as given
+        if not _has_vote(synced.roster, opened, me.index):  # before the vote counts as given
             raise Refused(f"{me.name} has no vote on its own removal: another holder proposes it")
         if verdict is Verdict.APPROVE:
             check_may_vote_on(opened, synced.roster, self.party.kinds)
@@ -353,27 +381,19 @@ class MemberClient:
             )
         return state
 
-    async def find(self, text: str, synced: Synced) -> SeenProposal:
-        """The proposal with this id (or unambiguous beginning of one), verified.
+    async def find(self, id_: ProposalId, synced: Synced) -> Seen:
+        """The proposal with exactly this id, open or not, verified.
 
         Raises:
-            Refused: none or several begin so.
+            Refused: the authority knows none.
+            PeerFault: it shows another.
         """
-        if len(text) == 2 * ProposalId.SIZE:
-            id_ = ProposalId.from_text(text)
-            return see(await self.proposal(id_), synced.chain, self.party.kinds)
-        found = [one for one in synced.proposals if str(one.id).startswith(text.lower())]
-        if len(found) != 1:
-            if found:
-                raise Refused(f"several open proposals begin with {text}: see `tally holder inbox`")
-            raise Refused(
-                f"no open proposal begins with {text}, or it is void since the members have "
-                "changed: see `tally holder inbox`"
-            )
-        return found[0]
+        return see(await self.proposal(id_), synced.chain, self.party.kinds)
 
-    def give_vote_back(self, seen: SeenProposal, roster: Roster) -> None:
+    def give_vote_back(self, seen: Seen, roster: Roster) -> None:
         """After enough rejections, our vote for a successor is free again."""
+        if isinstance(seen, UnknownProposal):
+            return  # we never voted for what we do not understand
         with self.party.store.transaction() as tx:
             free_vote(tx, seen, roster)
 
@@ -386,13 +406,13 @@ class MemberClient:
         )
         self._news = decode(NewsReply, raw).seen
 
-    async def tallies(self, since: int) -> tuple[SeenProposal, ...]:
+    async def tallies(self, since: int) -> tuple[Seen, ...]:
         """All proposals made at or after `since` (Unix seconds), past and open, oldest first.
 
         Each is verified against the roster it was put to.
         """
         synced = await self.sync()
-        found: dict[ProposalId, SeenProposal] = {}
+        found: dict[ProposalId, Seen] = {}
         limit = _TALLY_PAGE
         while True:
             request = TalliesRequest(since=since, limit=limit)
@@ -406,3 +426,11 @@ class MemberClient:
             if not more:
                 return tuple(found.values())
             since = found[proposal_id(states[-1].proposal)].proposal.created
+
+
+def _has_vote(roster: Roster, proposal: Proposal, index: HolderIndex) -> bool:
+    """As far as this program understands the proposal; who counts the vote knows better."""
+    try:
+        return may_vote(roster, proposal, index)
+    except NewerVersion:
+        return True

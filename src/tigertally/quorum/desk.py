@@ -43,6 +43,31 @@ def barrier_of(key: Secret) -> Barrier:
     return Barrier(key, RowSealer(key))
 
 
+def roster_of(chain: Chain | None) -> Roster:
+    """The current roster of a chain; `Unavailable` before the first holder."""
+    if chain is None:
+        raise Unavailable("this domain has no holder yet: the first one enrols with the PIN")
+    return chain.current
+
+
+def holder_in(roster: Roster, peer: VerifyKey | None) -> Holder:
+    """The holder behind this connection; `Refused` for anybody else."""
+    holder = roster.holder_of(peer) if peer else None
+    if holder is None:
+        raise Refused("this device is not a holder of the domain (removed, or never enrolled)")
+    return holder
+
+
+def member_in(roster: Roster, peer: VerifyKey | None, *, authority: VerifyKey) -> str:
+    """The name of the holder, requester or authority behind this connection; `Refused` else."""
+    known = peer is not None and (
+        roster.holder_of(peer) or roster.requester_of(peer) or peer == authority
+    )
+    if not known or peer is None:
+        raise Refused("this device is not a member of the domain (removed, or never enrolled)")
+    return roster.name_of(peer)
+
+
 @dataclass(slots=True, kw_only=True)
 class Desk:
     """One request's view of the authority.
@@ -75,31 +100,22 @@ class Desk:
     @property
     def roster(self) -> Roster:
         """The current roster; `Unavailable` before the first holder."""
-        return self.known_chain.current
+        return roster_of(self.chain)
 
     @property
     def known_chain(self) -> Chain:
         """The roster chain; `Unavailable` before the first holder."""
-        if self.chain is None:
-            raise Unavailable("this domain has no holder yet: the first one enrols with the PIN")
+        roster_of(self.chain)
+        assert self.chain is not None
         return self.chain
 
     def holder(self, peer: VerifyKey | None) -> Holder:
         """The holder behind this connection; `Refused` for anybody else."""
-        holder = self.roster.holder_of(peer) if peer else None
-        if holder is None:
-            raise Refused("this device is not a holder of the domain (removed, or never enrolled)")
-        return holder
+        return holder_in(self.roster, peer)
 
     def member(self, peer: VerifyKey | None) -> str:
         """The name of the holder, requester or authority behind this connection; `Refused` else."""
-        roster = self.roster
-        known = peer is not None and (
-            roster.holder_of(peer) or roster.requester_of(peer) or peer == self.key.public
-        )
-        if not known or peer is None:
-            raise Refused("this device is not a member of the domain (removed, or never enrolled)")
-        return roster.name_of(peer)
+        return member_in(self.roster, peer, authority=self.key.public)
 
     def record(self, kind: str, *, actor: str, summary: str, detail: bytes = b"") -> None:
         """Write the audit entry of this change. If it cannot be written, the change fails."""

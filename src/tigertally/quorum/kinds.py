@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tigertally.base.codec import Wire
-from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.errors import NewerVersion, UsageError
 from tigertally.base.ids import Name
 from tigertally.quorum import changes
 from tigertally.quorum.proposal import Proposal, parsed_body
@@ -29,7 +29,8 @@ class Kind:
     """One operation.
 
     Attributes:
-        parse: from the body's options to a typed body; raises `MalformedMessage`.
+        parse: from the body's options to a typed body; raises `MalformedMessage`, and
+            `NewerVersion` where there is an option that it does not know.
         words: what a person reads before signing.
         may_propose: may its proposer propose it? Raises `Refused`.
         warning: read beside the words, seeing to which holders it is put; empty if all is well.
@@ -60,9 +61,9 @@ def registry(kinds: Iterable[Kind]) -> Kinds:
 
 
 def kind_of(kinds: Kinds, proposal: Proposal) -> Kind:
-    """The kind of a proposal; `MalformedMessage` if we know none of that name."""
+    """The kind of a proposal; `NewerVersion` if this program knows none of that name."""
     if proposal.kind not in kinds:
-        raise MalformedMessage(f"unknown kind of proposal: {proposal.kind}")
+        raise NewerVersion(f"unknown kind of proposal: {proposal.kind}")
     return kinds[proposal.kind]
 
 
@@ -71,6 +72,7 @@ def words_of(kinds: Kinds, proposal: Proposal, roster: Roster | None = None) -> 
 
     Raises:
         MalformedMessage
+        NewerVersion: of a kind, or with an option, that this program does not know.
     """
     kind = kind_of(kinds, proposal)
     body = parsed_body(kind.parse, proposal)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import encode
 from tigertally.base.ids import Hash
 from tigertally.crypto.envelope import parse_message
 from tigertally.crypto.signatures import VerifyKey
@@ -42,32 +42,27 @@ class RelayService:
     def __init__(self, quorum: QuorumService) -> None:
         self._quorum = quorum
 
-    def sync(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def sync(self, desk: Desk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
         """What is new for this member since its last sync."""
-        request = decode(SyncRequest, raw)
         desk.member(peer)
         holder = desk.roster.holder_of(peer) is not None
         states = self._quorum.open_states(desk, None if holder else peer)
         checkpoint = desk.log.checkpoint(desk.plain)
         sizes = {request.checkpoint_size, *_cosigned_sizes(states)}
-        return encode(
-            SyncReply(
-                rosters=desk.known_chain.after(request.roster_version),
-                checkpoint=checkpoint.to_text(),
-                proofs=_proofs(desk, sizes, checkpoint.checkpoint.size),
-                proposals=states,
-            )
+        return SyncReply(
+            rosters=desk.known_chain.after(request.roster_version),
+            checkpoint=checkpoint.to_text(),
+            proofs=_proofs(desk, sizes, checkpoint.checkpoint.size),
+            proposals=states,
         )
 
-    def rosters(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def rosters(self, desk: Desk, request: RostersRequest, peer: VerifyKey) -> RostersReply:
         """The roster chain, for members; works while locked."""
-        request = decode(RostersRequest, raw)
         desk.member(peer)
-        return encode(RostersReply(rosters=desk.known_chain.after(request.after)))
+        return RostersReply(rosters=desk.known_chain.after(request.after))
 
-    def tallies(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def tallies(self, desk: Desk, request: TalliesRequest, peer: VerifyKey) -> TalliesReply:
         """Proposals with their verdicts, for holders, and each requester's own."""
-        request = decode(TalliesRequest, raw)
         desk.member(peer)
         mine = None if desk.roster.holder_of(peer) else peer
         theirs = (
@@ -76,26 +71,22 @@ class RelayService:
             if mine is None or open_proposal(pending.proposal).proposer == mine
         )
         found = islice(theirs, min(request.limit, _MOST_ROWS))
-        return encode(TalliesReply(proposals=tuple(found)))
+        return TalliesReply(proposals=tuple(found))
 
-    def restorations(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def restorations(self, desk: Desk, _: Nothing, peer: VerifyKey) -> RestorationsReply:
         """Every restore with its acceptances, for members; works while locked."""
-        decode(Nothing, raw)
         desk.member(peer)
-        return encode(RestorationsReply(records=restoring.records(desk.plain)))
+        return RestorationsReply(records=restoring.records(desk.plain))
 
-    def audit(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def audit(self, desk: Desk, request: AuditRequest, peer: VerifyKey) -> AuditReply:
         """Audit entries, the newest checkpoint, proofs; for members; works while locked."""
-        request = decode(AuditRequest, raw)
         desk.member(peer)
         checkpoint = desk.log.checkpoint(desk.plain)
         entries = desk.log.entries(desk.plain, request.since, min(request.limit, _MOST_ROWS))
-        return encode(
-            AuditReply(
-                entries=tuple(encode(entry) for entry in entries),
-                checkpoint=checkpoint.to_text(),
-                proofs=_proofs(desk, request.prove, checkpoint.checkpoint.size),
-            )
+        return AuditReply(
+            entries=tuple(encode(entry) for entry in entries),
+            checkpoint=checkpoint.to_text(),
+            proofs=_proofs(desk, request.prove, checkpoint.checkpoint.size),
         )
 
 

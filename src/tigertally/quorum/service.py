@@ -9,8 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, Refused, Unavailable, UsageError
+from tigertally.base.codec import decode
+from tigertally.base.errors import (
+    MalformedMessage,
+    NewerVersion,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
     CLOCK_SKEW,
@@ -123,13 +129,12 @@ class QuorumService:
         self._kinds = kinds
         self._executors = executors
 
-    def propose(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def propose(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> ProposalState:
         """Take a proposal, with its proposer's own approval if it is a holder's.
 
         Raises:
             MalformedMessage, InvalidSignature, Refused, Locked
         """
-        request = decode(ProposeRequest, raw)
         known = proposal_id(request.proposal)
         if desk.sealed.get(rows.PROPOSALS, known) is not None:
             pending = self._readable(desk, known, peer)
@@ -138,21 +143,26 @@ class QuorumService:
         if request.approval is not None:
             desk.holder(peer)
             pending = self._count(desk, pending, request.approval, request.attachment, peer=peer)
-        return encode(state_for(desk, pending, peer))
+        return state_for(desk, pending, peer)
 
     def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster
-        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
-        proposal = open_proposal(request.proposal)
-        if proposal.proposer != peer:
+        self._room(desk, peer)
+        if decode(Proposal, request.proposal.body).proposer != peer:
             raise Refused("a proposal is handed in by its proposer")
-        kind, body = self._parsed(proposal)
+        proposal = open_proposal(request.proposal)
+        try:
+            kind, body = self._parsed(proposal)
+        except NewerVersion as error:
+            raise NewerVersion(
+                f"the authority's program is older than this proposal ({error}): upgrade that first"
+            ) from error
+        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
         if roster.forming and not kind.while_forming:
             raise Unavailable(
                 f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
             )
         kind.may_propose(roster, proposal, body)
-        self._room(desk, peer)
         self._executors[kind.name].check(desk, proposal, body)
         rows.put_pending(desk.sealed, pending)
         self._executors[kind.name].admitted(desk, pending, body)
@@ -188,18 +198,17 @@ class QuorumService:
         if peer not in listed and sum(one not in listed for one in open_) >= MAX_OPEN_STRANGERS:
             raise Unavailable("too many devices want to join: let holders answer some first")
 
-    def vote(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def vote(self, desk: Desk, request: VoteRequest, peer: VerifyKey) -> ProposalState:
         """Take one holder's verdict with its attachment.
 
         Raises:
             MalformedMessage, InvalidSignature, Refused, Locked
         """
-        request = decode(VoteRequest, raw)
         desk.holder(peer)
-        approval = parse_message(Approval, request.verdict.body)
+        approval = decode(Approval, request.verdict.body)
         pending = rows.get_pending(desk.sealed, approval.proposal)
         pending = self._count(desk, pending, request.verdict, request.attachment, peer=peer)
-        return encode(state_for(desk, pending, peer))
+        return state_for(desk, pending, peer)
 
     def _count(
         self,
@@ -211,7 +220,7 @@ class QuorumService:
         peer: VerifyKey,
     ) -> Pending:
         roster = desk.roster
-        if parse_message(Approval, verdict.body).holder != desk.holder(peer).index:
+        if decode(Approval, verdict.body).holder != desk.holder(peer).index:
             raise Refused("a verdict is handed in by its holder")
         before = self._refreshed(desk, pending)
         kind, body = self._parsed(open_proposal(before.proposal))
@@ -270,10 +279,10 @@ class QuorumService:
             detail=pending.id,
         )
 
-    def proposal(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def proposal(self, desk: Desk, request: ProposalRequest, peer: VerifyKey) -> ProposalState:
         """How a proposal stands: for members, and for the one who proposed it."""
-        pending = self._readable(desk, decode(ProposalRequest, raw).id, peer)
-        return encode(state_for(desk, self._refreshed(desk, pending), peer))
+        pending = self._readable(desk, request.id, peer)
+        return state_for(desk, self._refreshed(desk, pending), peer)
 
     def _readable(self, desk: Desk, id_: ProposalId, peer: VerifyKey) -> Pending:
         """A proposal that this peer may read: its own, or as a member any."""

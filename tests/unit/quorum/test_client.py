@@ -123,14 +123,13 @@ def test_finding_a_proposal(rig):
         client = rig.holder("h2")
         one = proposal_id((await question(rig)).proposal)
         synced = await client.sync()
-        assert (await client.find(str(one), synced)).id == one
-        assert (await client.find(str(one)[:8].upper(), synced)).id == one
-        for text in ("zz", str(ProposalId(bytes(32)))):
-            with pytest.raises(Refused):
-                await client.find(text, synced)
-        await question(rig)
-        with pytest.raises(Refused, match="several"):
-            await client.find("", await client.sync())
+        assert (await client.find(one, synced)).id == one
+        with pytest.raises(Refused, match="no proposal has the id"):
+            await client.find(ProposalId(bytes(one)[:-1] + b"?"), synced)
+        other = await question(rig)
+        tell(rig, messages.PROPOSAL, lambda _, raw: encode(other))
+        with pytest.raises(PeerFault, match="another proposal"):
+            await client.find(one, synced)
 
     rig.run(day())
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from quorum_rig import join, proposal, proposed, remove, roster
-from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.errors import MalformedMessage, NewerVersion, UsageError
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum import changes
 from tigertally.quorum.kinds import ROSTER_KINDS, kind_of, registry, words_of
@@ -37,9 +37,9 @@ def test_a_registry_cannot_be_changed():
 
 
 def test_an_unknown_kind():
-    with pytest.raises(MalformedMessage):
+    with pytest.raises(NewerVersion):
         kind_of(KINDS, proposal(ROSTER))
-    with pytest.raises(MalformedMessage):
+    with pytest.raises(NewerVersion):
         words_of(KINDS, proposal(ROSTER))
 
 

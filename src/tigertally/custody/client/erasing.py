@@ -12,7 +12,7 @@ from tigertally.custody.messages.destroying import ERASURE, EraseDue
 from tigertally.custody.protocol.destroying import check_destroy_tally, sign_erasure
 from tigertally.quorum.client import Synced
 from tigertally.quorum.conviction import check_not_convicted
-from tigertally.quorum.member import SeenProposal
+from tigertally.quorum.member import Seen
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.tally import Tally
@@ -21,7 +21,7 @@ from tigertally.quorum.tally import Tally
 class ErasingClient(VotingClient):
     """The destroying part of a holder's device."""
 
-    async def approve(self, seen: SeenProposal, synced: Synced) -> tuple[ProposalState, Report]:
+    async def approve(self, seen: Seen, synced: Synced) -> tuple[ProposalState, Report]:
         """As before; a device whose yes completes a destruction erases at once."""
         state, report = await super().approve(seen, synced)
         if seen.proposal.kind == DESTROY and state.status is Status.COMPLETE:

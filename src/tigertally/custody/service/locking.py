@@ -152,9 +152,8 @@ class LockService:
         missing = max(0, self.envelopes(desk).unlock - parts)
         return have, max(restored_needs(desk.roster), have + missing)
 
-    def challenge(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def challenge(self, desk: Desk, request: ChallengeRequest, peer: VerifyKey) -> ChallengeReply:
         """(1) A holder offers to unlock: ask it for its envelope."""
-        request = decode(ChallengeRequest, raw)
         holder = self._holder(desk, peer, "asked to unlock")
         if request.wrong_passphrases:
             self.failures += request.wrong_passphrases
@@ -181,15 +180,13 @@ class LockService:
         )
         envelope = sign_challenge(desk.key, challenge)
         self._remember(envelope, private, holder.index, challenge.expires)
-        return encode(
-            ChallengeReply(
-                challenge=envelope,
-                rosters=desk.known_chain.after(request.roster_version),
-                proofs=self._proofs(desk, sizes, checkpoint),
-                electorate=envelopes.electorate,
-                unlock=envelopes.unlock,
-                sealed=sealed,
-            )
+        return ChallengeReply(
+            challenge=envelope,
+            rosters=desk.known_chain.after(request.roster_version),
+            proofs=self._proofs(desk, sizes, checkpoint),
+            electorate=envelopes.electorate,
+            unlock=envelopes.unlock,
+            sealed=sealed,
         )
 
     def _envelope(self, desk: Desk, envelopes: Envelopes, holder: Holder) -> bytes:
@@ -219,9 +216,8 @@ class LockService:
             if 0 < size <= newest
         )
 
-    def answer(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def answer(self, desk: Desk, request: AnswerRequest, peer: VerifyKey) -> AnswerReply:
         """(6)-(8) A holder answers; with enough answers the authority is ready."""
-        request = decode(AnswerRequest, raw)
         holder = self._holder(desk, peer, "answered an unlock challenge")
         said = decode(Answer, request.answer.body)
         name = said.challenge
@@ -293,21 +289,21 @@ class LockService:
         restoring.check_acceptance(acceptance, found[-1], holder.index, desk.roster)
         restoring.add_acceptances(desk, (acceptance,))
 
-    def report(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def report(self, desk: Desk, report: ReportRequest, peer: VerifyKey) -> Nothing:
         """What a holder holds, for a restored authority; kept in memory while it is locked."""
-        report = decode(ReportRequest, raw)
         holder = desk.holder(peer)
         if not restoring.records(desk.plain):
-            return encode(Nothing())
+            return Nothing()
         if desk.barrier is not None:
             relearn(desk, report, holder)
-            return encode(Nothing())
+            return Nothing()
         kept = self._reports.setdefault(holder.index, [])
+        raw = encode(report)  # shorter than what it says
         if raw not in kept:
             if sum(map(len, kept)) + len(raw) > _MOST_REPORTED:
                 raise Refused("this device has reported more than a device can hold")
             kept.append(raw)
-        return encode(Nothing())
+        return Nothing()
 
     def _relearn(self, desk: Desk) -> None:
         """Everything that holders have reported while the authority was locked."""
@@ -331,7 +327,9 @@ class LockService:
             self._put(desk, seal_barrier(desk.barrier.key, roster, desk.randomness))
         resharing.catch_up(desk)
 
-    def _refused(self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder) -> bytes:
+    def _refused(
+        self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder
+    ) -> AnswerReply:
         """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
         desk.record(
             "unlock.refused",
@@ -358,11 +356,11 @@ class LockService:
                 self._catch_up(desk, self.envelopes(desk))
         return self._reply(desk)
 
-    def _reply(self, desk: Desk) -> bytes:
+    def _reply(self, desk: Desk) -> AnswerReply:
         have, need = self.progress(desk)
         state = "locked" if desk.barrier is None else "ready"
         restored = restoring.pending(desk.plain) is not None
-        return encode(AnswerReply(state=state, have=have, need=need, restored=restored))
+        return AnswerReply(state=state, have=have, need=need, restored=restored)
 
     def _holder(self, desk: Desk, peer: VerifyKey, did: str) -> Holder:
         holder = desk.roster.holder_of(peer)

@@ -67,6 +67,8 @@ def _take(desk: Desk, claim: EpochClaim, holder: Holder) -> None:
         raise PeerFault("its acknowledgement is of something else", culprits=(holder.name,))
     if holder.index not in statement.holders or len(claim.terms) != len(statement.keys):
         raise MalformedMessage("the claim does not fit its epoch")
+    if claim.certificate and len(claim.certificate.acknowledgements) > len(statement.holders):
+        raise MalformedMessage("a certificate with more acknowledgements than holders")
     for ref, terms in zip(statement.keys, claim.terms, strict=True):
         _note_terms(desk, ref, terms, holder.index)
         if terms.making is not None:

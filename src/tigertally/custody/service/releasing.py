@@ -105,9 +105,9 @@ class ReleaseService:
         public = PrivateKey(Secret(row)).public
         return sign_authority_key(desk.key, desk.roster.domain, proposal, public)
 
-    def deliver(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def deliver(self, desk: Desk, request: DeliverRequest, peer: VerifyKey) -> Nothing:
         """A fragment leaves its device; keep it for the requester."""
-        fragment = decode(DeliverRequest, raw).fragment
+        fragment = request.fragment
         holder = desk.holder(peer)
         if decode(FragmentDelivery, fragment.delivery.body).holder != holder.index:
             raise Refused("a fragment is handed in by its holder")
@@ -125,7 +125,7 @@ class ReleaseService:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
         if desk.sealed.get(rows.REBUILT, delivery.proposal) is not None:
-            return encode(Nothing())  # too late to be needed: do not keep it
+            return Nothing()  # too late to be needed: do not keep it
         place = delivery.proposal + delivery.epoch + bytes([holder.index])
         if desk.sealed.get(rows.FRAGMENTS, place) is None:
             desk.sealed.put(rows.FRAGMENTS, place, encode(fragment))
@@ -136,7 +136,7 @@ class ReleaseService:
                 detail=delivery.proposal,
             )
         self._enough(desk, key, tally, release)
-        return encode(Nothing())
+        return Nothing()
 
     def _enough(self, desk: Desk, key: KeyRecord, tally: VerifiedTally, body: Release) -> None:
         """With m fragments, wake the requester or give the child its work."""
@@ -199,9 +199,9 @@ class ReleaseService:
         for place, _ in list(desk.sealed.scan(rows.FRAGMENTS, prefix=proposal)):
             desk.sealed.delete(rows.FRAGMENTS, place)
 
-    def collect(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def collect(self, desk: Desk, request: CollectRequest, peer: VerifyKey) -> CollectReply:
         """What has arrived for a requester's own proposal."""
-        id_ = decode(CollectRequest, raw).proposal
+        id_ = request.proposal
         pending = get_pending(desk.sealed, id_).refreshed(desk.roster, now=desk.now)
         proposal = open_proposal(pending.proposal)
         if proposal.proposer != peer:
@@ -219,21 +219,19 @@ class ReleaseService:
             faults=self._faulty(desk, id_),
         )
         if state.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
-            return encode(reply)
+            return reply
         rebuilt = desk.sealed.get(rows.REBUILT, id_)
         epoch = epoch_to_collect(desk, key, id_)
         name = epoch.parsed_statement().hash
         if name != key.live_hash:  # who comes back may have found a wrong fragment among these
             owe_fragments(desk, pending, key)
         arrived = [] if key.suite.authority_deals else present_fragments(desk, id_, name)
-        return encode(
-            CollectReply(
-                state=reply.state,
-                certificate=epoch.certificate(),
-                fragments=tuple(arrived),
-                rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
-                faults=reply.faults,
-            )
+        return CollectReply(
+            state=reply.state,
+            certificate=epoch.certificate(),
+            fragments=tuple(arrived),
+            rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
+            faults=reply.faults,
         )
 
     def _faulty(self, desk: Desk, proposal: ProposalId) -> tuple[HolderIndex, ...]:

@@ -315,16 +315,15 @@ def bar_donor(desk: Desk, record: EpochRecord, donor: int) -> None:
         trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
 
 
-def contribute(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+def contribute(desk: Desk, sent: Contribution, peer: VerifyKey) -> Nothing:
     """Where the authority deals: a donor's fragments, encrypted to the authority's fresh key."""
-    sent = decode(Contribution, raw)
     holder = desk.holder(peer)
     id_ = EpochId(proposal=sent.proposal, attempt=sent.attempt)
     record = rows.get_epoch(desk.sealed, id_)
     if record.status is not EpochStatus.DEALING or not record.suite.authority_deals:
-        return encode(Nothing())
+        return Nothing()
     if not rows.has_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes()):
-        return encode(Nothing())  # it came before, or its sender is barred from this attempt
+        return Nothing()  # it came before, or its sender is barred from this attempt
     if len(sent.fragments) != len(record.base):
         raise MalformedMessage("a contribution has one fragment a key")
     for fragment, one in zip(sent.fragments, record.base, strict=True):
@@ -335,13 +334,13 @@ def contribute(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         if said != (holder.index, sent.proposal, one.ref, one.epoch):
             raise Refused("a fragment in this contribution is for something else")
     place = id_.to_bytes() + bytes([holder.index])
-    desk.sealed.put(rows.CONTRIBUTIONS, place, raw)
+    desk.sealed.put(rows.CONTRIBUTIONS, place, encode(sent))
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
     arrived = sum(1 for _ in desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
     threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
-    return encode(Nothing())
+    return Nothing()
 
 
 def _live_of(desk: Desk, record: EpochRecord) -> EpochId:

@@ -48,9 +48,8 @@ class SyncService:
         self._releases = releases
         self._erasures = erasures
 
-    def sync(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def sync(self, desk: Desk, request: CustodySyncRequest, peer: VerifyKey) -> CustodySyncReply:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
-        request = decode(CustodySyncRequest, raw)
         me = desk.holder(peer).index
         now = desk.now.to_bytes(8, "big")
         if desk.sealed.get(rows.SEEN, bytes([me])) != now:  # else nothing to commit
@@ -58,7 +57,7 @@ class SyncService:
         if request.receive_keys is not None:
             self._publish(desk, request.receive_keys, me)
         certified = (rows.find_epoch(desk.sealed, name) for name in request.uncertified)
-        reply = CustodySyncReply(
+        return CustodySyncReply(
             openings=tuple(self._openings(desk, me)),
             deals=tuple(self._deals(desk, me)),
             releases=tuple(self._releases_due(desk, me)),
@@ -71,7 +70,6 @@ class SyncService:
             open_bundles=self._open_bundles(desk, me),
             waiting_for=waiting_for(desk, me),
         )
-        return encode(reply)
 
     def _open_bundles(self, desk: Desk, me: HolderIndex) -> tuple[Hash, ...]:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
@@ -181,9 +179,10 @@ class SyncService:
             elif may is None:
                 rows.drop_due(desk.sealed, me, rows.Due.FRAGMENT, id_)
 
-    def receive_keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def receive_keys(
+        self, desk: Desk, request: ReceiveKeysRequest, peer: VerifyKey
+    ) -> ReceiveKeysReply:
         """Everybody's newest receive keys (for dealers), and the fresh key for a proposal."""
-        request = decode(ReceiveKeysRequest, raw)
         desk.holder(peer)
         fresh = None
         if request.proposal is not None:
@@ -194,17 +193,15 @@ class SyncService:
             for envelope in rows.receive_keys(desk.sealed)
             if decode(ReceiveKeys, envelope.body).holder in listed
         )
-        return encode(ReceiveKeysReply(keys=keys, fresh=fresh))
+        return ReceiveKeysReply(keys=keys, fresh=fresh)
 
-    def epoch(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def epoch(self, desk: Desk, request: EpochRequest, peer: VerifyKey) -> Certificate:
         """The live epoch of a key, with its certificate, for members."""
-        request = decode(EpochRequest, raw)
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
         if key.live is None or key.state is KeyState.DESTROYED:
             raise Refused(f"{key.ref} is {key.state.value}")
-        certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
-        return encode(certificate)
+        return rows.get_epoch(desk.sealed, key.live).certificate()
 
 
 def _tally(record: EpochRecord) -> Tally:
