@@ -169,7 +169,12 @@ class Authority:
 
     def _on_desk(self, route: Route) -> Answerer[Any, Any]:
         """The work of a route, done on the writer thread."""
-        return lambda question, peer, _: self.run(lambda desk: route(desk, question, peer))
+        return lambda question, peer, _: self._run_for(
+            peer, lambda desk: route(desk, question, peer)
+        )
+
+    async def _run_for(self, peer: VerifyKey, work: Callable[[Desk], T]) -> T:
+        return await self.writer.run(work, standing=self.standing(peer), key=peer)
 
     async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
         """Do one thing on the writer thread; see `Writer.run`."""
@@ -216,7 +221,7 @@ class Authority:
             Unavailable: there is nothing that it could wait for, or too many wait.
         """
         if self.standing(peer) is Standing.STRANGER:
-            await self.run(lambda desk: self._services.quorum.check_waits(desk, peer))
+            await self._run_for(peer, lambda desk: self._services.quorum.check_waits(desk, peer))
         wait = min(asked.wait, LONG_POLL_SECONDS)
         with waiting():
             return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
