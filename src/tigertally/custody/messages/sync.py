@@ -189,6 +189,7 @@ CUSTODY_SYNC = Door(
     who=Standing.HOLDER,
     most_bytes=_SYNC_BYTES,
     most_items=_SYNC_ITEMS,
+    spread=32,  # a hash
 )
 RECEIVE_KEYS = Door(
     "/v1/custody/receive-keys", ReceiveKeysRequest, ReceiveKeysReply, who=Standing.HOLDER
@@ -207,6 +208,7 @@ CONTRIBUTE = Door(
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
     most_items=Contribution.MOST_ITEMS,
+    spread=128,  # a wrapped fragment has five items and over a kilobyte
 )
 ACKNOWLEDGE = Door("/v1/custody/acknowledge", Envelope, Nothing, who=Standing.HOLDER)
 COMPLAIN = Door("/v1/custody/complain", Envelope, Nothing, who=Standing.HOLDER)
