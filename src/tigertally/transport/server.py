@@ -23,6 +23,7 @@ from aiohttp import web
 from tigertally.base import limits
 from tigertally.base.errors import (
     MalformedMessage,
+    NoSuchDoor,
     TigertallyError,
     Unavailable,
     UsageError,
@@ -251,7 +252,7 @@ class Server:
         path = request.raw_path
         handler = self._routes.get(path)
         if handler is None:
-            raise _TurnedAway(404, UsageError("no such path"))
+            raise _TurnedAway(404, NoSuchDoor("no such path"))
         if request.method != "POST":
             raise _TurnedAway(405, UsageError("messages are sent with POST"))
         headers = request.headers

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import encode
 from tigertally.base.errors import (
     InvalidSignature,
     MalformedMessage,
@@ -27,17 +27,18 @@ from tigertally.custody.client.reporting import ReportingClient
 from tigertally.custody.client.restored import tell_if_restored
 from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import (
     KeyRef,
 )
 from tigertally.custody.messages.dealing import (
-    BaseKey,
     DealingPackage,
     Opening,
     PublishedKeys,
     Statement,
     bundle_hash,
 )
+from tigertally.custody.messages.options import KNOWN_OPTIONS
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.messages.sync import (
     ACKNOWLEDGE,
@@ -50,6 +51,11 @@ from tigertally.custody.messages.sync import (
     CustodySyncReply,
     CustodySyncRequest,
     DealRequest,
+)
+from tigertally.custody.messages.v1 import (
+    CUSTODY_SYNC_V1,
+    CustodySyncReplyV1,
+    CustodySyncRequestV1,
 )
 from tigertally.custody.protocol.dealing import Occasion, draw_sharing, sign_sharing
 from tigertally.custody.protocol.epochs import verify_certificate
@@ -79,8 +85,12 @@ from tigertally.custody.protocol.resharing import (
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.client import Synced
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.versions import Before
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
+_SYNC_BEFORE = Before[CustodySyncRequest, CustodySyncReply](
+    door=CUSTODY_SYNC_V1, question=CustodySyncRequestV1.of, answer=CustodySyncReplyV1.today
+)
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
 
 
@@ -109,8 +119,12 @@ class HolderClient(ReportingClient):
         bundle = self._receive_keys(synced, me, renew=renew)
         with self.party.store.reading() as reader:
             uncertified = rows.uncertified(reader)
-        request = CustodySyncRequest(receive_keys=bundle, uncertified=uncertified)
-        reply = decode(CustodySyncReply, await self._call(CUSTODY_SYNC, encode(request)))
+        request = CustodySyncRequest(
+            receive_keys=bundle,
+            uncertified=uncertified,
+            options=tuple(sorted(KNOWN_OPTIONS)),
+        )
+        reply, _ = await self.party.ask(CUSTODY_SYNC, request, _SYNC_BEFORE, call=self._call)
         report.waiting_for = reply.waiting_for
         if bundle is not None:
             with self.party.store.transaction() as tx:
