@@ -85,10 +85,10 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 
-_SYNC_BEFORE = Before[SyncRequest, SyncReply](
+_SYNC_BEFORE: Before[SyncRequest, SyncReply] = Before(
     door=messages.SYNC_V1, question=unchanged, answer=unchanged
 )
-_TALLIES_BEFORE = Before[TalliesRequest, TalliesReply](
+_TALLIES_BEFORE: Before[TalliesRequest, TalliesReply] = Before(
     door=messages.TALLIES_V1, question=unchanged, answer=unchanged
 )
 

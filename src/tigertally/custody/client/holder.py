@@ -88,7 +88,7 @@ from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.versions import Before
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
-_SYNC_BEFORE = Before[CustodySyncRequest, CustodySyncReply](
+_SYNC_BEFORE: Before[CustodySyncRequest, CustodySyncReply] = Before(
     door=CUSTODY_SYNC_V1, question=CustodySyncRequestV1.of, answer=CustodySyncReplyV1.today
 )
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)

@@ -14,7 +14,9 @@ from tigertally.quorum.versions import Before, unchanged
 USABLE = ("active", "resharing")
 
 
-_BEFORE = Before[KeysRequest, KeysReply](door=KEYS_V1, question=unchanged, answer=KeysReplyV1.today)
+_BEFORE: Before[KeysRequest, KeysReply] = Before(
+    door=KEYS_V1, question=unchanged, answer=KeysReplyV1.today
+)
 
 
 async def fetch_keys(party: Party, name: Name | None = None) -> tuple[KeyInfo, ...]:

@@ -35,7 +35,7 @@ from tigertally.storage.store import Reader
 _PAGE_BYTES = MAX_MESSAGE_BYTES // 4
 
 
-_BEFORE = Before[ReportRequest, Nothing](
+_BEFORE: Before[ReportRequest, Nothing] = Before(
     door=UNLOCK_REPORT_V1, question=ReportRequestV1.of, answer=unchanged
 )
 
