@@ -323,8 +323,7 @@ class DomainRig:
             "key": Name(key),
             "suite": Suite.PEDERSEN_ED25519,
             "acks": len(synced.roster.holders),
-            "requesters": (),
-            "unattended": False,
+            "options": KeyOptions.of(),
             "imported": True,
         }
         with Secret(secret) as raw:
