@@ -91,7 +91,6 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
     from tigertally.node.backup import forget_interrupted
     from tigertally.node.health import pages
     from tigertally.node.wiring import AuthorityServices
-    from tigertally.transport.door import Standing
     from tigertally.transport.server import Server
 
     log = structlog.get_logger("tigertally.authority")
@@ -109,7 +108,7 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
         profile.signing_key,
         authority.handlers(),
         pages=pages(authority),
-        known=lambda key: authority.standing(key) is not Standing.STRANGER,
+        standing=authority.standing,
     )
     worker: asyncio.Task[None] | None = None
     try:
@@ -231,8 +230,8 @@ async def _follow(
             renewed = clock() if renew else renewed
             _tell(report, log)
             told = _tell_notices(profile, log, told)
-            pauses = Pauses()
             await _news(client, book)
+            pauses = Pauses()  # not before: let in to no long poll, it would sync all the time
         except Corrupt as error:
             # The store of this device itself: only a person can mend it, and a daemon that has
             # ended is what a service manager shows. It takes nothing with it but its own voice.

@@ -312,6 +312,11 @@ class QuorumService:
             )
         return fresh
 
+    def check_waits(self, desk: Desk, peer: VerifyKey) -> None:
+        """Has this peer, who is no member, an open proposal to wait for? Raises `Unavailable`."""
+        if all(proposer != peer for _, proposer in rows.open_proposals(desk.sealed)):
+            raise Unavailable("this device has asked for nothing that it could wait for")
+
     def open_states(self, desk: Desk, mine: VerifyKey | None = None) -> tuple[ProposalState, ...]:
         """All pending proposals (of one proposer), brought up to date."""
         found = []
