@@ -138,7 +138,7 @@ class LiveRig(DomainRig):
 
     def start_authority(self) -> None:
         super().start_authority()
-        self.authority._writer = InPlace()
+        self.authority.writer.thread = InPlace()
 
     async def turn(self, name: str) -> None:
         """Wait until it is this party's turn; at once while nobody is live."""
@@ -267,7 +267,7 @@ class LiveRig(DomainRig):
 
     @contextmanager
     def _sealed(self) -> Iterator[SealedReader]:
-        barrier = self.authority._barrier
+        barrier = self.authority.writer.memory.barrier
         assert barrier is not None
         with self.disk.reading() as reader:
             yield SealedReader(reader, barrier.sealer)

@@ -244,7 +244,8 @@ async def _follow(
             # Also where the authority refuses us: it may say so wrongly, or for a while only, and
             # a holder that ends on its word is a voice less. Removed, it asks in vain, seldom.
             if pauses.new(error):
-                log.warning("fault", error=str(error), culprits=list(error.culprits))
+                what = "refused" if isinstance(error, Refused) else "fault"
+                log.warning(what, error=str(error), culprits=list(error.culprits))
             await _pause(client, pauses, error)
         except Exception as error:
             log.exception("a fault of this program")
