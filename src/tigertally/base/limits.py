@@ -39,6 +39,9 @@ MAX_OPEN_PROPOSALS = 1000  # per domain, so that a requester cannot fill the dis
 CLOCK_SKEW = 300  # seconds by which two honest clocks may differ
 MAX_OPEN_OF_ONE = 200  # of one proposer; more than people can answer in a day
 MAX_OPEN_STRANGERS = 50  # join requests that wait for an answer
+MAX_OPEN_PER_ADDRESS = 10  # of these from one address: a team behind one router
+JOIN_SECONDS = 600  # a join request stands at least so long before another takes its place
+COUNTED_SECONDS = 60  # what strangers do is written into the audit log once in so long
 
 MAX_KEY_FRAGMENTS = 255  # of one delegation; opening takes work that grows with the square
 MAX_ROTATION_BATCH = 32768  # capsules; 2.2 MB of results, below the limit of a message

@@ -8,7 +8,7 @@ memory (chain, barrier) only after the store has committed it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.node.alarms import Alarms
 from tigertally.node.chores import Pauses, keep_up
 from tigertally.node.news import News
-from tigertally.node.routes import Answerer, Codec, Route, Waiting, handler_of
+from tigertally.node.routes import Answerer, Codec, Route, handler_of
 from tigertally.node.wiring import AuthorityServices
 from tigertally.node.writer import Writer
 from tigertally.quorum import messages
@@ -34,11 +34,12 @@ from tigertally.quorum.messages import NewsReply, NewsRequest
 from tigertally.quorum.restoring import current_origin
 from tigertally.quorum.rows import load_chain
 from tigertally.storage.store import Store, Transaction
-from tigertally.transport.channel import Handler
+from tigertally.transport.channel import Handler, Request
 from tigertally.transport.door import Door, Standing
 
 T = TypeVar("T")
 
+_COUNTING = "counting strangers"
 _CHORE_SECONDS = 60.0  # between two looks for work that nothing has announced
 
 
@@ -169,9 +170,15 @@ class Authority:
 
     def _on_desk(self, route: Route) -> Answerer[Any, Any]:
         """The work of a route, done on the writer thread."""
-        return lambda question, peer, _: self._run_for(
-            peer, lambda desk: route(desk, question, peer)
-        )
+
+        def answer(question: Any, peer: VerifyKey, request: Request) -> Awaitable[Any]:
+            def work(desk: Desk) -> Any:
+                desk.address = request.address
+                return route(desk, question, peer)
+
+            return self._run_for(peer, work)
+
+        return answer
 
     async def _run_for(self, peer: VerifyKey, work: Callable[[Desk], T]) -> T:
         return await self.writer.run(work, standing=self.standing(peer), key=peer)
@@ -214,7 +221,7 @@ class Authority:
             log=self._log,
         )
 
-    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey, waiting: Waiting) -> NewsReply:
+    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey, request: Request) -> NewsReply:
         """Long poll: answer when something for this peer is newer than it has seen.
 
         Raises:
@@ -223,7 +230,7 @@ class Authority:
         if self.standing(peer) is Standing.STRANGER:
             await self._run_for(peer, lambda desk: self._services.quorum.check_waits(desk, peer))
         wait = min(asked.wait, LONG_POLL_SECONDS)
-        with waiting():
+        with request.waiting():
             return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
 
     async def start(self) -> None:
@@ -241,6 +248,7 @@ class Authority:
         chores = (
             ("the one-shot child", self._jobs, self.wake_worker),
             ("tidying up", self._tidy, None),
+            (_COUNTING, self._write_counted, None),
         )
         async with asyncio.TaskGroup() as tasks:
             for what, step, wake in chores:
@@ -260,6 +268,18 @@ class Authority:
     async def _tidy(self) -> None:
         if self.writer.memory.barrier is not None:
             await self._services.tidy(self)
+
+    async def _write_counted(self, *, all_: bool = False) -> None:
+        counted = self._services.counted
+        if counted.waiting:
+            await self.run(lambda desk: counted.write(desk, all_=all_), background=True)
+
+    async def stop(self) -> None:
+        """Write down what was counted in the last minute; once nobody can ask any more."""
+        try:
+            await self._write_counted(all_=True)
+        except Exception as error:  # noqa: BLE001  a full disk must not hold up the end
+            self.alarms.fault(_COUNTING, error)
 
     def end_waiting(self) -> None:
         """Answer every long poll, so that the server can stop at once."""

@@ -35,6 +35,7 @@ from tigertally.node.routes import Route, served
 from tigertally.quorum import changes, messages
 from tigertally.quorum import rows as quorum_rows
 from tigertally.quorum.admission import AdmissionService
+from tigertally.quorum.counted import Counted
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.relay import RelayService
 from tigertally.quorum.service import ChangeRoster, Executor, QuorumService
@@ -57,7 +58,8 @@ class AuthorityServices:
 
     def __init__(self, run_child: RunChild = child.run_child) -> None:
         self._run_child = run_child
-        self.lock = LockService((*quorum_rows.SEALED, *rows.SEALED))
+        self.counted = Counted()
+        self.lock = LockService((*quorum_rows.SEALED, *rows.SEALED), self.counted)
         self.epochs = EpochService()
         self.releases = ReleaseService()
         self.erasures = ErasureService()
@@ -67,7 +69,7 @@ class AuthorityServices:
         executors[bodies.CREATE] = executors[bodies.ROTATE] = MakeKey()
         executors[bodies.DESTROY] = DestroyKey()
         executors[bodies.RELEASE] = ReleaseKey()
-        self.quorum = QuorumService(all_kinds(), executors)
+        self.quorum = QuorumService(all_kinds(), executors, self.counted)
         self.relay = RelayService(self.quorum)
         self.syncing = SyncService(self.epochs, self.releases, self.erasures)
         self.admission = AdmissionService(self.lock.found, self.lock.progress)

@@ -5,8 +5,9 @@ Whoever holds a verified chain can verify any tally of any of its versions offli
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
@@ -28,11 +29,15 @@ from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
 from tigertally.quorum.tally import Tally, check_live, verify_tally
 
 
+<<<<<<< HEAD
 class UnknownRoster(Refused):
     """Something is of a roster that this chain has not: a newer one, or one of another chain."""
 
 
 @dataclass(frozen=True, slots=True)
+=======
+@dataclass(frozen=True)  # no slots: the names are kept once computed
+>>>>>>> cost
 class Chain:
     """Verified rosters, oldest first. Make one with `found`, lengthen it with `extended`."""
 
@@ -43,6 +48,11 @@ class Chain:
     def current(self) -> Roster:
         """The newest roster."""
         return self.rosters[-1]
+
+    @cached_property
+    def names(self) -> Mapping[VerifyKey, str]:
+        """The name of every key that any version lists, those of removed members too."""
+        return {one.signing_key: str(one.name) for old in self.rosters for one in old.members}
 
     def at(self, wanted: RosterHash) -> Roster:
         """The roster with this hash; `UnknownRoster` if it is not in the chain."""

@@ -76,6 +76,7 @@ class Desk:
         plain: rows outside the barrier (rosters, audit log, envelopes).
         chain: the verified rosters; None before the first holder.
         barrier: seals all other rows; None while locked.
+        address: where the request came from, if that is known; for counting only.
         woken: members that should look again once this has committed.
     """
 
@@ -88,6 +89,7 @@ class Desk:
     wrapping_key: PrivateKey
     card: Card
     log: AuditLog
+    address: str = ""
     woken: set[VerifyKey] = field(default_factory=set)
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
 import ssl
@@ -65,7 +66,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._listener.made(self, transport)
         super().connection_made(transport)
-        self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        self.address = _address(transport.get_extra_info("peername"))
         try:
             tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
             self.peer = certificates.public_key_of(tls.getpeercert(True) or b"")
@@ -80,6 +81,19 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._listener.lost(self)
+
+
+def _address(peername: Any) -> str:
+    """What strangers are counted by: an IPv4 address, or the 64 bits that name an IPv6 network."""
+    try:
+        found = ipaddress.ip_address(str(peername[0]).partition("%")[0])
+    except (TypeError, IndexError, ValueError):
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+        found = found.ipv4_mapped
+    return str(found)
 
 
 class Listener:

@@ -276,8 +276,13 @@ class Server:
     async def _work(
         self, request: web.BaseRequest, path: str, handler: Handler, body: bytes, visit: _Visit
     ) -> Answer:
-        peer = visit.connection.peer
-        work = Request(path=path, body=body, peer=peer, waiting=visit.waiting)
+        work = Request(
+            path=path,
+            body=body,
+            peer=visit.connection.peer,
+            address=visit.party.address,
+            waiting=visit.waiting,
+        )
         key = request.headers.get(IDEMPOTENCY_KEY)
         # A long poll changes nothing: asked again it does no harm, and nobody waits twice for it.
         if key is None or (isinstance(path, Door) and path.poll):
