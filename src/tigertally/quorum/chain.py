@@ -29,15 +29,11 @@ from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
 from tigertally.quorum.tally import Tally, check_live, verify_tally
 
 
-<<<<<<< HEAD
 class UnknownRoster(Refused):
     """Something is of a roster that this chain has not: a newer one, or one of another chain."""
 
 
-@dataclass(frozen=True, slots=True)
-=======
 @dataclass(frozen=True)  # no slots: the names are kept once computed
->>>>>>> cost
 class Chain:
     """Verified rosters, oldest first. Make one with `found`, lengthen it with `extended`."""
 

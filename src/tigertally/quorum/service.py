@@ -320,25 +320,14 @@ class QuorumService:
             except Refused as error:
                 fresh = fresh.moved_to(Status.VOID, str(error))
         if fresh != pending:
-<<<<<<< HEAD
-            rows.put_pending(desk.sealed, fresh)
-            rows.forget_attachments(desk.sealed, fresh)
-            desk.record(
-                f"proposal.{fresh.status.value}",
-                actor="authority",
-                summary=fresh.why,
-                detail=fresh.id,
-            )
-            desk.wake([open_proposal(fresh.proposal).proposer])
-=======
             self._close(desk, fresh)
->>>>>>> cost
         return fresh
 
     def _close(self, desk: Desk, ended: Pending) -> None:
         """Nobody completes this any more. What strangers asked is counted, not written each."""
         rows.put_pending(desk.sealed, ended)
         rows.forget_attachments(desk.sealed, ended)
+        desk.wake([open_proposal(ended.proposal).proposer])
         kind = f"proposal.{ended.status.value}"
         if _is_stranger(desk.roster, open_proposal(ended.proposal).proposer):
             self._counted.add(desk, kind, actor=STRANGERS, did="asked to join; nobody let them in")
@@ -362,17 +351,16 @@ class QuorumService:
         return tuple(found)
 
 
-<<<<<<< HEAD
 def wake_proposers(desk: Desk) -> None:
     """What has just been carried out may have ended other proposals: let their proposers look.
 
     Those who want to join are in no roster, and nobody else wakes them.
     """
     desk.wake(proposer for _, proposer in rows.open_proposals(desk.sealed))
-=======
+
+
 def _is_stranger(roster: Roster, key: VerifyKey) -> bool:
     return all(member.signing_key != key for member in roster.members)
->>>>>>> cost
 
 
 def state_of(pending: Pending) -> ProposalState:
