@@ -3,7 +3,7 @@
 `python tests/fork_server.py SOCKET` waits on a Unix socket. Each connection asks for one process:
 one packet with arguments, environment and folder, beside it the three standard descriptors; it
 gets back the process id and, at its end, the exit code. Nothing secret is ever in the server. All
-its children die with it.
+its children die with it. New passphrases are cheap to try.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cheap_tally import make_cheap
+
 if TYPE_CHECKING:
     from tigertally.storage.store import Transaction
 
@@ -35,6 +37,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve until the parent goes."""
     _die_with_parent()
+    make_cheap()
     from tigertally.cli.stage import Stage
 
     Stage(Path(), "").preload()

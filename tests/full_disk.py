@@ -185,6 +185,7 @@ class FullDisk:
         """What the program does to files of its own: locks, back-ups, profiles, outputs."""
         for name in ("fsync", "pwrite", "ftruncate", "link", "mkdir"):
             setattr(os, name, self._failing(getattr(os, name)))
+        Path.write_bytes = self._failing(Path.write_bytes)  # type: ignore[method-assign]
 
     def _failing(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def checked(*args: Any, **options: Any) -> Any:

@@ -8,7 +8,7 @@ memory (chain, barrier) only after the store has committed it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.node.alarms import Alarms
 from tigertally.node.chores import LONGEST_PAUSE, Pauses, keep_up
 from tigertally.node.news import News
-from tigertally.node.routes import Codec, Route, handler_of
+from tigertally.node.routes import Answerer, Codec, Route, Waiting, handler_of
 from tigertally.node.wiring import AuthorityServices
 from tigertally.node.writer import Writer
 from tigertally.quorum import messages
@@ -66,6 +66,14 @@ def _kept(desk: Desk, memory: Memory) -> Memory:
     return Memory(chain=desk.chain, barrier=desk.barrier)
 
 
+def _standings(chain: Chain | None) -> Mapping[VerifyKey, Standing]:
+    if chain is None:
+        return {}
+    roster = chain.current
+    found = {one.signing_key: Standing.REQUESTER for one in roster.requesters}
+    return found | {one.signing_key: Standing.HOLDER for one in roster.holders}
+
+
 class Authority:
     """One custody domain's server, apart from its sockets.
 
@@ -101,6 +109,8 @@ class Authority:
             settings = get_settings(reader)
             chain = load_chain(reader, key.public)
             origin = current_origin(reader, domain_of(settings.card))
+        self._listed: Mapping[VerifyKey, Standing] = _standings(chain)
+        self._listed_in = chain
         self._card = open_card(settings.card)
         self._log = AuditLog(origin, key)
         self.writer = Writer(
@@ -120,13 +130,16 @@ class Authority:
         return self.writer.memory.chain
 
     def standing(self, key: VerifyKey) -> Standing:
-        """What this key is in the current roster. Used by the transport's limits."""
-        roster = None if self.chain is None else self.chain.current
-        if roster is not None and roster.holder_of(key) is not None:
+        """What this key is in the current roster. Used by the transport's limits, so it is quick.
+
+        Whoever has the authority's own key stands as high as anybody.
+        """
+        chain = self.chain
+        if chain is not self._listed_in:
+            self._listed, self._listed_in = _standings(chain), chain
+        if key == self._key.public:
             return Standing.HOLDER
-        if roster is not None and roster.requester_of(key) is not None:
-            return Standing.REQUESTER
-        return Standing.STRANGER
+        return self._listed.get(key, Standing.STRANGER)
 
     def _admit(self, door: Door[Any, Any], peer: VerifyKey) -> Standing:
         """The standing of a peer for whom this door is; raises what a desk would tell others."""
@@ -158,9 +171,14 @@ class Authority:
         found[messages.NEWS] = handler_of(messages.NEWS, self._tell_news, self._codec, self._admit)
         return found
 
-    def _on_desk(self, route: Route) -> Callable[[Any, VerifyKey], Awaitable[Any]]:
+    def _on_desk(self, route: Route) -> Answerer[Any, Any]:
         """The work of a route, done on the writer thread."""
-        return lambda question, peer: self.run(lambda desk: route(desk, question, peer))
+        return lambda question, peer, _: self._run_for(
+            peer, lambda desk: route(desk, question, peer)
+        )
+
+    async def _run_for(self, peer: VerifyKey, work: Callable[[Desk], T]) -> T:
+        return await self.writer.run(work, standing=self.standing(peer), key=peer)
 
     async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
         """Do one thing on the writer thread; see `Writer.run`."""
@@ -202,10 +220,17 @@ class Authority:
             log=self._log,
         )
 
-    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey) -> NewsReply:
-        """Long poll: answer when something for this member is newer than it has seen."""
+    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey, waiting: Waiting) -> NewsReply:
+        """Long poll: answer when something for this peer is newer than it has seen.
+
+        Raises:
+            Unavailable: there is nothing that it could wait for, or too many wait.
+        """
+        if self.standing(peer) is Standing.STRANGER:
+            await self._run_for(peer, lambda desk: self._services.quorum.check_waits(desk, peer))
         wait = min(asked.wait, LONG_POLL_SECONDS)
-        return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
+        with waiting():
+            return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
 
     async def start(self) -> None:
         """Write down that the authority has started (and is locked, if there is a domain)."""

@@ -23,7 +23,7 @@ from tigertally.transport.server import Page
 
 Pages = Mapping[str, Callable[[], Page | Awaitable[Page]]]
 
-_FRESH_SECONDS = 2.0  # a scrape costs a look at every key: nobody makes us do it all the time
+_FRESH_SECONDS = 5.0  # a scrape costs a look at every key: nobody makes us do it all the time
 _UNKNOWN = math.nan
 
 
@@ -83,6 +83,7 @@ class Metrics:
         self._counted = 0
         self._shown: Page | None = None
         self._until = 0.0
+        self._looking = asyncio.Lock()
 
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"tigertally_{name}", words, labels, registry=self._registry)
@@ -91,16 +92,17 @@ class Metrics:
         return _Mirror(Counter(f"tigertally_{name}", words, (label,), registry=self._registry))
 
     async def page(self) -> Page:
-        """The numbers now, or of two seconds ago."""
-        now = asyncio.get_running_loop().time()
-        if self._shown is None or now >= self._until:
-            self._show_outside()
-            self._show_owed(*await self._look_at_owed())
-            self._show_inside(await self._look())
-            body = generate_latest(self._registry)
-            self._shown = Page(body=body, content_type="text/plain; version=0.0.4")
-            self._until = now + _FRESH_SECONDS
-        return self._shown
+        """The numbers now, or of five seconds ago; many who ask at once make us look once."""
+        async with self._looking:
+            now = asyncio.get_running_loop().time()
+            if self._shown is None or now >= self._until:
+                self._show_outside()
+                self._show_owed(*await self._look_at_owed())
+                self._show_inside(await self._look())
+                body = generate_latest(self._registry)
+                self._shown = Page(body=body, content_type="text/plain; version=0.0.4")
+                self._until = now + _FRESH_SECONDS
+            return self._shown
 
     async def _look(self) -> Overview | None:
         """Behind the barrier; None while it is closed, not readable, or before the first holder."""

@@ -185,7 +185,7 @@ class AuthorityServices:
 
     async def _share_anew(self, authority: Authority, id_: bytes) -> None:
         """Suite `shamir-gf256`, after a change of the holders."""
-        wanted = await authority.run(lambda desk: reshare_job(desk, id_))
+        wanted = await authority.run(lambda desk: reshare_job(desk, id_), background=True)
         if wanted is None:
             return
         result = await self._run_child(child.Job(deal=None, rebuild=None, reshare=wanted))

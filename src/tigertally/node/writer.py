@@ -18,8 +18,10 @@ from typing import Any, Generic, TypeVar
 from tigertally.base.errors import TigertallyError, Unavailable, bare
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.node.alarms import Alarms
+from tigertally.node.queue import Queue
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.storage.store import Store, Transaction
+from tigertally.transport.door import Standing
 
 T = TypeVar("T")
 M = TypeVar("M")
@@ -28,7 +30,6 @@ MARKS = "writer"  # plain: one row, written with whatever memory must follow
 _MARK = b"mark"
 _MARK_BYTES = 16
 
-_MOST_AT_ONCE = 64  # requests in one transaction
 _AFTERWARDS = "after a commit"
 _LOOKS = 3  # at the disk after a commit that failed, before it counts as one that cannot be read
 
@@ -109,41 +110,48 @@ class Writer(Generic[M]):
         self._alarms = alarms
         alarms.expect(_AFTERWARDS)
         self.thread: Executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
-        self._queue: list[_Asked] = []
+        self._queue: Queue[_Asked] = Queue()
         self._drain: asyncio.Task[None] | None = None
         self.parted = asyncio.Event()
         self._fatal: MemoryParted | None = None
 
-    async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
+    async def run(
+        self,
+        work: Callable[[Desk], T],
+        *,
+        background: bool = False,
+        standing: Standing = Standing.HOLDER,
+        key: bytes = b"",
+    ) -> T:
         """Do one thing on the writer thread, all or nothing; then tell whom it concerns.
 
         Args:
             work: what to do on its desk.
             background: it is background work's own, which must not wake itself for ever.
+            standing, key: of who asks for it, by which it waits for its turn.
         """
-        done = await self._queued(work, background)
+        asked = _Asked(work, asyncio.get_running_loop().create_future(), background)
+        self._queue.put(asked, standing=standing, key=key)
+        if self._drain is None:
+            self._drain = asyncio.create_task(self._work_off())
+        done = await asked.future
+        del asked
         if done.error is None:
             result: T = done.result
             return result
         try:
             raise done.error
         finally:
-            del done  # else this frame held the error, whose traceback holds this frame
-
-    def _queued(self, work: Callable[[Desk], Any], background: bool) -> asyncio.Future[_Done]:
-        future: asyncio.Future[_Done] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Asked(work, future, background))
-        if self._drain is None:
-            self._drain = asyncio.create_task(self._work_off())
-        return future
+            del (
+                done
+            )  # as `asked` above: else this frame held the error, whose traceback holds this frame
 
     async def _work_off(self) -> None:
         """Everything in the queue, in order, until it is empty."""
         loop = asyncio.get_running_loop()
         try:
             while self._queue:
-                batch, self._queue = self._queue[:_MOST_AT_ONCE], self._queue[_MOST_AT_ONCE:]
-                batch = [asked for asked in batch if not asked.future.done()]
+                batch = [asked for asked in self._queue.take() if not asked.future.done()]
                 try:
                     done = await loop.run_in_executor(self.thread, self._transact, batch)
                 except Exception as error:  # noqa: BLE001  nothing of it was committed

@@ -28,6 +28,10 @@ from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
 from tigertally.quorum.tally import Tally, check_live, verify_tally
 
 
+class UnknownRoster(Refused):
+    """Something is of a roster that this chain has not: a newer one, or one of another chain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chain:
     """Verified rosters, oldest first. Make one with `found`, lengthen it with `extended`."""
@@ -41,18 +45,18 @@ class Chain:
         return self.rosters[-1]
 
     def at(self, wanted: RosterHash) -> Roster:
-        """The roster with this hash; `Refused` if it is not in the chain."""
+        """The roster with this hash; `UnknownRoster` if it is not in the chain."""
         for roster in reversed(self.rosters):
             if roster.hash == wanted:
                 return roster
-        raise Refused("that roster is not in the chain we know")
+        raise UnknownRoster("that roster is not in the chain we know")
 
     def with_electorate(self, electorate: Hash) -> Roster:
-        """The newest roster put to these holders; `Refused` if there is none."""
+        """The newest roster put to these holders; `UnknownRoster` if there is none."""
         for roster in reversed(self.rosters):
             if roster.electorate == electorate:
                 return roster
-        raise Refused("no roster we know has these holders and this quorum")
+        raise UnknownRoster("no roster we know has these holders and this quorum")
 
     def for_proposal(self, proposal: Proposal) -> Roster:
         """The roster a proposal was put to, for checking it as history."""

@@ -111,6 +111,7 @@ class ChangeRoster:
         for roster in (old.current, new):  # requesters too: what they wait for may be void now
             desk.wake(holder.signing_key for holder in roster.holders)
             desk.wake(requester.signing_key for requester in roster.requesters)
+        wake_proposers(desk)
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """Roster kinds take no late approvals."""
@@ -310,7 +311,13 @@ class QuorumService:
                 summary=fresh.why,
                 detail=fresh.id,
             )
+            desk.wake([open_proposal(fresh.proposal).proposer])
         return fresh
+
+    def check_waits(self, desk: Desk, peer: VerifyKey) -> None:
+        """Has this peer, who is no member, an open proposal to wait for? Raises `Unavailable`."""
+        if all(proposer != peer for _, proposer in rows.open_proposals(desk.sealed)):
+            raise Unavailable("this device has asked for nothing that it could wait for")
 
     def open_states(self, desk: Desk, mine: VerifyKey | None = None) -> tuple[ProposalState, ...]:
         """All pending proposals (of one proposer), brought up to date."""
@@ -322,6 +329,14 @@ class QuorumService:
             if pending.status is Status.PENDING:
                 found.append(state_of(pending))
         return tuple(found)
+
+
+def wake_proposers(desk: Desk) -> None:
+    """What has just been carried out may have ended other proposals: let their proposers look.
+
+    Those who want to join are in no roster, and nobody else wakes them.
+    """
+    desk.wake(proposer for _, proposer in rows.open_proposals(desk.sealed))
 
 
 def state_of(pending: Pending) -> ProposalState:

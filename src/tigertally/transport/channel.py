@@ -7,6 +7,7 @@ implement `Channel`; `transport/server.py` and `transport/memory.py` serve a `Ha
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,11 +23,15 @@ class Request:
 
     **Security:** `peer` is the public key that the TLS handshake proved, nothing more: anybody can
     make such a key. Whether it belongs to a member is the handler's question.
+
+    A long poll waits inside `with request.waiting():`, where it occupies no place of the server;
+    that raises `Unavailable` if too many wait.
     """
 
     path: str
     body: bytes
     peer: VerifyKey | None = None
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 Handler = Callable[[Request], Awaitable[bytes]]

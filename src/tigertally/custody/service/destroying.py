@@ -77,7 +77,7 @@ class DestroyKey:
         for old in replaced:
             _drop_replaced(desk, body, old)
         for holder in desk.roster.holders:
-            rows.put_due(desk.sealed, holder.index, rows.Due.ERASE, tally.id)
+            rows.owe(desk, holder.index, rows.Due.ERASE, tally.id)
         desk.record(
             "custody.destroyed",
             actor="authority",

@@ -145,6 +145,7 @@ def _certified(
             detail=statement.hash,
         )
     send_again(desk, statement.keys)
+    desk.wake_holders()  # who waits for one of these keys looks again
 
 
 def _record(
