@@ -52,6 +52,8 @@ MAX_HEADER_BYTES = 64 * 1024  # the deepest label with the longest names fits
 MAX_SLOTS_BYTES = 256 * 1024  # two writes of the deepest label, with proofs of rotated slots
 MAX_WRITERS = 1000  # who may write below one label
 
+ERASURE_OWED_SECONDS = 24 * 3600  # a person is told of an erasure that no scrub has done by then
+
 PIN_TRIES = 5  # wrong PINs until the first enrolment is void
 UNLOCK_LIFETIME = 600  # seconds a started unlocking waits for more holders
 

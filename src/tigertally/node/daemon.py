@@ -264,7 +264,7 @@ async def _pause(client: MemberClient, pauses: Pauses, error: Exception) -> None
     locked = isinstance(error, Locked)
     rest = seconds
     if locked or not isinstance(error, Unavailable):  # else nobody is there to have news
-        with contextlib.suppress(TigertallyError):
+        with contextlib.suppress(Exception):  # whatever it is, the pause is over in time
             await client.news(_LONGEST_PAUSE if locked else seconds)
             rest = _FIRST_PAUSE  # an authority that always has news must not drive us in circles
     await asyncio.sleep(max(0.0, began + rest - clock()))

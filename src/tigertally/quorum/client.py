@@ -14,7 +14,7 @@ from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import NewerVersion, PeerFault, Refused, Unavailable
+from tigertally.base.errors import NewerVersion, PeerFault, Refused, TigertallyError, Unavailable
 from tigertally.base.ids import (
     DomainId,
     Hash,
@@ -71,6 +71,7 @@ from tigertally.quorum.messages import (
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Roster, SignedRoster
 from tigertally.quorum.tally import may_vote
+from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
@@ -140,6 +141,16 @@ class MemberClient:
         if holder is None:
             raise Refused("this device is not (or no longer) a holder of the domain")
         return holder
+
+    def scrub(self) -> bool:
+        """Let no file keep what was erased; False if that is still owed (it is tried again).
+
+        What was decided stands: nothing here makes a step fail that is done.
+        """
+        try:
+            return pay(self.party.store) is None
+        except TigertallyError:
+            return False
 
     async def sync(self) -> Synced:
         """Fetch and verify what is new.

@@ -23,6 +23,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.client import rows
+from tigertally.custody.client.erasing import StillOnDisk
 from tigertally.custody.client.report import HeldUp, Report
 from tigertally.custody.client.reporting import ReportingClient
 from tigertally.custody.client.restored import tell_if_restored
@@ -88,10 +89,11 @@ from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.chain import UnknownRoster
 from tigertally.quorum.client import Synced
 from tigertally.quorum.proposal import proposal_id
+from tigertally.storage.erasure import owe
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
 # Of one step. `Corrupt`: a row of one key; what the whole sync rests on is read outside of steps.
-_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused, Corrupt)
+_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused, Corrupt, StillOnDisk)
 
 
 class HolderClient(ReportingClient):
@@ -112,6 +114,7 @@ class HolderClient(ReportingClient):
             renew = False
         for error in report.overtaken:  # the authority goes on speaking of what it does not show
             report.blame(error)
+        self.scrub()  # what an earlier one could not
         await self._guarded(report, self.report_held(synced))
         return synced, report
 
@@ -189,8 +192,10 @@ class HolderClient(ReportingClient):
             too_old = now - MAX_PROPOSAL_LIFETIME
             erased = rows.forget_old_seeds(tx, in_use=in_use, made_before=too_old)
             erased += rows.forget_expired(tx, now)
+            if erased:
+                owe(tx, now=now)
         if erased:
-            self.party.store.scrub()
+            self.scrub()
 
     async def _open(
         self, synced: Synced, opening: Opening, me: HolderIndex, report: Report
@@ -401,9 +406,11 @@ class HolderClient(ReportingClient):
                 continue
             with self.party.store.transaction() as tx:
                 changed = rows.certify(tx, certificate)
+                if changed:
+                    owe(tx, now=self.party.clock.now())
             taken = True
             if changed:
-                self.party.store.scrub()
+                self.scrub()
         return taken
 
     def _check_certifiable(self, statement: Statement) -> None:

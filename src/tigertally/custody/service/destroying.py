@@ -70,6 +70,7 @@ class DestroyKey:
             _end_coming(desk, record)
             _destroy(desk, record, tally.id)
         gone = {record.ref for record in targets}
+        desk.owe_erasure()
         for record in targets:
             _retire_live(desk, record)
         _void_releases(desk, gone)

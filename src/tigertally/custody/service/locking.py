@@ -125,6 +125,7 @@ class LockService:
             for key, value in list(before.scan(table)):
                 after.put(table, key, value)
                 count += 1
+        desk.owe_erasure()
         desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
 
     def _put(self, desk: Desk, envelopes: Envelopes) -> None:

@@ -194,6 +194,7 @@ class ReleaseService:
 
     def _forget_fragments(self, desk: Desk, proposal: ProposalId) -> None:
         """The key is wrapped: what could rebuild it once more must not lie about."""
+        desk.owe_erasure()
         desk.sealed.delete(rows.FRESH, proposal)
         for place, _ in list(desk.sealed.scan(rows.FRAGMENTS, prefix=proposal)):
             desk.sealed.delete(rows.FRAGMENTS, place)
@@ -244,6 +245,8 @@ class ReleaseService:
             dead += [(rows.ENDS, end), *left_behind(desk, end[8:])]
         for table, key in dead:
             desk.sealed.delete(table, key)
+        if dead:
+            desk.owe_erasure()
         return len(dead)
 
 
