@@ -5,8 +5,9 @@ Whoever holds a verified chain can verify any tally of any of its versions offli
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
@@ -28,7 +29,11 @@ from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
 from tigertally.quorum.tally import Tally, check_live, verify_tally
 
 
-@dataclass(frozen=True, slots=True)
+class UnknownRoster(Refused):
+    """Something is of a roster that this chain has not: a newer one, or one of another chain."""
+
+
+@dataclass(frozen=True)  # no slots: the names are kept once computed
 class Chain:
     """Verified rosters, oldest first. Make one with `found`, lengthen it with `extended`."""
 
@@ -40,19 +45,24 @@ class Chain:
         """The newest roster."""
         return self.rosters[-1]
 
+    @cached_property
+    def names(self) -> Mapping[VerifyKey, str]:
+        """The name of every key that any version lists, those of removed members too."""
+        return {one.signing_key: str(one.name) for old in self.rosters for one in old.members}
+
     def at(self, wanted: RosterHash) -> Roster:
-        """The roster with this hash; `Refused` if it is not in the chain."""
+        """The roster with this hash; `UnknownRoster` if it is not in the chain."""
         for roster in reversed(self.rosters):
             if roster.hash == wanted:
                 return roster
-        raise Refused("that roster is not in the chain we know")
+        raise UnknownRoster("that roster is not in the chain we know")
 
     def with_electorate(self, electorate: Hash) -> Roster:
-        """The newest roster put to these holders; `Refused` if there is none."""
+        """The newest roster put to these holders; `UnknownRoster` if there is none."""
         for roster in reversed(self.rosters):
             if roster.electorate == electorate:
                 return roster
-        raise Refused("no roster we know has these holders and this quorum")
+        raise UnknownRoster("no roster we know has these holders and this quorum")
 
     def for_proposal(self, proposal: Proposal) -> Roster:
         """The roster a proposal was put to, for checking it as history."""

@@ -15,7 +15,7 @@ from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import NewerVersion, PeerFault, Refused
+from tigertally.base.errors import NewerVersion, PeerFault, Refused, TigertallyError, Unavailable
 from tigertally.base.ids import (
     DomainId,
     Hash,
@@ -73,6 +73,7 @@ from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Roster, SignedRoster
 from tigertally.quorum.tally import may_vote
 from tigertally.quorum.versions import Before, Call, Lacking, ask, unchanged
+from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
@@ -153,7 +154,8 @@ class MemberClient:
     def __init__(self, party: Party) -> None:
         self.party = party
         self._news = 0
-        self._loaded: Chain | None = None
+        self._loaded: Chain | None = None  # as the store had it when it was read, never as staged
+        self._unkept: tuple[PeerFault, bytes] | None = None  # proof that no disk has taken yet
 
     def chain(self) -> Chain:
         """The rosters that this member has verified; `Unavailable` before it has enrolled."""
@@ -172,6 +174,16 @@ class MemberClient:
             raise Refused("this device is not (or no longer) a holder of the domain")
         return holder
 
+    def scrub(self) -> bool:
+        """Let no file keep what was erased; False if that is still owed (it is tried again).
+
+        What was decided stands: nothing here makes a step fail that is done.
+        """
+        try:
+            return pay(self.party.store) is None
+        except TigertallyError:
+            return False
+
     async def sync(self) -> Synced:
         """Fetch and verify what is new.
 
@@ -188,6 +200,10 @@ class MemberClient:
         return synced
 
     async def _ask_sync(self) -> tuple[SyncReply, bytes, Witness]:
+        if self._unkept is not None:
+            fault, shown = self._unkept
+            self._keep_proof(fault, shown)
+            raise fault
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
             chain = self._load(reader)
@@ -234,9 +250,19 @@ class MemberClient:
                 yield tx
         except PeerFault as fault:
             if fault.sure:
-                with self.party.store.transaction() as tx:
-                    keep_conviction(tx, fault, shown)
+                self._keep_proof(fault, shown)
             raise
+
+    def _keep_proof(self, fault: PeerFault, shown: bytes) -> None:
+        """Store what convicts the authority; where the disk is full, stop all the same."""
+        self._unkept = fault, shown
+        try:
+            with self.party.store.transaction() as tx:
+                keep_conviction(tx, fault, shown)
+        except Unavailable as full:
+            fault.add_note(f"this device could not store the proof ({full}): free some space")
+        else:
+            self._unkept = None
 
     def _synced(self, reply: SyncReply, before: Witness, shown: bytes) -> Synced:
         """Verify and keep an answer. `before` is what we had seen of the log when we asked."""
