@@ -159,6 +159,8 @@ def mixed_town(
     """The recorded domain at an address of its own; nothing is started yet."""
     with tarfile.open(found.home) as archive:
         archive.extractall(path, filter="data")
+    for one in (path / "home", *(path / "home").rglob("*")):
+        one.chmod(0o700 if one.is_dir() else 0o600)
     with reserved_port() as port:
         town = MixedTown(path / "home", server, port, str(found.facts["fingerprint"]))
         town.old, town.runs_old = old, runs_old

@@ -395,7 +395,10 @@ def test_two_sets_of_receive_keys_under_one_number_name_their_receiver() -> None
         before = rig.disk._tables
         with pytest.raises(PeerFault) as caught:
             await hand_in(
-                rig, "h3", CUSTODY_SYNC, CustodySyncRequest(receive_keys=envelope, uncertified=())
+                rig,
+                "h3",
+                CUSTODY_SYNC,
+                CustodySyncRequest(receive_keys=envelope, uncertified=(), options=()),
             )
         assert caught.value.culprits == ("h3",)
         assert rig.disk._tables == before
@@ -404,11 +407,17 @@ def test_two_sets_of_receive_keys_under_one_number_name_their_receiver() -> None
         )
         with pytest.raises(Refused):
             await hand_in(
-                rig, "h3", CUSTODY_SYNC, CustodySyncRequest(receive_keys=older, uncertified=())
+                rig,
+                "h3",
+                CUSTODY_SYNC,
+                CustodySyncRequest(receive_keys=older, uncertified=(), options=()),
             )
         with pytest.raises(Refused):  # nor for somebody else
             await hand_in(
-                rig, "h2", CUSTODY_SYNC, CustodySyncRequest(receive_keys=newest[0], uncertified=())
+                rig,
+                "h2",
+                CUSTODY_SYNC,
+                CustodySyncRequest(receive_keys=newest[0], uncertified=(), options=()),
             )
         assert rig.disk._tables == before
 

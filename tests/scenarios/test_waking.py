@@ -28,6 +28,7 @@ from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.importing import ImportingClient, Progress
 from tigertally.custody.client.requester import Released
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import CUSTODY_SYNC
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
@@ -120,7 +121,7 @@ async def a_higher_quorum(rig: LiveRig) -> None:
 
 
 def wanted(key: str, suite: Suite) -> Create:
-    return Create(key=Name(key), suite=suite, acks=3, requesters=(), unattended=False)
+    return Create(key=Name(key), suite=suite, acks=3, options=KeyOptions.of())
 
 
 async def a_key_made(rig: LiveRig) -> None:

@@ -33,6 +33,13 @@ class UsageError(TigertallyError):
     slug = "usage"
 
 
+class NoSuchDoor(UsageError):
+    """The other side serves no such path: it is of another version."""
+
+    status = 404
+    slug = "no-such-door"
+
+
 class MalformedMessage(TigertallyError):
     """The bytes are not a message of this kind. Nothing was changed."""
 

@@ -36,6 +36,7 @@ LONG_POLL_SECONDS = 25  # shorter than the idle time-outs of common middleboxes
 PROPOSAL_LIFETIME = 24 * 3600  # seconds; docs/protocols/quorum.md
 MAX_PROPOSAL_LIFETIME = 30 * 24 * 3600  # nobody should approve what was asked last quarter
 MAX_OPEN_PROPOSALS = 1000  # per domain, so that a requester cannot fill the disk
+OLD_DOOR_SECONDS = 15 * 60  # until an authority that lacked a newer door is asked there again
 CLOCK_SKEW = 300  # seconds by which two honest clocks may differ
 MAX_OPEN_OF_ONE = 200  # of one proposer; more than people can answer in a day
 MAX_OPEN_STRANGERS = 50  # join requests that wait for an answer

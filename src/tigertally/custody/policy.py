@@ -54,9 +54,9 @@ def words_of_destruction(destroy: Destroy) -> str:
 
 
 def _words_of_terms(making: Making) -> str:
-    who = ", ".join(making.requesters) if making.requesters else "any requester"
+    who = ", ".join(making.options.requesters) if making.options.requesters else "any requester"
     sees = "; THE AUTHORITY SEES THIS KEY for moments" if making.suite.authority_deals else ""
-    alone = "; UNATTENDED: holders may release it by rule" if making.unattended else ""
+    alone = "; UNATTENDED: holders may release it by rule" if making.options.unattended else ""
     return (
         f"({making.suite.value}), active once {making.acks} holders have it; {who} may ask for it"
         f"{sees}{alone}"
@@ -94,7 +94,7 @@ def creator_may_propose(roster: Roster, proposal: Proposal, body: Create) -> Non
         raise Refused("only an enrolled requester may import a secret")
     if body.suite is not Suite.PEDERSEN_ED25519:
         raise Refused("an import needs pedersen-ed25519: else the authority could open the secret")
-    check_may_ask(body.ref, body.requesters, str(requester.name))
+    check_may_ask(body.ref, body.options.requesters, str(requester.name))
 
 
 def requester_may_propose(roster: Roster, proposal: Proposal, body: object) -> None:
@@ -141,7 +141,7 @@ def check_may_ask(ref: KeyRef, requesters: tuple[Name, ...], name: str) -> None:
 def check_requesters(create: Create, roster: Roster) -> None:
     """The requesters named exist; `Refused` otherwise."""
     known = {requester.name for requester in roster.requesters}
-    unknown = [name for name in create.requesters if name not in known]
+    unknown = [name for name in create.options.requesters if name not in known]
     if unknown:
         raise Refused(f"no requester is called {', '.join(unknown)}")
 

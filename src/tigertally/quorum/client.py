@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
@@ -71,13 +72,26 @@ from tigertally.quorum.messages import (
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Roster, SignedRoster
 from tigertally.quorum.tally import may_vote
+from tigertally.quorum.versions import Before, Call, Lacking, ask, unchanged
 from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
+from tigertally.transport.door import Door
 
 _TALLY_PAGE = 50  # more would not fit one message where 255 holders have approved each
 _WAIT_MARGIN = 10.0  # seconds beyond a long poll
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+_SYNC_BEFORE: Before[SyncRequest, SyncReply] = Before(
+    door=messages.SYNC_V1, question=unchanged, answer=unchanged
+)
+_TALLIES_BEFORE: Before[TalliesRequest, TalliesReply] = Before(
+    door=messages.TALLIES_V1, question=unchanged, answer=unchanged
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +105,24 @@ class Party:
     clock: Clock
     randomness: Randomness
     kinds: Kinds
+    lacking: Lacking = field(default_factory=Lacking)
+
+    async def ask(
+        self, door: Door[Q, A], question: Q, before: Before[Q, A], *, call: Call | None = None
+    ) -> tuple[A, bytes]:
+        """Ask the authority at the newest door that it has; the answer, and its bytes.
+
+        Args:
+            call: how it is asked, if not straight over the channel.
+        """
+        return await ask(
+            call or self.channel.call,
+            door,
+            question,
+            before,
+            lacking=self.lacking,
+            now=self.clock.now(),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,16 +192,14 @@ class MemberClient:
             PeerFault: the authority forked the rosters or its audit log.
             Locked, Unavailable
         """
-        raw, witness = await self._ask_sync()
-        reply = decode(SyncReply, raw)
+        reply, raw, witness = await self._ask_sync()
         if await self.follow(reply.checkpoint, reply.rosters):
-            raw, witness = await self._ask_sync()  # with proofs from where we stand now
-            reply = decode(SyncReply, raw)
+            reply, raw, witness = await self._ask_sync()  # with proofs from where we stand now
         synced = self._synced(reply, witness, raw)
         await self._look_after_vote(synced)
         return synced
 
-    async def _ask_sync(self) -> tuple[bytes, Witness]:
+    async def _ask_sync(self) -> tuple[SyncReply, bytes, Witness]:
         if self._unkept is not None:
             fault, shown = self._unkept
             self._keep_proof(fault, shown)
@@ -179,7 +209,8 @@ class MemberClient:
             chain = self._load(reader)
             witness = load_witness(reader, chain.current)
         request = SyncRequest(roster_version=len(chain.signed), checkpoint_size=witness.size)
-        return await self.party.channel.call(messages.SYNC, encode(request)), witness
+        reply, raw = await self.party.ask(messages.SYNC, request, _SYNC_BEFORE)
+        return reply, raw, witness
 
     async def follow(self, checkpoint: str, rosters: Sequence[SignedRoster] = ()) -> bool:
         """Follow to the log of a restored authority, if it shows one that holders accepted.
@@ -427,8 +458,8 @@ class MemberClient:
         limit = _TALLY_PAGE
         while True:
             request = TalliesRequest(since=since, limit=limit)
-            raw = await self.party.channel.call(messages.TALLIES, encode(request))
-            states = decode(TalliesReply, raw).proposals
+            reply, _ = await self.party.ask(messages.TALLIES, request, _TALLIES_BEFORE)
+            states = reply.proposals
             page = {one.id: one for one in (see(s, synced.chain, self.party.kinds) for s in states)}
             more = len(states) >= limit
             if page.keys() <= found.keys():

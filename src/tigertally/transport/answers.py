@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from tigertally.base.errors import MalformedMessage, PeerFault, TigertallyError
+from tigertally.base.errors import MalformedMessage, NoSuchDoor, PeerFault, TigertallyError
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.transport import problems
 from tigertally.transport.channel import Handler, Request
@@ -62,6 +62,7 @@ def opened(answer: Answer) -> bytes:
 
     Raises:
         PeerFault: a refusal that is not a problem document of this protocol.
+        NoSuchDoor: by the status alone, whatever a document of another version calls it.
         TigertallyError: the error that the answer tells.
     """
     if answer.status == 200:
@@ -70,4 +71,6 @@ def opened(answer: Answer) -> bytes:
         error = problems.from_document(answer.body)
     except MalformedMessage as malformed:
         raise PeerFault("the answer is not of this protocol") from malformed
+    if answer.status == NoSuchDoor.status:
+        raise NoSuchDoor(str(error)) from error
     raise error

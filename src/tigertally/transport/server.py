@@ -23,6 +23,7 @@ from aiohttp import web
 
 from tigertally.base.errors import (
     MalformedMessage,
+    NoSuchDoor,
     TigertallyError,
     Unavailable,
     UsageError,
@@ -252,7 +253,7 @@ class Server:
         self._gate.count(visit.party, now=time.monotonic())
         path, handler = self._routes.get(request.raw_path, ("", None))
         if handler is None:
-            raise _TurnedAway(404, UsageError("no such path"))
+            raise _TurnedAway(404, NoSuchDoor("no such path"))
         if request.method != "POST":
             raise _TurnedAway(405, UsageError("messages are sent with POST"))
         if request.headers.get("Content-Type") != CONTENT_TYPE:

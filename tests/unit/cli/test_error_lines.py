@@ -12,6 +12,7 @@ from tigertally.cli.errors import one_line, report
 
 OURS = [
     (tree.UsageError("no file x"), 2, "usage"),
+    (tree.NoSuchDoor("no such path"), 2, "no-such-door"),
     (tree.MalformedMessage("not a card"), 5, "malformed"),
     (tree.PeerFault("sent two dealings"), 5, "peer-fault"),
     (tree.InvalidSignature("does not verify"), 5, "invalid-signature"),

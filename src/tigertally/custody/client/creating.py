@@ -85,8 +85,7 @@ class CreatingClient(HolderClient):
             version=known[-1].ref.version + 1,
             suite=before.suite,
             acks=acks or (before.acks if fits else len(roster.holders)),
-            requesters=before.requesters,
-            unattended=before.unattended,
+            options=before.options,
         )
 
     async def _resumed(self, what: Hash) -> Asked | None:

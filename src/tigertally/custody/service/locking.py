@@ -35,6 +35,7 @@ from tigertally.custody.messages.lock import (
     Envelopes,
     ReportRequest,
 )
+from tigertally.custody.messages.v1 import ReportRequestV1
 from tigertally.custody.protocol.lock import (
     BARRIER_BYTES,
     challenge_hash,
@@ -50,6 +51,7 @@ from tigertally.custody.protocol.lock import (
     unwrap_answer,
 )
 from tigertally.custody.service import resharing
+from tigertally.custody.service.old_rows import bring_up_to_date, note_form
 from tigertally.custody.service.relearning import relearn
 from tigertally.custody.service.restarting import restart_dealing
 from tigertally.quorum import restoring
@@ -98,6 +100,7 @@ class LockService:
         """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
         key = Secret.random(desk.randomness, BARRIER_BYTES)
         desk.barrier = barrier_of(key)
+        note_form(desk)
         self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
 
     def roster_changed(self, desk: Desk, old: Roster, tally: VerifiedTally) -> None:
@@ -273,6 +276,7 @@ class LockService:
         except TigertallyError as error:
             raise self._failed(desk, holder.name, error) from error
         desk.barrier = barrier_of(barrier)
+        bring_up_to_date(desk)
         desk.record("unlock.done", actor=holder.name, summary=f"unlocked by {holder.name}")
         if restored is not None:
             restoring.add_acceptances(desk, tuple(self._accepted.values()))
@@ -307,6 +311,10 @@ class LockService:
                 raise Refused("this device has reported more than a device can hold")
             kept.append(raw)
         return Nothing()
+
+    def report_v1(self, desk: Desk, report: ReportRequestV1, peer: VerifyKey) -> Nothing:
+        """The same from a device that knows what version 1 knew."""
+        return self.report(desk, report.today(), peer)
 
     def _relearn(self, desk: Desk) -> None:
         """Everything that holders have reported while the authority was locked."""

@@ -49,6 +49,7 @@ JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
 CLAIMS = "custody-claim"  # epoch hash, holder -> EpochClaim: after a restore, until it is certified
 MAKINGS = "custody-claimed-making"  # key reference -> proposal id: after a restore
 TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
+FORM = "custody-form"  # one row: of which version's form the rows above are
 
 SEALED = (
     KEYS,
@@ -75,6 +76,7 @@ SEALED = (
     CLAIMS,
     MAKINGS,
     TERMS,
+    FORM,
 )
 """Every table above: sealed anew under a new barrier key."""
 
@@ -221,6 +223,14 @@ def dues(reader: Reader, holder: HolderIndex, due: Due, limit: int = MOST_OWED) 
     """What a holder owes of one sort, by id."""
     prefix = bytes([holder]) + due.value
     return [key[2:] for key, _ in reader.scan(DUES, prefix=prefix, limit=limit)]
+
+
+def every_due(reader: Reader, holder: HolderIndex, due: Due) -> Iterator[bytes]:
+    """All that a holder owes of one sort, by id, read some at a time."""
+    prefix, after = bytes([holder]) + due.value, None
+    while page := list(reader.scan(DUES, prefix=prefix, after=after, limit=MOST_OWED)):
+        after = page[-1][0]
+        yield from (key[2:] for key, _ in page)
 
 
 def owes_acknowledgement(reader: Reader, holder: HolderIndex, proposal: ProposalId) -> bool:
