@@ -14,6 +14,7 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, ProposalId, Text
 from tigertally.cli.members import opened, run_as, warn
 from tigertally.cli.output import emit
+from tigertally.cli.proposals import card_of, quoted_of
 from tigertally.cli.question import ask, at_terminal, check_screen, named_by, show
 from tigertally.custody.client.holder import HolderClient
 from tigertally.node.clock import SystemClock
@@ -80,6 +81,7 @@ def give(
         "needed": seen.needed,
         "state": state.status.value,
         "summary": seen.words,
+        "quoted": quoted_of(seen.quotes),
     }
     emit(document, f"{state.status.value}: {approvals} of {seen.needed} approvals")
 
@@ -98,7 +100,7 @@ def _unasked(
         client = HolderClient(party)
         with open_profile.exclusive(doing=answer.doing):
             seen, synced = await _look(client, id_)
-            show(seen.words)
+            show(card_of(seen))
             return seen, await answer.sign(client, seen, synced)
 
     return run_as(open_profile, work)
@@ -124,7 +126,7 @@ def _asked(
             return await answer.sign(client, now, synced)
 
     seen = run_as(open_profile, look)
-    show(seen.words)
+    show(card_of(seen))
     ask(answer.question, otherwise=_NOTHING)
     return seen, run_as(open_profile, sign)
 
@@ -152,7 +154,12 @@ def check_same(shown: SeenProposal, now: SeenProposal) -> None:
     Raises:
         Refused: it is another proposal, reads otherwise, or was closed meanwhile.
     """
-    if (now.id, now.words, now.proposer) != (shown.id, shown.words, shown.proposer):
+    if _read(now) != _read(shown):
         raise Refused(f"the proposal does not read as it was shown any more: {_NOTHING}")
     if now.state.status is not shown.state.status:
         raise Refused(f"the proposal is {now.state.status.value} by now: {_NOTHING}")
+
+
+def _read(seen: SeenProposal) -> tuple[object, ...]:
+    """What a person has read, and what decides whether another reading is the same."""
+    return (seen.id, seen.words, seen.quotes, seen.proposer, seen.proposal.expires)
