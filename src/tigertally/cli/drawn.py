@@ -20,5 +20,6 @@ class Drawn:
             yield Text(line, overflow="fold")
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        widest = max((cells(line) for line in self._said.lines(None)), default=0)
+        every = (*self._said.facts.splitlines(), *self._said.quotes)
+        widest = max(map(cells, every), default=0)
         return Measurement(min(widest, NARROWEST), widest).with_maximum(options.max_width)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 QUOTED = "  > "  # before each further line of a quotation
 FACTS = "  "  # before each further line of a fact
+PAGE = 78  # cells of a line that goes into a pipe, and from there perhaps onto a screen
 NARROWEST = 20  # cells; a screen that says it has fewer is not believed
 _WORDS = re.compile(r"\S+\s*")
 
@@ -23,13 +24,23 @@ class Said:
     facts: str
     quotes: tuple[str, ...] = ()
 
-    def lines(self, width: int | None) -> list[str]:
-        """Return its lines, none wider than `width` cells of a screen (None: as long as it is)."""
-        facts = [(line, FACTS) for line in self.facts.splitlines()]
-        every = (*facts, *((line, QUOTED) for line in self.quotes))
-        if width is None:
-            return [line for line, _ in every]
-        return [part for line, mark in every for part in fold(line, width, mark)]
+    def lines(self, width: int | None = None) -> list[str]:
+        """Return its lines, none wider than `width` cells of a screen.
+
+        Args:
+            width: None where there is no screen: facts are as long as they are, and quotations fit
+                most screens on which somebody may read them later.
+        """
+        return [*self.facts_in(width), *self.quotes_in(width or PAGE)]
+
+    def facts_in(self, width: int | None) -> list[str]:
+        """Return the lines of the facts."""
+        facts = self.facts.splitlines()
+        return facts if width is None else [p for line in facts for p in fold(line, width, FACTS)]
+
+    def quotes_in(self, width: int) -> list[str]:
+        """Return the lines of the quotations."""
+        return [part for line in self.quotes for part in fold(line, width, QUOTED)]
 
 
 def cells(text: str) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tigertally.cli.errors import Report, one_line
-from tigertally.cli.layout import Said
+from tigertally.cli.layout import PAGE, Said
 
 Document = Mapping[str, Any] | Sequence[Any]
 Human = str | Callable[[], str | None]
@@ -178,7 +178,7 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
 
 
 def _plain_table(rows: list[list[Said]]) -> str:
-    """Columns as wide as their widest fact; quotations stand below theirs, however long."""
+    """Columns as wide as their widest fact; quotations stand below theirs."""
     widths = [max(len(said.facts) for said in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -186,7 +186,7 @@ def _plain_table(rows: list[list[Said]]) -> str:
         lines.append("  ".join(facts).rstrip())
         for number, said in enumerate(row):
             before = " " * sum(width + 2 for width in widths[:number])
-            lines += [before + quote for quote in said.quotes]
+            lines += [before + part for part in said.quotes_in(PAGE - len(before))]
     return "\n".join(lines)
 
 

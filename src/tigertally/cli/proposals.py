@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tigertally.cli.layout import Said
-from tigertally.cli.output import cell
+from tigertally.cli.output import facts
 from tigertally.cli.times import format_time
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ def card_of(seen: SeenProposal) -> Said:
 
 def lines_of(document: Mapping[str, Any], quotes: Sequence[Quote]) -> str:
     """Return a document as `name  value` lines, and below them what others say."""
-    from tigertally.cli.output import facts
-
     own = {name: value for name, value in document.items() if name not in ("body", "quoted")}
-    return "\n".join((facts(own), *(cell(str(quote)) for quote in quotes)))
+    return "\n".join((facts(own), *Said("", tuple(map(str, quotes))).lines()))
 
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:

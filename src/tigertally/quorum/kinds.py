@@ -15,6 +15,7 @@ from tigertally.base.codec import Wire
 from tigertally.base.errors import MalformedMessage, Refused, UsageError
 from tigertally.base.ids import Name, Text
 from tigertally.base.text import fault_of
+from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum import changes
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import Proposal, parsed_body
@@ -104,14 +105,18 @@ def proposer_name(chain: Chain, proposal: Proposal) -> str:
     **Security:** until it is a member, a joiner's name is its own choice: it is marked so.
     """
     key = proposal.proposer
-    if key in {member.signing_key for member in chain.current.members}:
-        return chain.current.name_of(key)
+    if listed := _listed(chain.current, key):
+        return listed
     if proposal.kind in changes.JOINS:
         return f"{proposal.options().get('name')} (not yet a member)"
-    for roster in reversed(chain.rosters):
-        if key in {member.signing_key for member in roster.members}:
-            return f"{roster.name_of(key)} (no longer a member)"
-    return chain.current.name_of(key)
+    before = (_listed(roster, key) for roster in reversed(chain.rosters))
+    once = next((name for name in before if name), "")
+    return f"{once} (no longer a member)" if once else chain.current.name_of(key)
+
+
+def _listed(roster: Roster, key: VerifyKey) -> str:
+    """The member's name; empty if it is none."""
+    return next((str(one.name) for one in roster.members if one.signing_key == key), "")
 
 
 def check_shows(kinds: Kinds, proposal: Proposal) -> None:

@@ -39,8 +39,11 @@ def test_every_further_line_of_a_quotation_is_marked(width, text):
     assert joined.replace(" ", "") == quote.replace(" ", ""), "nothing is cut"
 
 
-def test_without_a_screen_each_is_one_line():
-    assert Said(f"{FACT}\nmore", ("a " * 300, "b")).lines(None) == [FACT, "more", "a " * 300, "b"]
+def test_without_a_screen_facts_are_whole_and_quotations_fit_the_next_screen():
+    long = f"{FACT} " * 10
+    lines = Said(f"{long}\nmore", ("a" * 300, "b")).lines()
+    assert lines[:2] == [long, "more"]
+    assert lines[2:] == ["a" * 74, *[QUOTED + "a" * 74] * 3, QUOTED + "a" * 4, "b"]
 
 
 @pytest.mark.parametrize("width", [50, 80])
