@@ -24,8 +24,11 @@ from process_rig import (  # noqa: F401 - fixtures, for every test that asks for
     town,
 )
 
-# A run in the background of a shell ignores Ctrl-C, and so would what tests start.
+# A run in the background of a shell ignores Ctrl-C, one under nohup the end of its terminal; what
+# tests start must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 REQUIRE_ALL = os.environ.get("TALLY_REQUIRE_ALL") == "1"
 

@@ -58,6 +58,7 @@ class CpuReport:
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
+        self._file = os.environ.pop("TALLY_CPU_REPORT", "")  # not for a pytest that a test starts
         self._booked = 0.0
         self._now_in = IMPORTS
 
@@ -108,5 +109,5 @@ class CpuReport:
         terminalreporter.section("CPU time")
         for line in lines(self.seconds):
             terminalreporter.write_line(line)
-        if file := os.environ.get("TALLY_CPU_REPORT"):
-            Path(file).write_text(json.dumps(dict(self.seconds.most_common()), indent=0))
+        if self._file:
+            Path(self._file).write_text(json.dumps(dict(self.seconds.most_common()), indent=0))

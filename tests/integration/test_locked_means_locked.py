@@ -92,7 +92,7 @@ def test_strangers_and_requesters_do_not_unlock(locked_town):
     town.run("holder", "unlock", "--profile", "dora", code=2)
     assert town.json("authority", "status", "--profile", "hq")["state"] == "locked"
     stranger, requester = audit(town, "unlock.failed")
-    assert stranger.startswith("stranger ")
+    assert stranger.startswith("strangers asked to unlock")
     assert "app asked to unlock and is no holder" in requester
 
 

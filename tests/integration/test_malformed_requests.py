@@ -136,7 +136,8 @@ def test_ten_thousand_malformed_requests(town):
     counts: dict[int, int] = {}
     for number in range(REQUESTS):
         path, body = malformed(valid, paths, draw)
-        door = stranger if number % 3 == 0 else member
+        # Strangers have a rate of their own, far below what this loop does.
+        door = stranger if number % 100 == 0 else member
         door.request("POST", path, body, {"Content-Type": "application/cbor"})
         answer = door.getresponse()
         text = answer.read()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tigertally.custody.client.report import Report
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.client import Party
-    from tigertally.quorum.member import SeenProposal
+    from tigertally.quorum.member import Seen
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -128,12 +128,12 @@ def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
             client = HolderClient(party)
             synced, report = await client.sync_all(renew=False)
             with party.store.transaction() as tx:
-                remember_displayed(tx, synced.proposals, now=party.clock.now())
+                remember_displayed(tx, synced.open, now=party.clock.now())
         warn(report)
         return synced, client.me(synced.roster).index
 
     synced, me = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    oldest_first = sorted(synced.proposals, key=lambda seen: (seen.proposal.created, seen.id))
+    oldest_first = sorted(synced.open, key=lambda seen: (seen.proposal.created, seen.id))
     emit(
         [{**document_of(seen), "your_answer": _answer(seen, me)} for seen in oldest_first],
         table(
@@ -144,7 +144,7 @@ def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     )
 
 
-def _answer(seen: SeenProposal, me: HolderIndex) -> str | None:
+def _answer(seen: Seen, me: HolderIndex) -> str | None:
     from tigertally.quorum.approval import Verdict
 
     verdict = seen.answer_of(me)

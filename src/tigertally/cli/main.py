@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -27,6 +28,7 @@ from tigertally.cli.table import COMMANDS
 COMPLETE = "_TALLY_COMPLETE"  # the shell asks through this variable what could be typed next
 
 
+@cache
 def load(name: str) -> Any:
     """The command or group of this name, with the options that every command has.
 
@@ -52,6 +54,19 @@ def load(name: str) -> Any:
     command.name = name
     _give_common_options(command)
     return command
+
+
+def preload(name: str) -> None:
+    """Load a command and what typer loads only when it parses, for the forks of this process."""
+    _preload(name, load(name))
+
+
+def _preload(name: str, command: Any) -> None:
+    if isinstance(command, TyperGroup):
+        for inner_name, inner in command.commands.items():
+            _preload(inner_name, inner)
+    else:
+        command.make_context(name, [], resilient_parsing=True)
 
 
 class LazyGroup(TyperGroup):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tigertally.base.errors import MalformedMessage, Unavailable, UsageError
+from tigertally.base.errors import MalformedMessage, TigertallyError, Unavailable, UsageError
 from tigertally.base.ids import Name
 from tigertally.cli.output import note
 from tigertally.cli.passphrase import passphrase_source
@@ -73,7 +73,9 @@ def run_as(open_profile: OpenProfile, work: Callable[[OpenProfile, Party], Await
     try:
         return asyncio.run(whole())
     finally:
-        tell_notices(open_profile)
+        with suppress(TigertallyError):  # of this no command fails that has done its work
+            tell_notices(open_profile)
+            tell_owed(open_profile)
 
 
 def tell_notices(open_profile: OpenProfile) -> None:
@@ -87,6 +89,23 @@ def tell_notices(open_profile: OpenProfile) -> None:
     if lines:
         with open_profile.store.transaction() as tx:
             forget_notices(tx)
+
+
+def tell_owed(open_profile: OpenProfile) -> None:
+    """Scrub what is owed; tell the person where that has not been possible for a day."""
+    from tigertally.base.limits import ERASURE_OWED_SECONDS
+    from tigertally.cli.times import format_time
+    from tigertally.node.clock import SystemClock
+    from tigertally.storage.erasure import pay
+
+    left = pay(open_profile.store)
+    if left is None or SystemClock().now() - left.since < ERASURE_OWED_SECONDS:
+        return
+    since = f"since {format_time(left.since)}" if left.since else "for long"
+    note(
+        f"tally: notice: what this device has erased may still be in its files, {since}: close "
+        f"what else has {open_profile.info.store} open, or free some space"
+    )
 
 
 def names_of(chain: Chain) -> dict[int, str]:

@@ -10,14 +10,17 @@ from tigertally.cli.output import facts
 from tigertally.cli.times import format_time
 
 if TYPE_CHECKING:
-    from tigertally.quorum.member import SeenProposal
+    from tigertally.quorum.member import Seen
     from tigertally.quorum.words import Quote
 
 _SHOWN_DIGITS = 12  # of an id in a table; commands on this device take them at a terminal
 
 
-def document_of(seen: SeenProposal) -> dict[str, Any]:
-    """Return a proposal for `--json`, with the options of its body, and why it was said no to."""
+def document_of(seen: Seen) -> dict[str, Any]:
+    """Return a proposal for `--json`, with the options of its body, and why it was said no to.
+
+    How many must agree to one that this program does not understand is not known.
+    """
     said = seen.refusals
     return {
         "id": str(seen.id),
@@ -30,6 +33,7 @@ def document_of(seen: SeenProposal) -> dict[str, Any]:
         "expires": format_time(seen.proposal.expires),
         "approvals": len(seen.approvals),
         "needed": seen.needed,
+        "unknown": seen.needed is None,
         "why": "; ".join(quote.text for quote in said) or str(seen.state.why),
     }
 
@@ -39,18 +43,18 @@ def quoted_of(quotes: Sequence[Quote]) -> list[dict[str, str]]:
     return [{"by": one.by, "what": one.what, "text": one.text} for one in quotes]
 
 
-def row_of(seen: SeenProposal, last: str) -> tuple[object, ...]:
+def row_of(seen: Seen, last: str) -> tuple[object, ...]:
     """Return a proposal for a table: id, what, by, yes, and what else is asked for."""
-    yes = f"{len(seen.approvals)} of {seen.needed}"
+    yes = f"{len(seen.approvals)} of {seen.needed or '?'}"
     return (str(seen.id)[:_SHOWN_DIGITS], said_in(seen), seen.proposer, yes, last)
 
 
-def said_in(seen: SeenProposal) -> Said:
+def said_in(seen: Seen) -> Said:
     """Return what a proposal says: facts, and below them what others say."""
     return Said(seen.words, tuple(map(str, quotes_in(seen))))
 
 
-def quotes_in(seen: SeenProposal) -> tuple[Quote, ...]:
+def quotes_in(seen: Seen) -> tuple[Quote, ...]:
     """Return what its proposer, holders, and the authority say of a proposal."""
     from tigertally.quorum.member import authority_says
 
@@ -58,9 +62,9 @@ def quotes_in(seen: SeenProposal) -> tuple[Quote, ...]:
     return (*seen.quotes, *seen.refusals, *why)
 
 
-def card_of(seen: SeenProposal) -> Said:
+def card_of(seen: Seen) -> Said:
     """Return a proposal as a person reads it before answering: the whole of it."""
-    yes = f"{len(seen.approvals)} of {seen.needed} approvals"
+    yes = f"{len(seen.approvals)} of {seen.needed or '?'} approvals"
     expires = f"expires {format_time(seen.proposal.expires)}"
     about = f"proposal {seen.id} · {yes} · {expires}"
     return Said(f"{seen.words}\n{about}", tuple(map(str, quotes_in(seen))))
@@ -74,9 +78,13 @@ def lines_of(document: Mapping[str, Any], quotes: Sequence[Quote]) -> str:
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:
     """A body's options; long byte strings (cards, keys) by their beginning."""
-    return {
-        name: (value.hex()[:64] + "…" if len(value) > 32 else value.hex())
-        if isinstance(value, bytes)
-        else value
-        for name, value in options.items()
-    }
+    return {name: _value(value) for name, value in options.items()}
+
+
+def _value(value: Any) -> Any:
+    """Whatever an option may be: one that this program does not know is any plain value."""
+    if isinstance(value, bytes):
+        return value.hex()[:64] + "…" if len(value) > 32 else value.hex()
+    if isinstance(value, list):
+        return [_value(item) for item in value]
+    return _shown(value) if isinstance(value, dict) else value

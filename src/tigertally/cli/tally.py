@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
-    from tigertally.quorum.member import SeenProposal
+    from tigertally.quorum.member import Seen
     from tigertally.quorum.tally import VerifiedTally
     from tigertally.quorum.words import Quote
 
@@ -52,10 +52,10 @@ def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     )
 
 
-def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[SeenProposal, ...]:
+def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[Seen, ...]:
     from tigertally.quorum.client import MemberClient
 
-    async def work(open_profile: OpenProfile, party: Party) -> tuple[SeenProposal, ...]:
+    async def work(open_profile: OpenProfile, party: Party) -> tuple[Seen, ...]:
         with open_profile.exclusive(doing="fetching tallies"):
             return await MemberClient(party).tallies(0)
 
@@ -67,6 +67,7 @@ def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile 
     """Write a complete tally into a file that anyone can verify with the roster."""
     from tigertally.base.codec import encode
     from tigertally.crypto.files import write_file
+    from tigertally.quorum.member import UnknownProposal
     from tigertally.quorum.pending import Status
 
     named = named_by(id_, beginning=at_terminal())
@@ -76,12 +77,14 @@ def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile 
         found = _found(named, profile, passphrase_file)
     if found.state.status is not Status.COMPLETE:
         raise Refused(f"the proposal is {found.state.status.value}: there is no tally")
+    if isinstance(found, UnknownProposal):
+        raise found.refusal()
     write_file(out, encode(found.tally()), 0o600)
     document = {"out": str(out), **document_of(found)}
     emit(document, lines_of(document, quotes_in(found)))
 
 
-def _begun_so(beginning: str, seen: tuple[SeenProposal, ...]) -> SeenProposal:
+def _begun_so(beginning: str, seen: tuple[Seen, ...]) -> Seen:
     """Return the one proposal of the whole history whose id begins so.
 
     Raises:
@@ -94,10 +97,10 @@ def _begun_so(beginning: str, seen: tuple[SeenProposal, ...]) -> SeenProposal:
     return found[0]
 
 
-def _found(id_: ProposalId, profile: Name, passphrase_file: Path | None) -> SeenProposal:
+def _found(id_: ProposalId, profile: Name, passphrase_file: Path | None) -> Seen:
     from tigertally.quorum.client import MemberClient
 
-    async def work(open_profile: OpenProfile, party: Party) -> SeenProposal:
+    async def work(open_profile: OpenProfile, party: Party) -> Seen:
         client = MemberClient(party)
         with open_profile.exclusive(doing="fetching a tally"):
             return await client.find(id_, await client.sync())
@@ -122,19 +125,25 @@ def verify(
 
 
 def _verified(tally: Any, chain: Chain) -> tuple[dict[str, Any], Sequence[Quote]]:
-    from tigertally.base.errors import PeerFault
+    from tigertally.base.errors import NewerVersion, PeerFault
     from tigertally.node.kinds import all_kinds
     from tigertally.quorum.kinds import proposer_name, words_of
     from tigertally.quorum.proposal import open_proposal
     from tigertally.quorum.tally import verify_tally
 
-    put_to = chain.for_proposal(open_proposal(tally.proposal))
+    proposal = open_proposal(tally.proposal)
+    put_to = chain.for_proposal(proposal)
+    proposer = proposer_name(chain, proposal)
+    try:
+        words = words_of(all_kinds(), proposal, put_to, by=proposer)
+    except NewerVersion as error:  # it may be good: how many must agree to it is not known here
+        raise NewerVersion(
+            f"this tally was made by a newer version of the program ({error}): verify it with that"
+        ) from error
     try:
         verified: VerifiedTally = verify_tally(tally, put_to)
     except Refused as error:
         raise PeerFault(f"this is no tally of that domain: {error}") from error
-    proposer = proposer_name(chain, verified.proposal)
-    words = words_of(all_kinds(), verified.proposal, put_to, by=proposer)
     document = {
         "ok": True,
         "kind": verified.proposal.kind,

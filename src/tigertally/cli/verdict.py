@@ -23,7 +23,7 @@ from tigertally.node.profile import OpenProfile
 from tigertally.quorum.card import Role
 from tigertally.quorum.client import Party, Synced
 from tigertally.quorum.displayed import displayed_as
-from tigertally.quorum.member import SeenProposal, check_may_vote_on
+from tigertally.quorum.member import Seen, UnknownProposal, check_may_vote_on
 from tigertally.quorum.messages import ProposalState
 
 
@@ -44,7 +44,20 @@ class Answer:
         """What the profile is locked for."""
         return "approving" if self.approve else "rejecting"
 
-    async def sign(self, client: HolderClient, seen: SeenProposal, synced: Synced) -> ProposalState:
+    def check(self, seen: Seen, synced: Synced) -> None:
+        """Check that it may be signed, so that nobody is asked in vain.
+
+        Raises:
+            NewerVersion: it is a yes to what this program does not understand.
+            Refused: it is a yes to what may not be proposed so.
+        """
+        if not self.approve:
+            return
+        if isinstance(seen, UnknownProposal):
+            raise seen.refusal()
+        check_may_vote_on(seen.proposal, synced.roster, all_kinds())
+
+    async def sign(self, client: HolderClient, seen: Seen, synced: Synced) -> ProposalState:
         """Sign it and hand it in."""
         if self.approve:
             state, _ = await client.approve(seen, synced)
@@ -81,7 +94,7 @@ def give(
         "summary": seen.words,
         "quoted": quoted_of(seen.quotes),
     }
-    emit(document, f"{state.status.value}: {approvals} of {seen.needed} approvals")
+    emit(document, f"{state.status.value}: {approvals} of {seen.needed or '?'} approvals")
 
 
 def _displayed(open_profile: OpenProfile, beginning: str) -> ProposalId:
@@ -91,15 +104,16 @@ def _displayed(open_profile: OpenProfile, beginning: str) -> ProposalId:
 
 def _unasked(
     open_profile: OpenProfile, id_: ProposalId, answer: Answer
-) -> tuple[SeenProposal, ProposalState]:
+) -> tuple[Seen, ProposalState]:
     """Show it, for whoever reads the log, and sign it."""
 
-    async def work(_: OpenProfile, party: Party) -> tuple[SeenProposal, ProposalState]:
+    async def work(_: OpenProfile, party: Party) -> tuple[Seen, ProposalState]:
         client = HolderClient(party)
         with open_profile.exclusive(doing=answer.doing):
             seen, synced, report = await look(client, id_)
             warn(report)
             show(card_of(seen))
+            answer.check(seen, synced)
             return seen, await answer.sign(client, seen, synced)
 
     return run_as(open_profile, work)
@@ -107,13 +121,13 @@ def _unasked(
 
 def _asked(
     open_profile: OpenProfile, id_: ProposalId, answer: Answer
-) -> tuple[SeenProposal, ProposalState]:
+) -> tuple[Seen, ProposalState]:
     """Show it, ask, look again, and sign it if it is still the same.
 
     Nothing is locked while the person thinks: the daemon of this profile goes on.
     """
 
-    async def find(_: OpenProfile, party: Party) -> tuple[SeenProposal, Synced]:
+    async def find(_: OpenProfile, party: Party) -> tuple[Seen, Synced]:
         with open_profile.exclusive(doing=answer.doing):
             found, synced, report = await look(HolderClient(party), id_)
         warn(report)
@@ -129,7 +143,6 @@ def _asked(
 
     seen, synced = run_as(open_profile, find)
     show(card_of(seen))
-    if answer.approve:  # what could not be signed is not asked
-        check_may_vote_on(seen.proposal, synced.roster, all_kinds())
+    answer.check(seen, synced)
     ask(answer.question, otherwise="nothing was signed")
     return seen, run_as(open_profile, sign)

@@ -98,17 +98,13 @@ class AdmissionService:
         """The first holder enrols with the PIN.
 
         Raises:
-            Refused: a wrong or void PIN (counted and audited), or there is a founder already.
+            Refused: a wrong PIN (counted and audited), a void one, or there is a founder already.
         """
         if desk.chain is not None:
             return self._again(desk, peer)
         state = decode(PinState, desk.plain.get(SETTINGS, _PIN_ROW) or b"")
         settings = get_settings(desk.plain)
-        try:
-            after = check_pin(state, request, settings.card)
-        except Refused as error:
-            self._record_pin(desk, peer, str(error))
-            raise KeepChanges(error) from error
+        after = check_pin(state, request, settings.card)  # once void, nothing is written any more
         desk.plain.put(SETTINGS, _PIN_ROW, encode(after))
         if after.tries_left < state.tries_left:
             raise self._wrong_pin(desk, peer, after.tries_left)
@@ -152,12 +148,8 @@ class AdmissionService:
             raise Refused("this domain has its first holder: enrol without a PIN")
         return decode(FoundReply, stored)
 
-    def _record_pin(self, desk: Desk, peer: VerifyKey, said: str) -> None:
-        who = f"stranger {str(peer.fingerprint)[:9]}"
-        desk.record("pin.wrong", actor=who, summary=said)
-
     def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> KeepChanges:
         said = f"wrong PIN, {left} tries left" if left else "wrong PIN, the PIN is now void"
-        self._record_pin(desk, peer, said)
+        desk.record("pin.wrong", actor=f"stranger {str(peer.fingerprint)[:9]}", summary=said)
         void = "; the PIN is now void, run `tally authority init` for a new domain"
         return KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tigertally.base.codec import Wire, decode, encode
-from tigertally.base.errors import MalformedMessage, Refused
+from tigertally.base.errors import MalformedMessage, NewerVersion, Refused
 from tigertally.base.ids import HolderIndex, Name, RosterHash, Text
 from tigertally.base.limits import MAX_HOLDERS, MIN_QUORUM
 from tigertally.crypto.envelope import Envelope
@@ -62,10 +62,10 @@ def option(options: dict[str, Wire], name: str, kind: type) -> Wire:
 
 
 def only_options(options: dict[str, Wire], *names: str) -> None:
-    """Refuse a body with an option that nobody would show the approver."""
+    """Refuse a body with an option that nobody would show the approver; raises `NewerVersion`."""
     extra = set(options) - set(names)
     if extra:
-        raise MalformedMessage(f"unknown options: {', '.join(sorted(extra))}")
+        raise NewerVersion(f"unknown options: {', '.join(sorted(extra))}")
 
 
 def join_body(card: Envelope, *, invited_by: str = "") -> bytes:
@@ -271,6 +271,16 @@ _APPLY: dict[str, tuple[Callable[..., object], Callable[..., Roster]]] = {
 }
 
 
+def check_known(proposal: Proposal) -> None:
+    """Is this a change of the roster that this program can follow?
+
+    Raises:
+        NewerVersion: it changes the roster (it names the one it follows) in a way that is unknown.
+    """
+    if proposal.predecessor is not None and proposal.kind not in KINDS:
+        raise NewerVersion(f"unknown kind of change: {proposal.kind}")
+
+
 def apply_change(roster: Roster, proposal: Proposal, *, created: int) -> Roster:
     """The roster that follows when this proposal is carried out.
 
@@ -278,6 +288,7 @@ def apply_change(roster: Roster, proposal: Proposal, *, created: int) -> Roster:
         Refused: the change makes no sense on this roster (unknown member, doubled key or name,
             too few left).
         MalformedMessage: no such kind, or a bad body.
+        NewerVersion: an option that this program does not know.
     """
     if proposal.kind not in _APPLY:
         raise MalformedMessage(f"{proposal.kind} does not change the roster")

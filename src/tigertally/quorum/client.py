@@ -14,8 +14,8 @@ from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
-from tigertally.base.ids import DomainId, Hash, Name, Nonce, ProposalId, RosterHash
+from tigertally.base.errors import NewerVersion, PeerFault, Refused, TigertallyError, Unavailable
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, Nonce, ProposalId, RosterHash
 from tigertally.base.limits import LONG_POLL_SECONDS, PROPOSAL_LIFETIME
 from tigertally.base.randomness import Randomness
 from tigertally.base.text import PlainText
@@ -31,7 +31,9 @@ from tigertally.quorum.conviction import check_not_convicted, keep_conviction
 from tigertally.quorum.following import follow, load_lines, load_witness, store_witness
 from tigertally.quorum.kinds import Kinds
 from tigertally.quorum.member import (
+    Seen,
     SeenProposal,
+    UnknownProposal,
     advance,
     check_cast,
     check_may_vote_on,
@@ -62,6 +64,7 @@ from tigertally.quorum.messages import (
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Roster, SignedRoster
 from tigertally.quorum.tally import may_vote
+from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
@@ -85,11 +88,20 @@ class Party:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
-    """The domain as this member now knows it."""
+    """The domain as this member now knows it.
+
+    `unknown` are open proposals that this program does not understand.
+    """
 
     chain: Chain
     checkpoint: str
     proposals: tuple[SeenProposal, ...]
+    unknown: tuple[UnknownProposal, ...] = ()
+
+    @property
+    def open(self) -> tuple[Seen, ...]:
+        """All open proposals."""
+        return (*self.proposals, *self.unknown)
 
     @property
     def roster(self) -> Roster:
@@ -103,7 +115,8 @@ class MemberClient:
     def __init__(self, party: Party) -> None:
         self.party = party
         self._news = 0
-        self._loaded: Chain | None = None
+        self._loaded: Chain | None = None  # as the store had it when it was read, never as staged
+        self._unkept: tuple[PeerFault, bytes] | None = None  # proof that no disk has taken yet
 
     def chain(self) -> Chain:
         """The rosters that this member has verified; `Unavailable` before it has enrolled."""
@@ -121,6 +134,16 @@ class MemberClient:
         if holder is None:
             raise Refused("this device is not (or no longer) a holder of the domain")
         return holder
+
+    def scrub(self) -> bool:
+        """Let no file keep what was erased; False if that is still owed (it is tried again).
+
+        What was decided stands: nothing here makes a step fail that is done.
+        """
+        try:
+            return pay(self.party.store) is None
+        except TigertallyError:
+            return False
 
     async def sync(self) -> Synced:
         """Fetch and verify what is new.
@@ -140,6 +163,10 @@ class MemberClient:
         return synced
 
     async def _ask_sync(self) -> tuple[bytes, Witness]:
+        if self._unkept is not None:
+            fault, shown = self._unkept
+            self._keep_proof(fault, shown)
+            raise fault
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
             chain = self._load(reader)
@@ -185,9 +212,19 @@ class MemberClient:
                 yield tx
         except PeerFault as fault:
             if fault.sure:
-                with self.party.store.transaction() as tx:
-                    keep_conviction(tx, fault, shown)
+                self._keep_proof(fault, shown)
             raise
+
+    def _keep_proof(self, fault: PeerFault, shown: bytes) -> None:
+        """Store what convicts the authority; where the disk is full, stop all the same."""
+        self._unkept = fault, shown
+        try:
+            with self.party.store.transaction() as tx:
+                keep_conviction(tx, fault, shown)
+        except Unavailable as full:
+            fault.add_note(f"this device could not store the proof ({full}): free some space")
+        else:
+            self._unkept = None
 
     def _synced(self, reply: SyncReply, before: Witness, shown: bytes) -> Synced:
         """Verify and keep an answer. `before` is what we had seen of the log when we asked."""
@@ -207,13 +244,18 @@ class MemberClient:
             witness = newest_witness(load_witness(tx, chain.current), before, witness)
             store_witness(tx, witness)
         checkpoint = "" if witness.newest is None else witness.newest.to_text()
-        return Synced(chain=chain, checkpoint=checkpoint, proposals=seen)
+        return Synced(
+            chain=chain,
+            checkpoint=checkpoint,
+            proposals=tuple(one for one in seen if isinstance(one, SeenProposal)),
+            unknown=tuple(one for one in seen if isinstance(one, UnknownProposal)),
+        )
 
     async def _look_after_vote(self, synced: Synced) -> None:
         """Is the change of the roster that we voted for rejected by now? Then vote freely."""
         with self.party.store.reading() as reader:
             voted = vote_given(reader, synced.roster)
-        if voted is None or any(one.id == voted for one in synced.proposals):
+        if voted is None or any(one.id == voted for one in synced.open):
             return
         with suppress(Refused):  # our vote never arrived, or the authority has forgotten it
             state = await self.proposal(voted)
@@ -268,11 +310,14 @@ class MemberClient:
     ) -> Envelope:
         """Our signed verdict; for a successor of the roster, our one vote.
 
+        A no needs no understanding; a yes does.
+
         Raises:
             MalformedMessage: something in the reason does not show.
             Refused: our vote for a successor is given already, we are no holder, we are the one
                 to be removed, or this is put to older holders, by somebody who may not propose, or
                 with a text in which something does not show.
+            NewerVersion: a yes to what this program does not understand.
             PeerFault: we have proof against the authority and stopped.
         """
         id_ = proposal_id(proposal)
@@ -283,7 +328,7 @@ class MemberClient:
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
         me = self.me(synced.roster)
-        if not may_vote(synced.roster, opened, me.index):  # before the vote counts as given
+        if not _has_vote(synced.roster, opened, me.index):  # before the vote counts as given
             raise Refused(f"{me.name} has no vote on its own removal: another holder proposes it")
         if verdict is Verdict.APPROVE:
             check_may_vote_on(opened, synced.roster, self.party.kinds)
@@ -342,7 +387,7 @@ class MemberClient:
             )
         return state
 
-    async def find(self, id_: ProposalId, synced: Synced) -> SeenProposal:
+    async def find(self, id_: ProposalId, synced: Synced) -> Seen:
         """The proposal with exactly this id, open or not, verified.
 
         Raises:
@@ -355,8 +400,10 @@ class MemberClient:
         """Return why a proposal was said no to, quoted, for an error's line."""
         return why_ended(state, self.chain())
 
-    def give_vote_back(self, seen: SeenProposal, roster: Roster) -> None:
+    def give_vote_back(self, seen: Seen, roster: Roster) -> None:
         """After enough rejections, our vote for a successor is free again."""
+        if isinstance(seen, UnknownProposal):
+            return  # we never voted for what we do not understand
         with self.party.store.transaction() as tx:
             free_vote(tx, seen, roster)
 
@@ -369,13 +416,13 @@ class MemberClient:
         )
         self._news = decode(NewsReply, raw).seen
 
-    async def tallies(self, since: int) -> tuple[SeenProposal, ...]:
+    async def tallies(self, since: int) -> tuple[Seen, ...]:
         """All proposals made at or after `since` (Unix seconds), past and open, oldest first.
 
         Each is verified against the roster it was put to.
         """
         synced = await self.sync()
-        found: dict[ProposalId, SeenProposal] = {}
+        found: dict[ProposalId, Seen] = {}
         limit = _TALLY_PAGE
         while True:
             request = TalliesRequest(since=since, limit=limit)
@@ -389,3 +436,11 @@ class MemberClient:
             if not more:
                 return tuple(found.values())
             since = found[proposal_id(states[-1].proposal)].proposal.created
+
+
+def _has_vote(roster: Roster, proposal: Proposal, index: HolderIndex) -> bool:
+    """As far as this program understands the proposal; who counts the vote knows better."""
+    try:
+        return may_vote(roster, proposal, index)
+    except NewerVersion:
+        return True

@@ -18,6 +18,7 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum.card import Card
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.roster import Holder, Roster
+from tigertally.storage.erasure import owe
 from tigertally.storage.sealed import RowSealer, SealedTransaction
 from tigertally.storage.store import Transaction
 
@@ -76,6 +77,7 @@ class Desk:
         plain: rows outside the barrier (rosters, audit log, envelopes).
         chain: the verified rosters; None before the first holder.
         barrier: seals all other rows; None while locked.
+        address: where the request came from, if that is known; for counting only.
         woken: members that should look again once this has committed.
     """
 
@@ -88,6 +90,7 @@ class Desk:
     wrapping_key: PrivateKey
     card: Card
     log: AuditLog
+    address: str = ""
     woken: set[VerifyKey] = field(default_factory=set)
 
     @property
@@ -122,6 +125,10 @@ class Desk:
         self.log.append(
             self.plain, time=self.now, kind=kind, actor=actor, summary=summary, detail=detail
         )
+
+    def owe_erasure(self) -> None:
+        """This request erases secrets: until a scrub has succeeded, the files may hold them."""
+        owe(self.plain, now=self.now)
 
     def wake(self, keys: Iterable[VerifyKey]) -> None:
         """After the commit, tell these members to look."""

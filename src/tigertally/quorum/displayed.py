@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from tigertally.base.errors import UsageError
 from tigertally.base.ids import ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME, MIN_ID_DIGITS
-from tigertally.quorum.member import SeenProposal
+from tigertally.quorum.member import Seen
 from tigertally.storage.store import Reader, Transaction
 
 DISPLAYED = "holder-displayed"  # proposal id -> when it is forgotten (8 bytes)
@@ -22,7 +22,7 @@ _FORGOTTEN_AT_ONCE = 100  # the next display forgets more
 _HEX = re.compile(r"[0-9a-f]+")
 
 
-def remember_displayed(tx: Transaction, shown: Iterable[SeenProposal], *, now: int) -> None:
+def remember_displayed(tx: Transaction, shown: Iterable[Seen], *, now: int) -> None:
     """Note that these proposals are shown to a person, and forget some that have expired.
 
     Args:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tigertally.base.codec import Wire
-from tigertally.base.errors import MalformedMessage, Refused, UsageError
+from tigertally.base.errors import NewerVersion, Refused, UsageError
 from tigertally.base.ids import Name, Text
 from tigertally.base.text import fault_of
 from tigertally.crypto.signatures import VerifyKey
@@ -38,7 +38,8 @@ class Kind:
     """One operation.
 
     Attributes:
-        parse: from the body's options to a typed body; raises `MalformedMessage`.
+        parse: from the body's options to a typed body; raises `MalformedMessage`, and
+            `NewerVersion` where there is an option that it does not know.
         words: the facts that a person reads before signing, made by us from the typed body. They
             are clauses, what matters most first, and hold no text of anybody's own.
         quotes: what the proposer says in its own words: what it is, and the text.
@@ -74,9 +75,9 @@ def registry(kinds: Iterable[Kind]) -> Kinds:
 
 
 def kind_of(kinds: Kinds, proposal: Proposal) -> Kind:
-    """The kind of a proposal; `MalformedMessage` if we know none of that name."""
+    """The kind of a proposal; `NewerVersion` if this program knows none of that name."""
     if proposal.kind not in kinds:
-        raise MalformedMessage(f"unknown kind of proposal: {proposal.kind}")
+        raise NewerVersion(f"unknown kind of proposal: {proposal.kind}")
     return kinds[proposal.kind]
 
 
@@ -89,6 +90,7 @@ def words_of(kinds: Kinds, proposal: Proposal, roster: Roster, *, by: str) -> Wo
 
     Raises:
         MalformedMessage
+        NewerVersion: of a kind, or with an option, that this program does not know.
     """
     kind = kind_of(kinds, proposal)
     body = parsed_body(kind.parse, proposal)
@@ -125,7 +127,7 @@ def check_shows(kinds: Kinds, proposal: Proposal) -> None:
     A proposal that was admitted before this rule stays what it is: readable history.
 
     Raises:
-        MalformedMessage
+        MalformedMessage, NewerVersion
         Refused: its text hides something, or makes room to push something out of sight.
     """
     kind = kind_of(kinds, proposal)

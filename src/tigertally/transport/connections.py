@@ -1,13 +1,16 @@
 """The listening sockets of a server: accept, TLS handshake, one connection each, and a clean end.
 
 Own accept loop, because a server must also be able to count and to end connections that are still
-in their handshake, which asyncio's own server does not show. Loads aiohttp.
+in their handshake, which asyncio's own server does not show. Who is at the other end is known only
+after the handshake: so there is a bounded number of those, in which the oldest goes first, and
+places for connections are given out behind it. Loads aiohttp.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
 import ssl
@@ -20,6 +23,9 @@ from aiohttp import web
 from tigertally.base.errors import MalformedMessage, Unavailable
 from tigertally.crypto import certificates
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.transport.door import Standing
+from tigertally.transport.gate import Party
+from tigertally.transport.places import PlaceLimits, Places
 
 _HANDSHAKE_SECONDS: Final = 10.0
 _FLUSH_SECONDS: Final = 10.0  # for the last answer and the TLS close to reach a slow peer
@@ -43,30 +49,51 @@ def _without_traceback(record: logging.LogRecord) -> bool:
 _http_log.addFilter(_without_traceback)
 
 HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+StandingOf = Callable[[VerifyKey], Standing]
 
 
 class Connection(web.RequestHandler):
     """One TLS connection; its peer's key is read once, when the handshake is done."""
 
-    __slots__ = ("_listener", "peer")
+    __slots__ = ("_listener", "address", "peer")
 
     def __init__(self, manager: web.Server, listener: Listener, **options: Any) -> None:
         super().__init__(manager, **options)
         self._listener = listener
         self.peer: VerifyKey | None = None
+        self.address = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._listener.made(self, transport)
         super().connection_made(transport)
+        self.address = _address(transport.get_extra_info("peername"))
         try:
             tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
             self.peer = certificates.public_key_of(tls.getpeercert(True) or b"")
-        except MalformedMessage:  # of the carrier, but not a certificate that we would make
+            self._listener.arrived(self, self.peer)
+        except (MalformedMessage, Unavailable):  # not a certificate that we would make; or no room
             self._listener.abort(self)
+
+    def party(self, standing: Standing) -> Party:
+        """Who is at the other end."""
+        return Party(key=self.peer or b"", standing=standing, address=self.address)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._listener.lost(self)
+
+
+def _address(peername: Any) -> str:
+    """What strangers are counted by: an IPv4 address, or the 64 bits that name an IPv6 network."""
+    try:
+        found = ipaddress.ip_address(str(peername[0]).partition("%")[0])
+    except (TypeError, IndexError, ValueError):
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+        found = found.ipv4_mapped
+    return str(found)
 
 
 class Listener:
@@ -78,11 +105,15 @@ class Listener:
         context: ssl.SSLContext,
         *,
         idle_seconds: float,
-        max_connections: int,
+        handshakes: int,
+        places: PlaceLimits,
+        standing: StandingOf,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = context
-        self._max_connections = max_connections
+        self._max_handshakes = handshakes
+        self._standing = standing
+        self.places: Places[Connection] = Places(places)
         self._manager = web.Server(handler)
         self._options: dict[str, Any] = {
             "loop": self._loop,
@@ -97,7 +128,7 @@ class Listener:
         }
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
-        self._handshaking: set[asyncio.Task[None]] = set()
+        self._handshaking: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._open: dict[Connection, TransportSocket] = {}
         self._none_open = asyncio.Event()
         self._none_open.set()
@@ -140,12 +171,19 @@ class Listener:
                 _log.warning("cannot accept connections: %s", error.strerror)
                 await asyncio.sleep(_PAUSE_WHEN_OUT_OF_FILES)
                 continue
-            if self.connections >= self._max_connections:
-                accepted.close()
-                continue
+            if len(self._handshaking) >= self._max_handshakes:
+                oldest = next(iter(self._handshaking))
+                oldest.cancel()
+                del self._handshaking[oldest]
             task = self._loop.create_task(self._handshake(accepted))
-            self._handshaking.add(task)
-            task.add_done_callback(self._handshaking.discard)
+            self._handshaking[task] = None
+            task.add_done_callback(self._shaken)
+            # The task must begin, for it owns its socket; and those who knock come one by one
+            # between what the others do.
+            await asyncio.sleep(0)
+
+    def _shaken(self, task: asyncio.Task[None]) -> None:
+        self._handshaking.pop(task, None)
 
     async def _handshake(self, accepted: socket.socket) -> None:
         try:
@@ -164,8 +202,20 @@ class Listener:
         self._open[connection] = transport.get_extra_info("socket")
         self._none_open.clear()
 
+    def arrived(self, connection: Connection, peer: VerifyKey) -> None:
+        """It is known who is at the other end: give it a place, or another's, who is idle.
+
+        Raises:
+            Unavailable: there is no room.
+        """
+        party = connection.party(self._standing(peer))
+        leaving = self.places.arrive(connection, party, now=self._loop.time())
+        if leaving is not None:
+            self.abort(leaving)
+
     def lost(self, connection: Connection) -> None:
         """A connection is gone."""
+        self.places.leave(connection)
         self._open.pop(connection, None)
         if not self._open:
             self._none_open.set()

@@ -95,4 +95,4 @@ class Door(str, Generic[Q, A]):
             MalformedMessage: it is not one, or longer than such a party may send.
         """
         most = self.most[standing]
-        return decode(self.question, body, max_bytes=most.bytes)
+        return decode(self.question, body, max_bytes=most.bytes, max_items=most.items)

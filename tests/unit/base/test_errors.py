@@ -21,6 +21,7 @@ def test_slugs_are_unique_and_the_exit_codes_are_those_of_the_command_line() -> 
         "error": 1,
         "usage": 2,
         "refused": 3,
+        "newer-version": 3,
         "unavailable": 4,
         "locked": 4,
         "malformed": 5,

@@ -59,6 +59,7 @@ def table(monkeypatch):
     )
     monkeypatch.setitem(COMMANDS, "gone", Entry(module="no_such_module", help="G.", panel="X"))
     monkeypatch.delenv("TALLY_PROFILE", raising=False)
+    shell.load.cache_clear()
 
 
 @pytest.fixture
@@ -205,11 +206,14 @@ def test_a_signal_becomes_an_exit_that_cleans_up(run, monkeypatch):
             cleaned.append(number)
 
     monkeypatch.setattr(sys.modules["probe_commands"], "single", slow)
-    before = signal.getsignal(signal.SIGTERM)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        assert run("single", str(int(number)))[0] == 128 + number
+        before = signal.signal(number, signal.SIG_DFL)
+        try:
+            assert run("single", str(int(number)))[0] == 128 + number
+            assert signal.getsignal(number) is signal.SIG_DFL
+        finally:
+            signal.signal(number, before)
     assert len(cleaned) == 2
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_version_at_the_root(run):

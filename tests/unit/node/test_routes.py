@@ -31,7 +31,7 @@ class Blob:
 DOOR = Door("/blob", Blob, Blob, most_bytes=MAX_MESSAGE_BYTES)
 
 
-async def same(question, peer):
+async def same(question, peer, waiting):
     return question
 
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from quorum_rig import join, proposal, proposed, remove, roster
-from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.errors import MalformedMessage, NewerVersion, UsageError
 from tigertally.base.ids import Name
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum import changes
+from tigertally.quorum.counted import Counted
 from tigertally.quorum.kinds import ROSTER_KINDS, kind_of, registry, words_of
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.service import ChangeRoster, QuorumService
@@ -25,11 +26,11 @@ def test_every_roster_kind_is_registered_once():
 
 def test_kinds_and_executors_pair():
     executors = dict.fromkeys(map(str, changes.KINDS), ChangeRoster(()))
-    QuorumService(KINDS, executors)
+    QuorumService(KINDS, executors, Counted())
     with pytest.raises(UsageError, match="custody"):
-        QuorumService(all_kinds(), executors)
+        QuorumService(all_kinds(), executors, Counted())
     with pytest.raises(UsageError, match=str(changes.JOIN)):
-        QuorumService({}, executors)
+        QuorumService({}, executors, Counted())
 
 
 def test_a_registry_cannot_be_changed():
@@ -38,9 +39,9 @@ def test_a_registry_cannot_be_changed():
 
 
 def test_an_unknown_kind():
-    with pytest.raises(MalformedMessage):
+    with pytest.raises(NewerVersion):
         kind_of(KINDS, proposal(ROSTER))
-    with pytest.raises(MalformedMessage):
+    with pytest.raises(NewerVersion):
         words_of(KINDS, proposal(ROSTER), ROSTER, by="h1")
 
 

@@ -9,7 +9,14 @@ import pytest
 from domain_rig import DomainRig
 from evil import dump
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Locked, MalformedMessage, Refused, TigertallyError, Unavailable
+from tigertally.base.errors import (
+    Locked,
+    MalformedMessage,
+    NewerVersion,
+    Refused,
+    TigertallyError,
+    Unavailable,
+)
 from tigertally.base.ids import Name, ProposalId
 from tigertally.base.limits import CLOCK_SKEW, MAX_OPEN_OF_ONE, MAX_OPEN_STRANGERS
 from tigertally.custody.messages.bodies import CREATE, Create, Form, KeyRef, Suite
@@ -95,7 +102,7 @@ async def test_changes_that_cannot_be(rig):
         (REMOVE, options_body(name="nobody")),
     ):
         await refused(rig, ask(rig, "h1", kind, body))
-    await refused(rig, ask(rig, "h1", Name("no.kind"), b"\xa0"), MalformedMessage)
+    await refused(rig, ask(rig, "h1", Name("no.kind"), b"\xa0"), NewerVersion, match="upgrade")
 
 
 @day(holders=2, threshold=2)

@@ -14,11 +14,11 @@ from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.client.report import Report
 from tigertally.quorum.client import Synced
 from tigertally.quorum.displayed import remember_displayed
-from tigertally.quorum.member import SeenProposal, authority_says
+from tigertally.quorum.member import Seen, authority_says
 from tigertally.quorum.pending import Status
 
 
-async def look(client: HolderClient, id_: ProposalId) -> tuple[SeenProposal, Synced, Report]:
+async def look(client: HolderClient, id_: ProposalId) -> tuple[Seen, Synced, Report]:
     """Sync and find exactly this proposal; from here on it counts as displayed.
 
     Raises:
@@ -39,7 +39,7 @@ async def look(client: HolderClient, id_: ProposalId) -> tuple[SeenProposal, Syn
     return seen, synced, report
 
 
-def check_same(shown: SeenProposal, now: SeenProposal) -> None:
+def check_same(shown: Seen, now: Seen) -> None:
     """Check that what would be signed is what the person has read.
 
     Raises:
@@ -51,6 +51,6 @@ def check_same(shown: SeenProposal, now: SeenProposal) -> None:
         raise Refused(f"the proposal is {now.state.status.value} by now: nothing was signed")
 
 
-def _read(seen: SeenProposal) -> tuple[object, ...]:
+def _read(seen: Seen) -> tuple[object, ...]:
     """What a person has read of it. Approvals may have come in the meantime."""
     return (seen.id, seen.words, seen.quotes, seen.proposer, seen.needed, seen.proposal.expires)

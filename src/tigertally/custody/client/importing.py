@@ -21,6 +21,7 @@ from tigertally.custody.protocol.importing import check_size, same_source, seal_
 from tigertally.quorum.client import Synced
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, parsed_body, proposal_id
+from tigertally.storage.erasure import owe
 
 IMPORTS = "requester-import"  # key name -> UnderWay
 
@@ -149,4 +150,5 @@ class ImportingClient(RequesterClient):
     def _done(self, known: UnderWay) -> None:
         with self.party.store.transaction() as tx:
             tx.delete(IMPORTS, known.ref.name.encode())
-        self.party.store.scrub()
+            owe(tx, now=self.party.clock.now())
+        self.scrub()

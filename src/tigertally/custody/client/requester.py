@@ -44,6 +44,7 @@ from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import Tally, verify_tally
+from tigertally.storage.erasure import owe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,8 @@ class RequesterClient(AuditingClient):
         """Erase a request and the key that opens its fragments."""
         with self.party.store.transaction() as tx:
             tx.delete(rows.REQUESTS, request.what)
-        self.party.store.scrub()
+            owe(tx, now=self.party.clock.now())
+        self.scrub()
 
     async def collect(
         self, request: Request, key: KeyRef, form: Form, synced: Synced, device_secret: Secret

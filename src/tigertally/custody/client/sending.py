@@ -33,7 +33,7 @@ from tigertally.quorum.approval import Verdict
 from tigertally.quorum.auditing import AuditingClient
 from tigertally.quorum.client import Synced
 from tigertally.quorum.conviction import check_not_convicted
-from tigertally.quorum.member import SeenProposal, check_cast, see
+from tigertally.quorum.member import SeenProposal, UnknownProposal, check_cast, see
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, parsed_body
@@ -161,6 +161,8 @@ class SendingClient(AuditingClient):
         if not approved:
             raise Refused("the authority asks for a fragment that this device never approved")
         seen = see(state, synced.chain, self.party.kinds)
+        if isinstance(seen, UnknownProposal):
+            raise seen.refusal()
         check_cast(seen, synced.chain)
         wrap, new = await self._wrapped(seen, synced)
         if new:

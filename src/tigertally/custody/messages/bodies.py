@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from tigertally.base.codec import Wire
-from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.errors import MalformedMessage, NewerVersion, UsageError
 from tigertally.base.ids import Name, Text
 from tigertally.base.limits import MAX_HOLDERS
 from tigertally.crypto.hpke import PublicKey
@@ -266,4 +266,4 @@ def _member(kind: type[E], value: str) -> E:
     try:
         return kind(value)
     except ValueError as error:
-        raise MalformedMessage(f"no such {kind.__name__.lower()}: {value[:40]!r}") from error
+        raise NewerVersion(f"unknown {kind.__name__.lower()}: {value[:40]!r}") from error

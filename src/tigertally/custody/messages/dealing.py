@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, ProposalId, RosterHash
-from tigertally.base.limits import MAX_HOLDERS
+from tigertally.base.limits import MAX_HOLDERS, MAX_KEYS_TOGETHER
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
@@ -49,6 +50,8 @@ class SenderKey:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveKeys:
     """One holder's numbered receive keys, one per possible sender; replaced as a whole."""
+
+    MOST_ITEMS: ClassVar[int] = 6 + 3 * (MAX_HOLDERS + 1)
 
     domain: DomainId
     holder: HolderIndex
@@ -117,6 +120,8 @@ class Dealing:
     fragments are shared anew (see `base_hash`); None where keys are made.
     """
 
+    MOST_ITEMS: ClassVar[int] = 11 + 4 * MAX_KEYS_TOGETHER + 5 * MAX_HOLDERS
+
     domain: DomainId
     proposal: ProposalId
     attempt: int
@@ -153,6 +158,8 @@ class Dealing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DealingPackage:
     """A signed dealing with all its encrypted pieces, in the order of its slots."""
+
+    MOST_ITEMS: ClassVar[int] = 5 + MAX_HOLDERS
 
     dealing: Envelope
     pieces: tuple[bytes, ...]
@@ -193,6 +200,8 @@ class Statement:
     Epochs of a key are ordered by (`roster_version`, `attempt`). `acks` is how many identical
     acknowledgements certify it.
     """
+
+    MOST_ITEMS: ClassVar[int] = 17 + 4 * MAX_KEYS_TOGETHER + 4 * MAX_HOLDERS
 
     domain: DomainId
     proposal: ProposalId
@@ -257,6 +266,8 @@ class Acknowledgement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """A statement (its exact bytes) with enough acknowledgements: the epoch may be used."""
+
+    MOST_ITEMS: ClassVar[int] = 3 + 3 * MAX_HOLDERS
 
     statement: bytes
     acknowledgements: tuple[Envelope, ...]

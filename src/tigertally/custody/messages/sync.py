@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
@@ -138,6 +139,7 @@ class KeyInfo:
 class KeysReply:
     """Keys in order of name and version."""
 
+    MOST_ITEMS: ClassVar[int] = MAX_MESSAGE_BYTES // 2  # who acknowledged: two bytes a number
     keys: tuple[KeyInfo, ...]
 
 
@@ -180,10 +182,6 @@ class HoldersReply:
 # Receive keys for 257 senders have 310 KiB; the rest is for 10,000 epochs without a certificate.
 _SYNC_BYTES = 1024 * 1024
 _SYNC_ITEMS = 16 * 1024
-# Keys travel together as long as they fit into half a message. A dealing's pieces are few and long;
-# a contribution has a fragment per key, of five items and at least 1,136 bytes.
-_FRAGMENT_ITEMS = 5 * MAX_MESSAGE_BYTES // 1136
-
 CUSTODY_SYNC = Door(
     "/v1/custody/sync",
     CustodySyncRequest,
@@ -208,7 +206,7 @@ CONTRIBUTE = Door(
     Nothing,
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
-    most_items=_FRAGMENT_ITEMS,
+    most_items=Contribution.MOST_ITEMS,
 )
 ACKNOWLEDGE = Door("/v1/custody/acknowledge", Envelope, Nothing, who=Standing.HOLDER)
 COMPLAIN = Door("/v1/custody/complain", Envelope, Nothing, who=Standing.HOLDER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, Hash, HolderIndex
@@ -27,6 +28,8 @@ class HeldReport:
 
     `number` grows with every report, so that an old one cannot take the place of a newer.
     """
+
+    MOST_ITEMS: ClassVar[int] = 128 * 1024  # six an erased key, of more than 20,000
 
     domain: DomainId
     holder: HolderIndex

@@ -226,6 +226,10 @@ def verify_certificate(certificate: Certificate, roster: Roster) -> Statement:
     """
     statement = decode(Statement, certificate.statement)
     check_terms(statement, roster)
+    if len(certificate.acknowledgements) > len(statement.holders):
+        raise PeerFault(  # what cannot count is not verified either
+            "a certificate with more acknowledgements than holders", culprits=("authority",)
+        )
     wanted = statement.hash
     who: set[HolderIndex] = set()
     for envelope in certificate.acknowledgements:

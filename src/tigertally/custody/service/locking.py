@@ -53,6 +53,7 @@ from tigertally.custody.service import resharing
 from tigertally.custody.service.relearning import relearn
 from tigertally.custody.service.restarting import restart_dealing
 from tigertally.quorum import restoring
+from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk, KeepChanges, barrier_of
 from tigertally.quorum.messages import CheckpointProof, Nothing
 from tigertally.quorum.restoration import restored_needs
@@ -86,10 +87,11 @@ class LockService:
     """
 
     sealed: tuple[str, ...]
+    counted: Counted
     _asked: dict[Hash, _Asked] = field(default_factory=dict)
     _parts: dict[HolderIndex, Secret] = field(default_factory=dict)
     _parts_until: int = 0
-    failures: int = 0  # since the start, for `/metrics`; the audit log has them all
+    failures: int = 0  # since the start, for `/metrics`
     _accepted: dict[HolderIndex, Envelope] = field(default_factory=dict)
     _reports: dict[HolderIndex, list[bytes]] = field(default_factory=dict)
 
@@ -124,6 +126,7 @@ class LockService:
             for key, value in list(before.scan(table)):
                 after.put(table, key, value)
                 count += 1
+        desk.owe_erasure()
         desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
 
     def _put(self, desk: Desk, envelopes: Envelopes) -> None:
@@ -369,9 +372,12 @@ class LockService:
         if holder is not None:
             return holder
         self.failures += 1
-        who = desk.roster.name_of(peer)
-        desk.record("unlock.failed", actor=who, summary=f"{who} {did} and is no holder")
-        raise KeepChanges(Refused("only a holder of the domain can unlock it"))
+        error = Refused("only a holder of the domain can unlock it")
+        who = desk.known_chain.names.get(peer, STRANGERS)  # a removed holder by its name
+        did = did if who == STRANGERS else f"{did} and is no holder"
+        if self.counted.add(desk, "unlock.failed", actor=who, did=did):
+            raise KeepChanges(error)
+        raise error
 
     def _failed(self, desk: Desk, who: str, error: TigertallyError) -> KeepChanges:
         self.failures += 1

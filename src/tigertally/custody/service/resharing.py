@@ -239,7 +239,7 @@ def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderInde
     id_ = rows.epoch_id(record).to_bytes()
     for index in donors:
         if desk.sealed.get(rows.CONTRIBUTIONS, id_ + bytes([index])) is None:
-            rows.put_due(desk.sealed, index, rows.Due.DEAL, id_)
+            rows.owe(desk, index, rows.Due.DEAL, id_)
 
 
 def retry(desk: Desk, record: EpochRecord) -> None:

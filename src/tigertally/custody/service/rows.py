@@ -20,6 +20,7 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     view_of_epoch,
 )
+from tigertally.quorum.desk import Desk
 from tigertally.storage.store import Reader, Transaction
 
 T = TypeVar("T")
@@ -200,9 +201,10 @@ def due_key(holder: HolderIndex, due: Due, id_: bytes) -> bytes:
     return bytes([holder]) + due.value + id_
 
 
-def put_due(tx: Transaction, holder: HolderIndex, due: Due, id_: bytes) -> None:
-    """A holder owes something from now on."""
-    tx.put(DUES, due_key(holder, due, id_), b"")
+def owe(desk: Desk, holder: HolderIndex, due: Due, id_: bytes) -> None:
+    """A holder owes something from now on, and is woken: there is no other way to owe."""
+    desk.sealed.put(DUES, due_key(holder, due, id_), b"")
+    desk.wake(one.signing_key for one in desk.roster.holders if one.index == holder)
 
 
 def drop_due(tx: Transaction, holder: HolderIndex, due: Due, id_: bytes) -> None:

@@ -113,6 +113,7 @@ class SyncService:
         desk.sealed.put(rows.RECEIVE_KEYS, bytes([me]), encode(envelope))
         desk.sealed.put(rows.BUNDLES, bytes([me]) + bundle_hash(envelope), encode(envelope))
         self._prune(desk, me, keys.number)
+        _wake_dealers(desk, me)
 
     def _prune(self, desk: Desk, me: HolderIndex, number: int) -> None:
         """Once in a while, forget sets that no open dealing can have used."""
@@ -202,6 +203,18 @@ class SyncService:
         if key.live is None or key.state is KeyState.DESTROYED:
             raise Refused(f"{key.ref} is {key.state.value}")
         return rows.get_epoch(desk.sealed, key.live).certificate()
+
+
+def _wake_dealers(desk: Desk, receiver: HolderIndex) -> None:
+    """Whoever has still to deal to this holder may have waited for nothing but its receive keys.
+
+    The one-shot child's jobs look again after every request by themselves.
+    """
+    for holder in desk.roster.holders:
+        owed = rows.dues(desk.sealed, holder.index, rows.Due.DEAL)
+        views = (rows.epoch_view(desk.sealed, EpochId.from_bytes(id_)) for id_ in owed)
+        if any(receiver in view.holders for view in views):
+            desk.wake([holder.signing_key])
 
 
 def _tally(record: EpochRecord) -> Tally:
