@@ -17,6 +17,7 @@ from tigertally.custody.client.unattended import UnattendedClient
 from tigertally.custody.messages.bodies import Form, KeyRef
 from tigertally.custody.rules_file import parse_rules
 from tigertally.node.kinds import all_kinds
+from tigertally.quorum import messages
 from tigertally.quorum.approval import Verdict
 from tigertally.quorum.kinds import Kind, registry
 from tigertally.quorum.member import SeenProposal, UnknownProposal
@@ -107,6 +108,23 @@ def test_it_is_listed_and_everything_else_goes_on(rig):
         await rig.create("other")
         (known,) = (await rig.holder("h2").sync()).proposals
         assert (known.id, known.words) == (one.id, "a notice about payroll · proposed by h1")
+
+    rig.run(day())
+
+
+def test_whoever_asks_as_version_1_did_is_not_shown_it(rig):
+    """It would stop there."""
+
+    async def day():
+        state = await noticed(rig)
+        for door in (messages.SYNC, messages.TALLIES):
+            rig.devices["h3"].party.lacking.note(door, rig.clock.now())
+        synced = await rig.holder("h3").sync()
+        assert synced.open == ()
+        id_ = proposal_id(state.proposal)
+        known = {one.id for one in await rig.holder("h3").tallies(0)}
+        assert known == {one.id for one in await rig.holder("h2").tallies(0)} - {id_}
+        assert await rig.holder("h3").audit()
 
     rig.run(day())
 
