@@ -244,21 +244,6 @@ class SyncService:
         return rows.get_epoch(desk.sealed, key.live).certificate()
 
 
-<<<<<<< HEAD
-def _wake_dealers(desk: Desk, receiver: HolderIndex) -> None:
-    """Whoever has still to deal to this holder may have waited for nothing but its receive keys.
-
-    The one-shot child's jobs look again after every request by themselves.
-    """
-    for holder in desk.roster.holders:
-        owed = rows.dues(desk.sealed, holder.index, rows.Due.DEAL)
-        views = (rows.epoch_view(desk.sealed, EpochId.from_bytes(id_)) for id_ in owed)
-        if any(receiver in view.holders for view in views):
-            desk.wake([holder.signing_key])
-
-
-=======
->>>>>>> versions
 def option_names(desk: Desk, record: EpochRecord) -> frozenset[str]:
     """The options that the keys of an attempt have; a device that lacks one takes no part."""
     if record.base:
@@ -271,8 +256,6 @@ def _beyond_words(keys: set[KeyRef]) -> tuple[str, ...]:
     """One line for the person, who can do something about it."""
     which = some_of(sorted(keys))
     return (f"{which}: a newer version of the program on this device",) if keys else ()
-<<<<<<< HEAD
-=======
 
 
 def _wake_dealers(desk: Desk, receiver: HolderIndex) -> None:
@@ -285,7 +268,6 @@ def _wake_dealers(desk: Desk, receiver: HolderIndex) -> None:
         views = (rows.epoch_view(desk.sealed, EpochId.from_bytes(id_)) for id_ in owed)
         if any(receiver in view.holders for view in views):
             desk.wake([holder.signing_key])
->>>>>>> versions
 
 
 def _tally(record: EpochRecord) -> Tally:
