@@ -97,7 +97,9 @@ def test_a_refused_joiner_is_told_what_is_left_and_why(town, tmp_path):
     for holder in ("alice", "bob"):
         town.run("holder", "reject", whole, "--reason", "who?", "--profile", holder)
     refused = town.run(*enrol, "--profile", "dora", code=3, **elsewhere)
-    assert "the enrolment is rejected: too many holders said no" in refused.err, "no member"
+    assert "the enrolment is rejected; why, as the authority says: “too many holders said no”" in (
+        refused.err
+    ), "no member reads who said no"
     listed = town.json("tally", "list", "--profile", "carol")
     assert (listed[-1]["state"], listed[-1]["why"]) == ("rejected", "who?; who?")
 

@@ -54,7 +54,9 @@ def test_a_holder_pulls_another_in(town, tmp_path):
     asked = town.json(*enrol, "--no-wait")
     assert asked["state"] == "waiting"
     (one,) = town.asked("roster.join")
-    assert "alice" in one["summary"], "who invites"
+    assert one["quoted"] == [
+        {"by": "dora (not yet a member)", "what": "invited by", "text": "alice"}
+    ], "who invites, as the joiner says"
     fingerprint = town.json("profile", "show", "--profile", "dora")["fingerprint"]
     assert fingerprint in one["summary"], "approvers compare it"
     town.approve(asked["proposal"], "bob", "carol")

@@ -107,7 +107,7 @@ def test_it_is_listed_and_everything_else_goes_on(rig):
         assert released.approved_by == ("h2", "h3")
         await rig.create("other")
         (known,) = (await rig.holder("h2").sync()).proposals
-        assert (known.id, known.words) == (one.id, "a notice about payroll")
+        assert (known.id, known.words) == (one.id, "a notice about payroll · proposed by h1")
 
     rig.run(day())
 

@@ -6,6 +6,8 @@ MAX_HOLDERS = 255  # x-coordinates of GF(256) are 1..255
 MIN_QUORUM = 2  # with one approver nothing would be a quorum
 MAX_NAME_LENGTH = 64  # names stand in tables on screens and in file names
 MAX_TEXT_LENGTH = 500  # a reason that a person reads before approving
+MAX_MARKS = 2  # combining marks on a character: a vowel and a tone; more only pile up
+MAX_SPACES = 2  # together, as after a full stop; more push what follows out of sight
 MIN_ID_DIGITS = 8  # of the beginning of an id: people type no more, and few displayed ids share it
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is the largest

@@ -27,6 +27,7 @@ from tigertally.base.errors import (
     Unavailable,
     UsageError,
 )
+from tigertally.base.text import visible
 
 EXIT_OTHER = 1
 EXIT_USAGE = 2
@@ -55,6 +56,8 @@ _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
     (Unavailable, "nobody is to blame yet", "try again; the same command resumes"),
     (Corrupt, "the store of this device is damaged", "keep a copy of it and restore a backup"),
 )
+
+_LINE_ENDS = re.compile(r" *[\t\r\n][ \t\r\n]*")
 
 # A message that says itself what to do needs no general advice behind it.
 _SAYS_WHAT_TO_DO = re.compile(r"`tally |\bagain\b|enrols with the PIN")
@@ -120,8 +123,11 @@ def report(error: BaseException, *, command: str = "tally") -> Report:
 
 
 def one_line(text: str) -> str:
-    """Text that cannot move the cursor, colour the screen or begin a line of its own."""
-    return "".join(c if c.isprintable() else " " for c in text).strip()
+    """Text that cannot move the cursor, colour the screen or begin a line of its own.
+
+    Whatever would not be seen is written out; ends of lines become spaces.
+    """
+    return visible(_LINE_ENDS.sub(" ", text).strip())
 
 
 def _ours(error: TigertallyError, command: str) -> Report:

@@ -6,12 +6,14 @@ person reads them, and what was typed before the question stood there is thrown 
 
 from __future__ import annotations
 
+import os
 import sys
 import termios
 from typing import TextIO
 
 from tigertally.base.errors import Refused, UsageError
 from tigertally.base.ids import ProposalId
+from tigertally.cli.layout import Said
 from tigertally.cli.output import session
 
 _YES = ("y", "yes")
@@ -23,9 +25,11 @@ def at_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def show(text: str) -> None:
+def show(said: Said) -> None:
     """Show something that comes before the result: with `--json` on standard error."""
-    print(text, file=_screen(), flush=True)
+    screen = _screen()
+    width = os.get_terminal_size(screen.fileno()).columns if screen.isatty() else None
+    print("\n".join(said.lines(width)), file=screen, flush=True)
 
 
 def named_by(text: str, *, beginning: bool) -> ProposalId | str:

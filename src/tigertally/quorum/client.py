@@ -16,18 +16,10 @@ from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import NewerVersion, PeerFault, Refused, TigertallyError, Unavailable
-from tigertally.base.ids import (
-    DomainId,
-    Hash,
-    HolderIndex,
-    Name,
-    Nonce,
-    ProposalId,
-    RosterHash,
-    Text,
-)
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, Nonce, ProposalId, RosterHash
 from tigertally.base.limits import LONG_POLL_SECONDS, PROPOSAL_LIFETIME
 from tigertally.base.randomness import Randomness
+from tigertally.base.text import PlainText
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
@@ -56,6 +48,7 @@ from tigertally.quorum.member import (
     see,
     take_rosters,
     vote_given,
+    why_ended,
 )
 from tigertally.quorum.messages import (
     NewsReply,
@@ -351,8 +344,10 @@ class MemberClient:
         A no needs no understanding; a yes does.
 
         Raises:
+            MalformedMessage: something in the reason does not show.
             Refused: our vote for a successor is given already, we are no holder, we are the one
-                to be removed, or this is put to older holders or by somebody who may not propose.
+                to be removed, or this is put to older holders, by somebody who may not propose, or
+                with a text in which something does not show.
             NewerVersion: a yes to what this program does not understand.
             PeerFault: we have proof against the authority and stopped.
         """
@@ -380,7 +375,7 @@ class MemberClient:
             holder=me.index,
             checkpoint=synced.checkpoint,
             attachment=attachment_hash(attachment) if attachment else None,
-            reason=Text(reason),
+            reason=PlainText(reason),
             time=now,
         )
         return sign_approval(self.party.key, approval)
@@ -431,6 +426,10 @@ class MemberClient:
             PeerFault: it shows another.
         """
         return see(await self.proposal(id_), synced.chain, self.party.kinds)
+
+    def why_ended(self, state: ProposalState) -> str:
+        """Return why a proposal was said no to, quoted, for an error's line."""
+        return why_ended(state, self.chain())
 
     def give_vote_back(self, seen: Seen, roster: Roster) -> None:
         """After enough rejections, our vote for a successor is free again."""

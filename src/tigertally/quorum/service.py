@@ -23,6 +23,7 @@ from tigertally.base.limits import (
     MAX_OPEN_OF_ONE,
     MAX_OPEN_PROPOSALS,
 )
+from tigertally.base.text import fault_of
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum import changes, rows
@@ -31,7 +32,7 @@ from tigertally.quorum.chain import next_roster
 from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.joins import Joins
-from tigertally.quorum.kinds import Kind, Kinds, kind_of
+from tigertally.quorum.kinds import Kind, Kinds, check_shows, kind_of, proposer_name, words_of
 from tigertally.quorum.messages import (
     ProposalRequest,
     ProposalState,
@@ -42,6 +43,9 @@ from tigertally.quorum.pending import Pending, Status, propose, with_verdict
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally, verify_tally
+from tigertally.quorum.words import Quote, in_one_line
+
+_SUMMARY = 400  # characters of an audit entry's summary
 
 RosterHook = Callable[[Desk, Roster, VerifiedTally], None]
 
@@ -167,15 +171,18 @@ class QuorumService:
                 f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
             )
         kind.may_propose(roster, proposal, body)
+        check_shows(self._kinds, proposal)
         self._executors[kind.name].check(desk, proposal, body)
         rows.put_pending(desk.sealed, pending)
         if _is_stranger(roster, peer):
             self._joins.add(pending.id, desk.address, now=desk.now)
         self._executors[kind.name].admitted(desk, pending, body)
+        who = proposer_name(desk.known_chain, proposal)
+        words = words_of(self._kinds, proposal, roster, by=who)
         desk.record(
             "proposal.made",
             actor=roster.name_of(peer),
-            summary=f"{proposal.kind}: {kind.words(body)}"[:400],
+            summary=in_one_line(f"{proposal.kind}: {words.facts}", words.quotes, most=_SUMMARY),
             detail=pending.id,
         )
         desk.wake_holders()
@@ -248,6 +255,8 @@ class QuorumService:
         )
         if pending == before:
             return pending
+        if fault := fault_of(approval.reason):
+            raise Refused(f"the reason has {fault}: say it in plain letters and spaces")
         desk.known_chain.check_cast(approval, open_proposal(pending.proposal))
         self._check_attachment(desk, pending, approval, attachment)
         if attachment:
@@ -281,10 +290,9 @@ class QuorumService:
     def _record_verdict(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         who = desk.roster.holder(approval.holder).name
         done = "approved" if approval.verdict is Verdict.APPROVE else "rejected"
-        why = f": {approval.reason}" if approval.reason else ""
-        desk.record(
-            f"proposal.{done}", actor=who, summary=f"{who} {done}{why}"[:400], detail=pending.id
-        )
+        said = [Quote(by=who, what="reason", text=approval.reason)] if approval.reason else []
+        summary = in_one_line(f"{who} {done}", said, most=_SUMMARY)
+        desk.record(f"proposal.{done}", actor=who, summary=summary, detail=pending.id)
 
     def _execute(self, desk: Desk, executor: Executor, pending: Pending, body: Any) -> None:
         """Carry out a complete tally, once, in the transaction that completed it."""

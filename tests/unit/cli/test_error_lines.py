@@ -70,7 +70,8 @@ def test_messages_of_others_cannot_play_with_the_terminal():
     said = report(tree.PeerFault("bad\x1b[2J\r\nname\u202e\u0007", culprits=("e\x1bve",)))
     assert all(c.isprintable() for c in said.line())
     assert all(c.isprintable() for c in said.as_json()["message"])
-    assert one_line("a\nb\x1b") == "a b"
+    assert one_line("a\r\n  b\x1b[2J") == "a b<U+001B>[2J"
+    assert one_line("done\u3164\u2028" + " " * 400 + "x") == "done<U+3164><U+2028><U+0020 ×400>x"
 
 
 @pytest.mark.parametrize(

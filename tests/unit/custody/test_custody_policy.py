@@ -17,6 +17,7 @@ from tigertally.custody.policy import (
     check_acks,
     check_may_ask,
     check_requesters,
+    quotes_of_release,
     words_of_create,
     words_of_destruction,
     words_of_release,
@@ -62,11 +63,13 @@ def test_approvers_read_everything_that_matters() -> None:
     assert "AUTHORITY SEES THIS KEY" in loud
     assert "UNATTENDED" in loud
     assert "a, b may ask" in loud
-    asked = words_of_release(release(Form.PRIVATE))
-    assert "payroll version 3" in asked
-    assert "quarter end" in asked
-    assert "FORM PRIVATE" in asked
+    assert loud.startswith("THE AUTHORITY SEES THIS KEY"), "before what may be long"
+    asked = release(Form.PRIVATE)
+    assert words_of_release(asked).startswith("FORM PRIVATE: ")
+    assert "payroll version 3" in words_of_release(asked)
     assert "PRIVATE" not in words_of_release(release(Form.FINAL))
+    assert quotes_of_release(asked) == (("reason", "quarter end"),)
+    assert "quarter end" not in words_of_release(asked), "facts hold nobody's own text"
 
 
 @pytest.mark.requirement("C7")

@@ -62,6 +62,7 @@ from tigertally.quorum.restoration import restored_needs
 from tigertally.quorum.roster import Holder, Roster
 from tigertally.quorum.rows import put_roster
 from tigertally.quorum.tally import VerifiedTally
+from tigertally.quorum.words import Quote, in_one_line
 
 ENVELOPES = "envelopes"  # plain: one row
 _ROW = b"newest"
@@ -342,10 +343,11 @@ class LockService:
         self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder
     ) -> AnswerReply:
         """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
+        said = Quote(by=str(holder.name), what="reason", text=answer.refusal)
         desk.record(
             "unlock.refused",
             actor=holder.name,
-            summary=f"{holder.name} does not unlock: {answer.refusal}"[:400],
+            summary=in_one_line(f"{holder.name} does not unlock", [said], most=400),
         )
         chain = desk.known_chain
         try:
