@@ -27,7 +27,6 @@ from tigertally.base.errors import (
     Unavailable,
     UsageError,
 )
-from tigertally.base.text import visible
 
 EXIT_OTHER = 1
 EXIT_USAGE = 2
@@ -127,6 +126,8 @@ def one_line(text: str) -> str:
 
     Whatever would not be seen is written out; ends of lines become spaces.
     """
+    from tigertally.base.text import visible  # not before there is something to say
+
     return visible(_LINE_ENDS.sub(" ", text).strip())
 
 

@@ -17,6 +17,7 @@ from tigertally.cli.layout import Said
 from tigertally.cli.output import session
 
 _YES = ("y", "yes")
+_USUAL_WIDTH = 80
 _ALL_DIGITS = 2 * ProposalId.SIZE
 
 
@@ -28,7 +29,9 @@ def at_terminal() -> bool:
 def show(said: Said) -> None:
     """Show something that comes before the result: with `--json` on standard error."""
     screen = _screen()
-    width = os.get_terminal_size(screen.fileno()).columns if screen.isatty() else None
+    width = None
+    if screen.isatty():  # one that does not say how wide it is says 0
+        width = os.get_terminal_size(screen.fileno()).columns or _USUAL_WIDTH
     print("\n".join(said.lines(width)), file=screen, flush=True)
 
 
