@@ -150,7 +150,7 @@ def thief_keys(rig: DomainRig, requesters: Iterable[str] = ("app",)) -> list[Pri
 
 
 def barrier_sealer(authority: Authority):
-    barrier = authority._barrier
+    barrier = authority.writer.memory.barrier
     assert barrier is not None
     return barrier.sealer
 

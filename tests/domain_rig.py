@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tigertally.base.errors import Corrupt, Unavailable
@@ -64,6 +64,11 @@ class RigClock:
 async def in_this_process(job: child.Job) -> child.Result:
     """The child's work without the process: virtual time knows none. Real ones: integration."""
     return child.work(job)
+
+
+def put_memory(authority: Authority, **changes: Any) -> None:
+    """Give an authority another memory than its own: what only a test does."""
+    authority.writer.memory = replace(authority.writer.memory, **changes)
 
 
 @dataclass(slots=True)
@@ -146,11 +151,11 @@ class DomainRig:
             device.disk._tables = snapshot[name]
         self.disk._tables = snapshot[""]
         with self.disk.reading() as reader:
-            self.authority._chain = load_chain(reader, self.key.public)
+            put_memory(self.authority, chain=load_chain(reader, self.key.public))
 
     def authority_rows(self) -> dict[str, dict[bytes, bytes]]:
         """All rows of the authority but its audit log, opened (sealing twice gives other bytes)."""
-        barrier = self.authority._barrier
+        barrier = self.authority.writer.memory.barrier
         assert barrier is not None
         opened: dict[str, dict[bytes, bytes]] = {}
         for table, rows in self.disk._tables.items():
@@ -286,6 +291,7 @@ class DomainRig:
         """The authority's background work, once."""
         if not self.authority.locked:
             await self.services.work(self.authority)
+            await self.services.tidy(self.authority)
 
     async def carry(self, asked: Asked, *, by: Sequence[str]) -> None:
         """The other holders approve what one has proposed."""

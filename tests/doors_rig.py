@@ -92,7 +92,7 @@ class Doors:
         self.rig.run(self._day() if founded else self._first_day())
         authority = self.rig.authority
         self.rows = dump(self.rig.disk)
-        self._inside = (authority._chain, authority._barrier)
+        self._inside = authority.writer.memory
         self._asked = dict(self.rig.services.lock._asked)
         self.handlers = authority.handlers()
 
@@ -104,7 +104,7 @@ class Doors:
         """One request on the state of record."""
         authority = self.rig.authority
         restore(self.rig.disk, self.rows)
-        authority._chain, authority._barrier = self._inside
+        authority.writer.memory = self._inside
         self.rig.services.lock._asked = dict(self._asked)
         request = Request(path=path, body=body, peer=self.key(sender))
         answer, error = b"", None

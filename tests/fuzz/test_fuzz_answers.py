@@ -91,7 +91,7 @@ async def collect(reason):
 def put_back() -> None:
     rig = doors().rig
     restore(rig.disk, doors().rows)
-    rig.authority._chain, rig.authority._barrier = doors()._inside
+    rig.authority.writer.memory = doors()._inside
     for name, tables in doors().disks.items():
         restore(rig.devices[name].disk, tables)
 

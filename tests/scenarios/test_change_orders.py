@@ -21,7 +21,7 @@ from change_rig import (
     set_quorum,
     settle,
 )
-from domain_rig import DomainRig
+from domain_rig import DomainRig, put_memory
 from evil import dump
 from tigertally.base.errors import Refused, TigertallyError, Unavailable
 from tigertally.base.ids import Name
@@ -68,7 +68,7 @@ def changed(what: str, suite: Suite) -> tuple[DomainRig, Any, Any]:
             await remove(rig, "h3", by=["h1", "h2"])
 
     rig.run(day())
-    return rig, rig.snapshot(), rig.authority._barrier
+    return rig, rig.snapshot(), rig.authority.writer.memory.barrier
 
 
 @pytest.mark.parametrize("suite", list(Suite))
@@ -79,7 +79,7 @@ def test_every_order_of_syncs_ends_in_one_epoch(what: str, suite: Suite) -> None
 
     async def one(orders: tuple[tuple[str, ...], ...]) -> None:
         rig.restore(disks)
-        rig.authority._barrier = barrier
+        put_memory(rig.authority, barrier=barrier)
         for order in orders:
             for name in order:
                 _, report = await rig.holder(name).sync_all(renew=False)

@@ -10,7 +10,7 @@ import pytest
 from change_rig import Asking, change
 from crash_rig import CrashRig
 from custody_thief import audit_kinds, held_by
-from domain_rig import Device, DomainRig
+from domain_rig import Device, DomainRig, put_memory
 from evil import tell
 from restore_rig import accept, backup, convicted, restore, rounds, told
 from tigertally.base.codec import decode, encode
@@ -357,9 +357,9 @@ def test_a_lying_authority_that_pretends_a_restore_gets_nowhere():
         await rig.create("second")
         await rounds(rig, ["h1", "h2", "h3"], 1)
         await rig.asker("app").sync()
-        barrier = rig.authority._barrier
+        barrier = rig.authority.writer.memory.barrier
         restore(rig, kept)
-        rig.authority._barrier = barrier  # it has kept what it must not have
+        put_memory(rig.authority, barrier=barrier)  # it has kept what it must not have
         await accept(rig, "h1")
         before = {name: rig.devices[name].disk._tables for name in ("h1", "h2", "h3")}
         for name in ("h1", "h2", "h3"):
@@ -399,7 +399,7 @@ def test_acceptances_of_removed_holders_and_copies_do_not_count():
             (envelope,) = rig.services.lock._accepted.values()
             forged = RestorationRecord(restoration=record.restoration, acceptances=(envelope,) * 3)
             tx.put("restored", key, encode(forged))
-        rig.authority._barrier = None
+        put_memory(rig.authority, barrier=None)
         with pytest.raises(TigertallyError):
             await rig.sync("h1")
         with pytest.raises(PeerFault, match="too few"):
@@ -417,14 +417,14 @@ def test_two_signed_roots_of_one_size_convict_also_after_a_restore():
         await accept(rig, "h1")
         await accept(rig, "h2")
         await rounds(rig, ["h1", "h2", "h3"], 1)
-        fork, barrier = rig.disk._tables, rig.authority._barrier
+        fork, barrier = rig.disk._tables, rig.authority.writer.memory.barrier
         await rig.requester("app")
         await rig.sync("h3")
         with rig.disk.reading() as reader:
             entries = rig.authority._log.size(reader)
         rig.disk._tables = fork
         rig.start_authority()
-        rig.authority._barrier = barrier
+        put_memory(rig.authority, barrier=barrier)
         with rig.disk.transaction() as tx:
             while rig.authority._log.size(tx) < entries:
                 rig.authority._log.append(tx, time=1, kind="x", actor="x", summary="x")

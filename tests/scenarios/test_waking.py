@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from change_rig import epochs, join, one_epoch
-from domain_rig import DomainRig
+from domain_rig import DomainRig, put_memory
 from evil import tell
 from live_rig import LiveRig, Order, drawn, ranked
 from restore_rig import accept, backup, restore, told
@@ -65,8 +65,9 @@ def formed(suite: Suite) -> tuple[LiveRig, Any, bytes, bytes]:
         return released.secret.to_secret_bytes()
 
     key = rig.run(day())
-    assert rig.authority._barrier is not None
-    return rig, rig.snapshot(), rig.authority._barrier.key.to_secret_bytes(), key
+    barrier = rig.authority.writer.memory.barrier
+    assert barrier is not None
+    return rig, rig.snapshot(), barrier.key.to_secret_bytes(), key
 
 
 # --- what happens ----------------------------------------------------------------------------
@@ -318,7 +319,7 @@ def test_no_long_poll_runs_out(
         for order in orders(f"{scenario.__name__} {suite.value}", most):
             rig.restore(disks)
             rig.start_authority()
-            rig.authority._barrier = barrier_of(Secret(barrier))
+            put_memory(rig.authority, barrier=barrier_of(Secret(barrier)))
             async with rig.live(*daemons, order=order):
                 await scenario(rig)
                 assert (rig.expired(), rig.faults()) == ({}, [])

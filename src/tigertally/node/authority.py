@@ -8,27 +8,28 @@ memory (chain, barrier) only after the store has committed it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.clock import Clock
-from tigertally.base.errors import TigertallyError, bare
+from tigertally.base.errors import TigertallyError
 from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.node.alarms import Alarms
+from tigertally.node.chores import Pauses, keep_up
 from tigertally.node.news import News
 from tigertally.node.routes import Codec, Route, handler_of
 from tigertally.node.wiring import AuthorityServices
+from tigertally.node.writer import Writer
 from tigertally.quorum import messages
 from tigertally.quorum.admission import get_settings
 from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import Chain
-from tigertally.quorum.desk import Barrier, Desk, KeepChanges, holder_in, member_in, roster_of
+from tigertally.quorum.desk import Barrier, Desk, holder_in, member_in, roster_of
 from tigertally.quorum.messages import NewsReply, NewsRequest
 from tigertally.quorum.restoring import current_origin
 from tigertally.quorum.rows import load_chain
@@ -38,42 +39,27 @@ from tigertally.transport.door import Door, Standing
 
 T = TypeVar("T")
 
-_TIDY_SECONDS = 60.0
-_MOST_AT_ONCE = 64  # requests in one transaction
+_CHORE_SECONDS = 60.0  # between two looks for work that nothing has announced
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Something that waits for the writer thread."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Memory:
+    """What the authority keeps in memory of what its store says.
 
-    work: Callable[[Desk], Any]
-    future: asyncio.Future[_Done]
-    background: bool
+    Attributes:
+        chain: the verified rosters; None before the first holder.
+        barrier: seals the rows; None while locked.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
-    """How it went. `kept`: its changes are in the transaction, even if there is an error."""
-
-    result: Any = None
-    error: Exception | None = None
-    kept: bool = False
-    woken: frozenset[VerifyKey] = frozenset()
-    waiting_jobs: bool = False
+    chain: Chain | None
+    barrier: Barrier | None
 
 
-def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
-    try:
-        with desk.plain.nested():
-            try:
-                result = work(desk)
-            except KeepChanges as keep:
-                return _Done(error=bare(keep.error), kept=True)
-    except TigertallyError as error:
-        return _Done(error=bare(error))
-    except Exception as error:  # noqa: BLE001  whatever it is, it is the answer to this one alone
-        return _Done(error=error)
-    return _Done(result=result, kept=True, woken=frozenset(desk.woken))
+def _kept(desk: Desk, memory: Memory) -> Memory:
+    """The memory that a request leaves."""
+    if desk.chain is memory.chain and desk.barrier is memory.barrier:
+        return memory
+    return Memory(chain=desk.chain, barrier=desk.barrier)
 
 
 class Authority:
@@ -101,28 +87,37 @@ class Authority:
         self._services = services
         self._clock = clock
         self._randomness = randomness
-        self._barrier: Barrier | None = None
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
-        self._queue: list[_Asked] = []
-        self._drain: asyncio.Task[None] | None = None
         self._codec = Codec()
         self._news = News()
         self.wake_worker = asyncio.Event()
+        self.alarms = Alarms()
+        self._pauses = Pauses()  # of the one-shot child's jobs
+        self._again: asyncio.TimerHandle | None = None  # when the next of these is over
         with store.reading() as reader:
             settings = get_settings(reader)
-            self._chain: Chain | None = load_chain(reader, key.public)
+            chain = load_chain(reader, key.public)
             origin = current_origin(reader, domain_of(settings.card))
         self._card = open_card(settings.card)
         self._log = AuditLog(origin, key)
+        self.writer = Writer(
+            store,
+            Memory(chain=chain, barrier=None),
+            open_desk=self._desk,
+            keep=_kept,
+            closing=self._closing,
+            committed=self._committed,
+            tell=self._tell,
+            alarms=self.alarms,
+        )
 
     @property
     def chain(self) -> Chain | None:
         """The rosters as of the last commit."""
-        return self._chain
+        return self.writer.memory.chain
 
     def standing(self, key: VerifyKey) -> Standing:
         """What this key is in the current roster. Used by the transport's limits."""
-        roster = None if self._chain is None else self._chain.current
+        roster = None if self.chain is None else self.chain.current
         if roster is not None and roster.holder_of(key) is not None:
             return Standing.HOLDER
         if roster is not None and roster.requester_of(key) is not None:
@@ -132,7 +127,7 @@ class Authority:
     def _admit(self, door: Door[Any, Any], peer: VerifyKey) -> Standing:
         """The standing of a peer for whom this door is; raises what a desk would tell others."""
         if door.who is not Standing.STRANGER:
-            roster = roster_of(self._chain)
+            roster = roster_of(self.chain)
             if door.who is Standing.HOLDER:
                 holder_in(roster, peer)
             else:
@@ -142,7 +137,8 @@ class Authority:
     @property
     def locked(self) -> bool:
         """Is there a domain, and no barrier key in memory?"""
-        return self._chain is not None and self._barrier is None
+        memory = self.writer.memory
+        return memory.chain is not None and memory.barrier is None
 
     @property
     def unlock_failures(self) -> int:
@@ -163,77 +159,35 @@ class Authority:
         return lambda question, peer: self.run(lambda desk: route(desk, question, peer))
 
     async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
-        """Do one thing on the writer thread, all or nothing; then tell whom it concerns.
+        """Do one thing on the writer thread; see `Writer.run`."""
+        return await self.writer.run(work, background=background)
 
-        What arrives while the thread is busy shares the next transaction, and so one flush to the
-        disk; an answer is given only after the commit.
-
-        Args:
-            background: it is the worker's own, which must not wake itself for ever.
-        """
-        done = await self._queued(work, background)
-        if done.error is None:
-            result: T = done.result
-            return result
-        try:
-            raise done.error
-        finally:
-            del done  # else this frame held the error, whose traceback holds this frame
-
-    def _queued(self, work: Callable[[Desk], Any], background: bool) -> asyncio.Future[_Done]:
-        future: asyncio.Future[_Done] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Asked(work, future, background))
-        if self._drain is None:
-            self._drain = asyncio.create_task(self._work_off())
-        return future
-
-    async def _work_off(self) -> None:
-        """Everything in the queue, in order, until it is empty."""
-        loop = asyncio.get_running_loop()
-        try:
-            while self._queue:
-                batch, self._queue = self._queue[:_MOST_AT_ONCE], self._queue[_MOST_AT_ONCE:]
-                batch = [asked for asked in batch if not asked.future.done()]
-                try:
-                    done = await loop.run_in_executor(self._writer, self._transact, batch)
-                except Exception as error:  # noqa: BLE001  nothing of it was committed
-                    done = [_Done(error=error) for _ in batch]
-                for asked, one in zip(batch, done, strict=True):
-                    self._tell(asked, one)
-        finally:
-            self._drain = None
-
-    def _tell(self, asked: _Asked, done: _Done) -> None:
-        if done.woken:
-            self._news.wake(done.woken)
-        if done.waiting_jobs and not asked.background:
+    def _tell(self, woken: frozenset[VerifyKey], work: bool) -> None:
+        if woken:
+            self._news.wake(woken)
+        if work:
             self.wake_worker.set()
-        if not asked.future.done():  # else whoever asked is gone
-            asked.future.set_result(done)
 
-    def _transact(self, batch: list[_Asked]) -> list[_Done]:
-        """One transaction; what fails in it is taken back alone."""
-        done = []
-        with self._store.transaction() as tx:
-            chain, barrier = self._chain, self._barrier
-            for asked in batch:
-                desk = self._desk(tx, chain, barrier)
-                done.append(_carried_out(asked.work, desk))
-                if done[-1].kept:
-                    chain, barrier = desk.chain, desk.barrier
-            last = self._desk(tx, chain, barrier)
-            waiting = barrier is not None and self._services.has_jobs(last)
-        if self._barrier is not None and barrier is not self._barrier:
-            self._barrier.key.wipe()
-            self._store.scrub()  # what was sealed under the old key goes
-        self._chain, self._barrier = chain, barrier
-        return [replace(one, waiting_jobs=waiting) for one in done]
+    def _closing(self, desk: Desk) -> bool:
+        """Does anything wait for the one-shot child? What cannot be read now does not."""
+        if desk.barrier is None:
+            return False
+        try:
+            return self._services.has_jobs(desk)
+        except TigertallyError:
+            return True  # the chore finds out what is wrong; requests are not held up by it
 
-    def _desk(self, tx: Transaction, chain: Chain | None, barrier: Barrier | None) -> Desk:
+    def _committed(self, before: Memory, after: Memory) -> None:
+        """A replaced barrier key opens nothing any more, and what was sealed under it goes."""
+        if before.barrier is not None and before.barrier is not after.barrier:
+            before.barrier.key.wipe()
+            self._store.scrub()
+
+    def _desk(self, tx: Transaction, memory: Memory) -> Desk:
         return Desk(
             plain=tx,
-            chain=chain,
-            barrier=barrier,
+            chain=memory.chain,
+            barrier=memory.barrier,
             now=self._clock.now(),
             randomness=self._randomness,
             key=self._key,
@@ -259,18 +213,28 @@ class Authority:
 
     async def work(self) -> None:
         """Background work until cancelled: the one-shot child's jobs, and tidying up."""
-        tidied = 0.0
-        clock = asyncio.get_running_loop().time
-        while True:
-            self.wake_worker.clear()
-            if self._barrier is not None:
-                tidy = clock() - tidied >= _TIDY_SECONDS
-                await self._services.work(self, tidy=tidy)
-                tidied = clock() if tidy else tidied
-            with contextlib.suppress(TimeoutError):
-                # Not `wait_for`: Python 3.11's may swallow the cancellation that ends this task.
-                async with asyncio.timeout(_TIDY_SECONDS):
-                    await self.wake_worker.wait()
+        chores = (
+            ("the one-shot child", self._jobs, self.wake_worker),
+            ("tidying up", self._tidy, None),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for what, step, wake in chores:
+                chore = keep_up(what, step, alarms=self.alarms, every=_CHORE_SECONDS, wake=wake)
+                tasks.create_task(chore)
+
+    async def _jobs(self) -> None:
+        if self.writer.memory.barrier is None:
+            return
+        await self._services.work(self, self._pauses)
+        if self._again is not None:
+            self._again.cancel()
+        again = self._pauses.next()
+        loop = asyncio.get_running_loop()
+        self._again = None if again is None else loop.call_at(again, self.wake_worker.set)
+
+    async def _tidy(self) -> None:
+        if self.writer.memory.barrier is not None:
+            await self._services.tidy(self)
 
     def end_waiting(self) -> None:
         """Answer every long poll, so that the server can stop at once."""
@@ -278,8 +242,9 @@ class Authority:
 
     def close(self) -> None:
         """End the threads and forget the barrier key."""
-        self._writer.shutdown(wait=True)
+        self.writer.close()
         self._codec.close()
-        if self._barrier is not None:
-            self._barrier.key.wipe()
+        barrier = self.writer.memory.barrier
+        if barrier is not None:
+            barrier.key.wipe()
         self._store.close()

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from tigertally.base import secret
-from tigertally.base.errors import Unavailable
+from tigertally.base.errors import Corrupt, Unavailable
 from tigertally.custody.service.watching import Overview, overview
 from tigertally.custody.state.authority import EpochStatus, KeyState
 from tigertally.node.authority import Authority
@@ -24,6 +24,19 @@ Pages = Mapping[str, Callable[[], Page | Awaitable[Page]]]
 
 _FRESH_SECONDS = 2.0  # a scrape costs a look at every key: nobody makes us do it all the time
 _UNKNOWN = math.nan
+
+
+class _Mirror:
+    """A metric by label that follows what is counted elsewhere."""
+
+    def __init__(self, metric: Counter) -> None:
+        self._metric = metric
+        self._shown: dict[str, int] = {}
+
+    def follow(self, counts: Mapping[str, int]) -> None:
+        for label, count in dict(counts).items():
+            self._metric.labels(label).inc(count - self._shown.get(label, 0))
+            self._shown[label] = count
 
 
 class Metrics:
@@ -59,12 +72,17 @@ class Metrics:
             "failed attempts to unlock since the start",
             registry=self._registry,
         )
+        self._put_off = self._mirror("background_failures", "work that was put off", "work")
+        self._faults = self._mirror("program_faults", "faults of this program", "work")
         self._counted = 0
         self._shown: Page | None = None
         self._until = 0.0
 
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"tigertally_{name}", words, labels, registry=self._registry)
+
+    def _mirror(self, name: str, words: str, label: str) -> _Mirror:
+        return _Mirror(Counter(f"tigertally_{name}", words, (label,), registry=self._registry))
 
     async def page(self) -> Page:
         """The numbers now, or of two seconds ago."""
@@ -78,10 +96,10 @@ class Metrics:
         return self._shown
 
     async def _look(self) -> Overview | None:
-        """Behind the barrier; None while it is closed, or before the first holder."""
+        """Behind the barrier; None while it is closed, not readable, or before the first holder."""
         try:
             return await self._authority.run(overview, background=True)
-        except Unavailable:
+        except (Unavailable, Corrupt):
             return None
 
     def _show_outside(self) -> None:
@@ -97,6 +115,8 @@ class Metrics:
         failures = authority.unlock_failures
         self._failures.inc(failures - self._counted)
         self._counted = failures
+        self._put_off.follow(authority.alarms.failures)
+        self._faults.follow(authority.alarms.faults)
 
     def _show_inside(self, seen: Overview | None) -> None:
         self._seen.clear()
@@ -123,6 +143,9 @@ def pages(authority: Authority) -> Pages:
     def ready() -> Page:
         up = authority.chain is not None and not authority.locked
         state = "locked" if authority.locked else "ready" if up else "forming"
+        why = authority.alarms.unready
+        if why:  # it answers what it can all the same
+            return _json({"ready": False, "state": "damaged", "why": why}, status=503)
         return _json({"ready": up, "state": state}, status=200 if up else 503)
 
     return {"/healthz": alive, "/readyz": ready, "/metrics": Metrics(authority).page}

@@ -5,6 +5,7 @@ A device's parts are put together in `node/members.py`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from tigertally.custody.service.importing import ImportService
 from tigertally.custody.service.locking import LockService
 from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
 from tigertally.custody.service.syncing import SyncService
+from tigertally.node.chores import Pauses
 from tigertally.node.kinds import all_kinds
 from tigertally.node.routes import Route, served
 from tigertally.quorum import changes, messages
@@ -115,16 +117,39 @@ class AuthorityServices:
         """Does anything wait for the one-shot child?"""
         return rows.has_jobs(desk.sealed)
 
-    async def work(self, authority: Authority, *, tidy: bool = True) -> None:
-        """Everything that waits for the one-shot child; then tidy up."""
+    async def work(self, authority: Authority, pauses: Pauses | None = None) -> None:
+        """Everything that waits for the one-shot child; one that fails holds up no other.
+
+        Args:
+            authority: whose work it is.
+            pauses: what has failed before, and is tried again only after its own pause.
+
+        Raises:
+            Exception: a fault of this program, once all others have been tried.
+        """
+        pauses = pauses or Pauses()
+        now = asyncio.get_running_loop().time
         jobs = await authority.run(lambda desk: rows.jobs(desk.sealed), background=True)
+        pauses.keep_only(jobs)
+        fault: Exception | None = None
         for job, id_ in jobs:
+            if not pauses.due((job, id_), now=now()):
+                continue
             try:
                 await self._do(authority, job, id_)
             except TigertallyError as error:
                 log.warning("the one-shot child failed at %s: %s", job.name, error)
-        if tidy:
-            await authority.run(self.releases.tidy, background=True)
+                authority.alarms.put_off(f"the one-shot child at {job.name}", error)
+                pauses.failed((job, id_), now=now())
+            except Exception as error:  # noqa: BLE001  raised below, after the others
+                pauses.failed((job, id_), now=now())
+                fault = fault or error
+        if fault is not None:
+            raise fault
+
+    async def tidy(self, authority: Authority) -> None:
+        """Forget what expired releases left behind."""
+        await authority.run(self.releases.tidy, background=True)
 
     async def _do(self, authority: Authority, job: rows.Job, id_: bytes) -> None:
         if job is rows.Job.DEAL:

@@ -14,7 +14,7 @@ from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import NewerVersion, PeerFault, Refused
+from tigertally.base.errors import NewerVersion, PeerFault, Refused, Unavailable
 from tigertally.base.ids import (
     DomainId,
     Hash,
@@ -121,7 +121,8 @@ class MemberClient:
     def __init__(self, party: Party) -> None:
         self.party = party
         self._news = 0
-        self._loaded: Chain | None = None
+        self._loaded: Chain | None = None  # as the store had it when it was read, never as staged
+        self._unkept: tuple[PeerFault, bytes] | None = None  # proof that no disk has taken yet
 
     def chain(self) -> Chain:
         """The rosters that this member has verified; `Unavailable` before it has enrolled."""
@@ -158,6 +159,10 @@ class MemberClient:
         return synced
 
     async def _ask_sync(self) -> tuple[bytes, Witness]:
+        if self._unkept is not None:
+            fault, shown = self._unkept
+            self._keep_proof(fault, shown)
+            raise fault
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
             chain = self._load(reader)
@@ -203,9 +208,19 @@ class MemberClient:
                 yield tx
         except PeerFault as fault:
             if fault.sure:
-                with self.party.store.transaction() as tx:
-                    keep_conviction(tx, fault, shown)
+                self._keep_proof(fault, shown)
             raise
+
+    def _keep_proof(self, fault: PeerFault, shown: bytes) -> None:
+        """Store what convicts the authority; where the disk is full, stop all the same."""
+        self._unkept = fault, shown
+        try:
+            with self.party.store.transaction() as tx:
+                keep_conviction(tx, fault, shown)
+        except Unavailable as full:
+            fault.add_note(f"this device could not store the proof ({full}): free some space")
+        else:
+            self._unkept = None
 
     def _synced(self, reply: SyncReply, before: Witness, shown: bytes) -> Synced:
         """Verify and keep an answer. `before` is what we had seen of the log when we asked."""

@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
@@ -50,6 +51,7 @@ _PASSING = {
     sqlite3.SQLITE_PERM: "the store may not be opened",
     sqlite3.SQLITE_NOMEM: "memory is short",
     sqlite3.SQLITE_INTERRUPT: "the operation was interrupted",
+    sqlite3.SQLITE_PROTOCOL: "too many processes open the store at this moment",
 }
 
 
@@ -65,6 +67,18 @@ def fault(error: BaseException) -> TigertallyError:
     ):
         return Corrupt("the store is damaged or is not a store; restore it from a backup")
     return UsageError("the store is closed or was given something it cannot keep")
+
+
+def is_open(cursor: Any) -> bool:
+    """Is the transaction of this cursor still there?
+
+    Where the disk is full or fails, SQLite may roll a whole transaction back by itself; statements
+    after that would each be a transaction of their own.
+    """
+    try:
+        return bool(cursor.connection.in_transaction)
+    except sqlite3.ProgrammingError:
+        return False  # the connection was closed meanwhile
 
 
 def open_engine(path: Path, *, create: bool, wait: float) -> Engine:

@@ -77,7 +77,7 @@ async def test_nobody_is_answered_before_the_commit():
         def transaction(self):
             raise Unavailable("the disk is full")
 
-    rig.authority._store = Full()
+    rig.authority.writer._store = Full()
     outcomes = await asyncio.gather(
         rig.authority.run(say("one")), rig.authority.run(say("two")), return_exceptions=True
     )

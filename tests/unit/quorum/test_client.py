@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from tigertally.quorum.changes import JOIN, QUORUM, REMOVE, remove_body
 from tigertally.quorum.messages import AuditReply, ProposalState, SyncReply
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, options_body, proposal_id
+from tigertally.storage.memory import MemoryStore
 
 pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X5")]
 
@@ -260,5 +262,45 @@ def test_a_state_that_lies_about_its_verdicts_changes_nothing(rig):
         with pytest.raises(PeerFault):
             await client.sync()
         assert dump(rig.devices["h2"].disk) == before
+
+    rig.run(day())
+
+
+class FullDisk(MemoryStore):
+    """A disk that takes nothing while it is full."""
+
+    full = False
+
+    @contextmanager
+    def transaction(self):
+        with super().transaction() as tx:
+            yield tx
+            if self.full:
+                raise Unavailable("the disk is full")
+
+
+class FullRig(DomainRig):
+    def disk_for(self, name):
+        return FullDisk()
+
+
+def test_proof_against_the_authority_stops_a_device_whose_disk_is_full_too():
+    rig = FullRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        client, disk = rig.holder("h1"), rig.devices["h1"].disk
+        disk.full = True
+        fork = PeerFault("two histories", culprits=("authority",), sure=True)
+        with pytest.raises(PeerFault) as caught, client.taking(b"shown"):
+            raise fork
+        assert "free some space" in caught.value.__notes__[0]
+        with pytest.raises(PeerFault, match="two histories"):
+            await client.sync()
+        disk.full = False
+        with pytest.raises(PeerFault, match="two histories"):
+            await client.sync()
+        with pytest.raises(PeerFault, match="stopped: two histories"):  # from the disk, by now
+            await rig.holder("h1").sync()
 
     rig.run(day())

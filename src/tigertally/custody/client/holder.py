@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import (
+    Corrupt,
     InvalidSignature,
     MalformedMessage,
     PeerFault,
@@ -89,7 +90,8 @@ from tigertally.quorum.client import Synced
 from tigertally.quorum.proposal import proposal_id
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
-_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
+# Of one step. `Corrupt`: a row of one key; what the whole sync rests on is read outside of steps.
+_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused, Corrupt)
 
 
 class HolderClient(ReportingClient):
