@@ -62,11 +62,17 @@ def check_screen() -> None:
         raise error
 
 
-def ask(question: str, *, otherwise: str) -> None:
+def person_sees() -> bool:
+    """Whether there is a person at a terminal, and what is shown comes to that terminal."""
+    return at_terminal() and _screen().isatty()
+
+
+def ask(question: str, *, otherwise: str, remains: str = "the proposal stays as it is") -> None:
     """Ask, and return if the answer is yes.
 
     Args:
         otherwise: what holds when it is not, for the error's line.
+        remains: what that changes, behind it.
 
     Raises:
         Refused: any other answer, or none (Ctrl-D).
@@ -88,7 +94,7 @@ def ask(question: str, *, otherwise: str) -> None:
     if line.strip().lower() not in _YES:
         answer = "you answered no" if line.strip() else "no answer is a no"
         error = Refused(f"{answer}: {otherwise}")
-        error.add_note("the proposal stays as it is")
+        error.add_note(remains)
         raise error
 
 
