@@ -163,13 +163,16 @@ def enrol(
         Unavailable: the wait ended unanswered.
         Refused: the members said no, or the PIN is wrong, or the person distrusts the invitation.
     """
+    from tigertally.node.members import AUTHORITY
     from tigertally.node.profile import home, profile_names
 
     fresh = profile not in profile_names(home())
-    if fresh:  # else it was asked, or said by hand, when the profile was made
+    if fresh:
         _check_trusted(target, yes=yes)
     open_profile, passphrase = _profile(profile, role, member, passphrase_file)
     with open_profile, passphrase:
+        if not fresh and AUTHORITY not in open_profile.settings():  # it has met nobody yet
+            _check_trusted(target, yes=yes)
         try:
             joined = asyncio.run(_enrol(open_profile, role, target, pin, wait))
         except (Refused, UsageError, PeerFault) as error:
