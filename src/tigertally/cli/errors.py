@@ -17,6 +17,7 @@ import typer
 
 from tigertally.base.errors import (
     Corrupt,
+    Damaged,
     InvalidEvidence,
     Locked,
     MalformedMessage,
@@ -52,6 +53,7 @@ _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
     (NewerVersion, "nobody is at fault", "upgrade the program that is older"),
     (Refused, "", "ask those who decide, or whoever sent you here"),
     (Locked, "nobody is at fault", "a holder unlocks it: tally holder unlock"),
+    (Damaged, "this device's is not concerned", "whoever runs it finds more in its log"),
     (Unavailable, "nobody is to blame yet", "try again; the same command resumes"),
     (Corrupt, "the store of this device is damaged", "keep a copy of it and restore a backup"),
 )
