@@ -54,6 +54,7 @@ def test_init_prints_what_the_founder_needs(nowhere):
     )
     assert keys(made) == {"url", "fingerprint", "pin"}
     assert made["url"].startswith("https://127.0.0.1:")
+    assert keys(nowhere.json("authority", "pin", "--profile", "hq")) == {"pin"}
     again = nowhere.run(
         *("authority", "init", "--profile", "hq", "--listen", "127.0.0.1:0", "--threshold", "3"),
         code=2,

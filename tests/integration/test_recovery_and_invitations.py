@@ -66,6 +66,34 @@ def test_a_holder_pulls_another_in(town, tmp_path):
 
 
 @pytest.mark.requirement("C8")
+def test_whom_an_invitation_makes_one_trust_is_shown_and_asked_first(town, tmp_path):
+    """Its signature proves nothing yet: on a terminal nobody is contacted before a yes."""
+    invitation = tmp_path / "dora.invitation"
+    town.run("holder", "invite", "--profile", "alice", "--out", invitation)
+    roster = town.json("roster", "show", "--profile", "alice")
+    shown = (town.url, str(town.fingerprint), "alice", roster["hash"])
+    enrol = ("holder", "enrol", "--profile", "dora", "--invitation", invitation, "--no-wait")
+    terminal = town.at_terminal(*enrol)
+    screen = terminal.asked("Go there?")
+    assert all(word in screen for word in shown)
+    outcome = terminal.answer("n\n")
+    assert outcome.code == 3
+    assert "nobody was contacted" in outcome.err
+    assert "dora" not in [one["profile"] for one in town.json("profile", "list")]
+    assert town.json("holder", "inbox", "--profile", "alice") == []
+    terminal = town.at_terminal(*enrol)
+    terminal.asked("Go there?")
+    assert terminal.answer("y\n").code == 0
+    assert len(town.asked("roster.join")) == 1
+    again = town.at_terminal(*enrol).wait()  # it has met the authority: nothing to ask
+    assert again.code == 0
+    assert "Go there" not in again.err
+    town.person("emil")  # without a terminal it is said, and goes on
+    said = town.run("holder", "enrol", "--profile", "emil", *enrol[4:]).err
+    assert all(word in said for word in shown)
+
+
+@pytest.mark.requirement("C8")
 def test_invitations_that_are_no_good(town, tmp_path):
     good, bad = tmp_path / "good", tmp_path / "bad"
     town.run("holder", "invite", "--profile", "alice", "--out", good, "--expires", "1h")

@@ -334,7 +334,7 @@ def test_a_lying_new_holder_costs_no_key(lie: str) -> None:
             signed = sign_message(device.key, tags.COMPLAINT, complaint)
             with pytest.raises(PeerFault) as caught:
                 await device.party.channel.call(COMPLAIN, encode(signed))
-            assert (caught.value.culprits, caught.value.sure) == (("new",), True)
+            assert (caught.value.culprits, caught.value.sure) == (("new",), False), "told"
             assert convicted(rig) == {"new"}
         elif lie == "takes nothing":
             ack = Acknowledgement(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from change_rig import epochs, join, one_epoch
-from domain_rig import DomainRig, put_memory
+from domain_rig import DomainRig, RigClock, put_memory
 from evil import tell
 from live_rig import LiveRig, Order, drawn, ranked
 from restore_rig import accept, backup, restore, told
@@ -318,6 +318,7 @@ def test_no_long_poll_runs_out(
 
     async def day() -> None:
         for order in orders(f"{scenario.__name__} {suite.value}", most):
+            rig.clock = RigClock()
             rig.restore(disks)
             rig.start_authority()
             put_memory(rig.authority, barrier=barrier_of(Secret(barrier)))

@@ -110,6 +110,12 @@ class Locked(Unavailable):
     slug = "locked"
 
 
+class Damaged(Unavailable):
+    """The store of the server that was asked is damaged: this device's is not concerned."""
+
+    slug = "damaged"
+
+
 class Corrupt(TigertallyError):
     """Our own store does not hold what we wrote there. Never the fault of a message."""
 

@@ -17,6 +17,7 @@ import typer
 
 from tigertally.base.errors import (
     Corrupt,
+    Damaged,
     InvalidEvidence,
     Locked,
     MalformedMessage,
@@ -27,7 +28,6 @@ from tigertally.base.errors import (
     Unavailable,
     UsageError,
 )
-from tigertally.base.text import visible
 
 EXIT_OTHER = 1
 EXIT_USAGE = 2
@@ -53,6 +53,7 @@ _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
     (NewerVersion, "nobody is at fault", "upgrade the program that is older"),
     (Refused, "", "ask those who decide, or whoever sent you here"),
     (Locked, "nobody is at fault", "a holder unlocks it: tally holder unlock"),
+    (Damaged, "this device's is not concerned", "whoever runs it finds more in its log"),
     (Unavailable, "nobody is to blame yet", "try again; the same command resumes"),
     (Corrupt, "the store of this device is damaged", "keep a copy of it and restore a backup"),
 )
@@ -127,6 +128,8 @@ def one_line(text: str) -> str:
 
     Whatever would not be seen is written out; ends of lines become spaces.
     """
+    from tigertally.base.text import visible  # not before there is something to say
+
     return visible(_LINE_ENDS.sub(" ", text).strip())
 
 

@@ -46,17 +46,30 @@ def enrol(
     pin: Annotated[
         str | None, typer.Option("--pin", help="The one-time PIN; for the first holder.")
     ] = None,
+    pin_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--pin-file",
+            help="Read the PIN from the first line of this file: others can see what is typed "
+            "after --pin. With neither, the terminal asks.",
+            metavar="FILE",
+        ),
+    ] = None,
     name: enrolling.MemberName = None,
     roster_hash: enrolling.RosterHashOption = None,
     invitation: Annotated[
         Path | None,
         typer.Option("--invitation", help="A file made by `tally holder invite`.", metavar="FILE"),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask whether to trust what the invitation says.")
+    ] = False,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Become a holder: the first with the PIN, later ones once the holders approve."""
+    from tigertally.cli.passphrase import pin_of
     from tigertally.quorum.card import Role
 
     target = enrolling.target_of(url, fingerprint, roster_hash, invitation)
@@ -65,7 +78,8 @@ def enrol(
         role=Role.HOLDER,
         target=target,
         member=name,
-        pin=pin,
+        pin=pin_of(pin, pin_file),
+        yes=yes,
         wait=options.waiting(wait, no_wait),
         passphrase_file=passphrase_file,
     )

@@ -17,10 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tigertally.cli.errors import Report, one_line
-from tigertally.cli.layout import PAGE, Said
+
+if TYPE_CHECKING:
+    from tigertally.cli.layout import Said
 
 Document = Mapping[str, Any] | Sequence[Any]
 Human = str | Callable[[], str | None]
@@ -136,6 +138,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
         rows: one cell for each column; a `Said` may take several lines.
         empty: what to say if there are no rows.
     """
+    from tigertally.cli.layout import Said
+
     cells = [[v if isinstance(v, Said) else Said(cell(v)) for v in row] for row in rows]
     if not cells:
         return empty
@@ -179,6 +183,8 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
 
 def _plain_table(rows: list[list[Said]]) -> str:
     """Columns as wide as their widest fact; quotations stand below theirs."""
+    from tigertally.cli.layout import PAGE
+
     widths = [max(len(said.facts) for said in column) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

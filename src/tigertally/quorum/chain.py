@@ -97,6 +97,24 @@ class Chain:
                     "made for it: choose another name"
                 )
 
+    def check_new_names(self, new: Roster) -> None:
+        """A change that is asked for today gives nobody a name that was ever another's.
+
+        The log, old tallies and people's memories name members by it. Rosters of before may have
+        done so, and stay valid: this is for new proposals, `check_names` for all history.
+
+        Raises:
+            Refused: a member of the new roster has the name of an earlier one with another key.
+        """
+        self.check_names(new)
+        owners = {m.name: m.signing_key for old in self.rosters for m in old.members}
+        now = {member.name for member in self.current.members}
+        for member in new.members:
+            if member.name not in now and owners.get(member.name) not in (None, member.signing_key):
+                raise Refused(
+                    f"another member was called {member.name} before: choose another name"
+                )
+
     def after(self, version: int) -> tuple[SignedRoster, ...]:
         """The signed rosters that somebody at `version` lacks."""
         return self.signed[version:]

@@ -192,7 +192,16 @@ def warning_of_removal(roster: Roster, remove: Remove) -> str:
 
 def warning_of_quorum(roster: Roster, change: SetQuorum) -> str:
     """What approvers read besides."""
-    return split_warning(change.acks, change.threshold, len(roster.holders))
+    lowered = [
+        f"{what} is lowered from {before} to {after}"
+        for what, before, after in (
+            ("the quorum", roster.threshold, change.threshold),
+            ("unlock", roster.unlock, change.unlock),
+        )
+        if after < before
+    ]
+    split = split_warning(change.acks, change.threshold, len(roster.holders))
+    return "; ".join((*lowered, *filter(None, [split])))
 
 
 def split_warning(acks: int, threshold: int, holders: int) -> str:

@@ -364,7 +364,7 @@ class MemberClient:
         if verdict is Verdict.APPROVE:
             check_may_vote_on(opened, synced.roster, self.party.kinds)
             if opened.predecessor is not None:
-                synced.chain.check_names(apply_change(synced.roster, opened, created=now))
+                synced.chain.check_new_names(apply_change(synced.roster, opened, created=now))
                 with self.party.store.transaction() as tx:
                     check_vote_free(tx, opened, id_, now=now)
                     remember_vote(tx, opened, id_)

@@ -84,7 +84,8 @@ class ChangeRoster:
 
     def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
         """Refuse a change that is not possible on this roster."""
-        desk.known_chain.check_names(changes.apply_change(desk.roster, proposal, created=desk.now))
+        new = changes.apply_change(desk.roster, proposal, created=desk.now)
+        desk.known_chain.check_new_names(new)
 
     def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
         """Nothing to get ready."""

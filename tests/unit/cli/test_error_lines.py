@@ -21,6 +21,7 @@ OURS = [
     (tree.NewerVersion("an unknown kind"), 3, "newer-version"),
     (tree.Unavailable("no answer"), 4, "unavailable"),
     (tree.Locked("the authority is locked"), 4, "locked"),
+    (tree.Damaged("the server's store is damaged: a row does not open"), 4, "damaged"),
     (tree.Corrupt("a row does not open"), 6, "corrupt"),
 ]
 

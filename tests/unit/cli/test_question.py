@@ -30,3 +30,24 @@ def test_a_beginning_is_for_whoever_sees_what_it_stands_for():
 def test_anything_else_names_nothing(text, beginning):
     with pytest.raises(UsageError):
         question.named_by(text, beginning=beginning)
+
+
+@pytest.mark.parametrize(
+    ("json", "out", "err", "seen"),
+    [
+        (False, True, True, True),
+        (False, False, True, True),  # `tally holder approve … > log`
+        (False, False, False, False),
+        (True, True, True, True),
+        (True, True, False, False),  # standard output is for programs
+    ],
+)
+def test_nobody_is_asked_what_they_cannot_see(monkeypatch, json, out, err, seen):
+    monkeypatch.setattr(question.session, "json", json)
+    for stream, is_terminal in (("stdin", True), ("stdout", out), ("stderr", err)):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda is_terminal=is_terminal: is_terminal)
+    if seen:
+        question.check_screen()
+    else:
+        with pytest.raises(UsageError, match="is the terminal"):
+            question.check_screen()

@@ -190,3 +190,20 @@ def test_nothing_that_is_signed_is_left_unsaid(kind, options):
     plain, said = (words_of(KINDS, one, FIVE, by="h1").facts for one in proposals)
     assert said.startswith(plain.removesuffix(" · proposed by h1"))
     assert "4 holders" in said
+
+
+@pytest.mark.parametrize(
+    ("threshold", "unlock", "warned"),
+    [
+        (2, 1, ["the quorum is lowered from 3 to 2", "unlock is lowered from 2 to 1"]),
+        (3, 1, ["unlock is lowered from 2 to 1"]),
+        (4, 2, []),
+        (3, 2, []),
+    ],
+)
+def test_approvers_read_what_is_lowered(threshold, unlock, warned):
+    now = replace(roster(5, threshold=3), unlock=2)
+    change = open_proposal(set_quorum(now, threshold, unlock))
+    words = words_of(registry(ROSTER_KINDS), change, now)
+    assert ("WARNING" in words) is bool(warned)
+    assert all(one in words for one in warned)
