@@ -106,7 +106,7 @@ class _Way:
         return answer
 
 
-class _InPlace(Executor):
+class InPlace(Executor):
     """The writer thread without the thread: thousands of authorities are started here."""
 
     def submit(self, fn: Callable[..., T], /, *args: object, **kwargs: object) -> Future[T]:
@@ -146,7 +146,7 @@ class CrashRig(DomainRig):
 
     def start_authority(self) -> None:
         super().start_authority()
-        self.authority.writer.thread = _InPlace()
+        self.authority.writer.thread = InPlace()
 
     def moment(self) -> Moment:
         barrier = self.authority.writer.memory.barrier

@@ -4,8 +4,9 @@
 
 The first line of its standard input is the order, as JSON: `kind`, `url`, `authority` (its public
 key, hex), `seeds` (of the signing keys to come with, hex), `connections` (per key), `enough` (after
-so many answers and connections, refused ones too, it says so) and `domain`, what a proposal to join
-must name. It runs in a process of its own, so that it takes nothing from those who are measured.
+so many answers and connections, refused ones too, it says so), `domain`, what a proposal to join
+must name, and perhaps `source`, the address to come from. It runs in a process of its own, so that
+it takes nothing from those who are measured.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ class Flood:
         self._kind = order["kind"]
         parts = urlsplit(order["url"])
         self._where = parts.hostname, parts.port
+        source = order.get("source")
+        self._source = None if source is None else (source, 0)
         self._authority = VerifyKey(bytes.fromhex(order["authority"]))
         self.counts: Counter[str] = Counter()
         self._seen = 1  # of a long poll that is answered
@@ -109,7 +112,9 @@ class Flood:
     async def _one(self, context: ssl.SSLContext, sends: Bodies) -> None:
         while True:
             try:
-                reader, writer = await asyncio.open_connection(*self._where, ssl=context)
+                reader, writer = await asyncio.open_connection(
+                    *self._where, ssl=context, local_addr=self._source
+                )
             except OSError:
                 self._count("not connected")
                 await asyncio.sleep(0.1)

@@ -10,7 +10,8 @@ no file system has to be mounted, and every single write and flush can be the fi
     assert disk.struck
 
 A process of its own is told by a file (`watch`): while the file is there the disk is full from
-the number in it on, counted since it appeared; each failure adds a byte to `FILE.struck`.
+the number in it on, counted since it appeared; each failure adds a byte to `FILE.struck`. With the
+word `log` or `database` behind the number only SQLite's write-ahead log or its main file is meant.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _FULL = 13  # SQLITE_FULL
 _IOERR_FSYNC = 10 | (4 << 8)
 _IOERR_TRUNCATE = 10 | (6 << 8)
 _NEVER = 2**62
+_KINDS = {0x100: "database", 0x80000: "log"}  # by the flags with which SQLite opens a file
 
 _P = ctypes.c_void_p
 _OPEN = ctypes.CFUNCTYPE(ctypes.c_int, _P, _P, _P, ctypes.c_int, _P)
@@ -74,12 +76,13 @@ class FullDisk:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._from: int | None = None  # nothing is counted
+        self._only = ""
         self._marker: Path | None = None
         self._marked = 0  # the inode of the marker that was read last
         self.taken = 0  # writes and flushes since the last `full_from`
         self.struck = 0
         self._kept: list[object] = []  # what C points to must not be collected
-        self._copies: dict[int, Any] = {}
+        self._copies: dict[tuple[int, str], Any] = {}
         self._below_sqlite()
         self._below_python()
 
@@ -102,12 +105,12 @@ class FullDisk:
         """Let a file say from outside when the disk is full."""
         self._marker = marker
 
-    def fails(self) -> bool:
-        """One write or flush: is there no room for it?"""
+    def fails(self, kind: str) -> bool:
+        """One write or flush of a kind of file: is there no room for it?"""
         with self._lock:
             if self._marker is not None:
                 self._look()
-            if self._from is None:
+            if self._from is None or self._only not in ("", kind):
                 return False
             self.taken += 1
             full = self.taken >= self._from
@@ -126,8 +129,8 @@ class FullDisk:
             return
         if inode != self._marked:
             with contextlib.suppress(OSError, ValueError):  # taken away between two looks
-                self._from = int(self._marker.read_text())
-                self._marked, self.taken = inode, 0
+                number, _, self._only = self._marker.read_text().partition(" ")
+                self._from, self._marked, self.taken = int(number), inode, 0
 
     @staticmethod
     def _tell(path: Path) -> None:
@@ -148,10 +151,11 @@ class FullDisk:
             code: int = real(vfs_, name, file, flags, out)
             methods = _File.from_address(file).methods
             if code == 0 and methods:
-                address = ctypes.addressof(methods.contents)
-                if address not in self._copies:
-                    self._copies[address] = self._copy(methods.contents)
-                _File.from_address(file).methods = ctypes.pointer(self._copies[address])
+                kind = next((name for bit, name in _KINDS.items() if flags & bit), "other")
+                of = ctypes.addressof(methods.contents), kind
+                if of not in self._copies:
+                    self._copies[of] = self._copy(methods.contents, kind)
+                _File.from_address(file).methods = ctypes.pointer(self._copies[of])
             return code
 
         self._kept += [real, library]
@@ -161,7 +165,7 @@ class FullDisk:
         self._kept.append(callback)
         return callback
 
-    def _copy(self, methods: _Methods) -> _Methods:
+    def _copy(self, methods: _Methods, file: str) -> _Methods:
         """The same methods, but that these three fail when the disk is full."""
         copy = _Methods()
         size = ctypes.sizeof(_Methods)
@@ -170,7 +174,7 @@ class FullDisk:
         def failing(kind: Any, real: Any, code: int) -> Any:
             call = kind(ctypes.cast(real, _P).value)
             self._kept.append(call)
-            return self._held(kind(lambda *args: code if self.fails() else call(*args)))
+            return self._held(kind(lambda *args: code if self.fails(file) else call(*args)))
 
         copy.write = failing(_WRITE, methods.write, _FULL)
         copy.truncate = failing(_TRUNCATE, methods.truncate, _IOERR_TRUNCATE)
@@ -181,11 +185,37 @@ class FullDisk:
         """What the program does to files of its own: locks, back-ups, profiles, outputs."""
         for name in ("fsync", "pwrite", "ftruncate", "link", "mkdir"):
             setattr(os, name, self._failing(getattr(os, name)))
+        Path.write_bytes = self._failing(Path.write_bytes)  # type: ignore[method-assign]
 
     def _failing(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def checked(*args: Any, **options: Any) -> Any:
-            if self.fails():
+            if self.fails("own"):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return call(*args, **options)
 
         return checked
+
+
+class Disk:
+    """The disk of another process, seen from outside."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.marker = folder / f"{name}.full"
+        self.struck_by = self.marker.with_suffix(".struck")
+
+    @contextlib.contextmanager
+    def full_from(self, number: int = 1, *, only: str = "") -> Iterator[None]:
+        """Full inside the block, from its N-th write or flush on (of one kind of file)."""
+        self.struck_by.unlink(missing_ok=True)
+        fresh = self.marker.with_suffix(".new")
+        fresh.write_text(f"{number} {only}".strip())
+        fresh.rename(self.marker)
+        try:
+            yield
+        finally:
+            self.marker.unlink()
+
+    @property
+    def struck(self) -> int:
+        """How many writes have failed."""
+        return self.struck_by.stat().st_size if self.struck_by.exists() else 0

@@ -8,7 +8,7 @@ with it.
 
 Commands and daemons are forks of a server that has loaded the program (`fork_server`), unless
 `started_anew` is asked for: then Python starts from nothing. Passphrases are cheap to try
-(`FOR_TESTS_ONLY`), nothing else is.
+(`cheap_tally.py`), nothing else is.
 """
 
 from __future__ import annotations
@@ -468,7 +468,7 @@ def _anew(
     out, err = log.with_suffix(".out"), log.with_suffix(".err")
     with out.open("wb") as out_file, err.open("wb") as err_file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tigertally.cli.main", *words],
+            [sys.executable, str(ROOT / "tests" / "cheap_tally.py"), *words],
             stdin=subprocess.DEVNULL,
             stdout=out_file,
             stderr=err_file,

@@ -83,7 +83,7 @@ async def test_errors_of_a_handler_reach_the_caller():
     async with serving({"/cheat": cheat, "/bug": bug}) as server, channel_to(server) as channel:
         with pytest.raises(PeerFault, match="two stories") as cheated:
             await channel.call("/cheat", b"")
-        assert (cheated.value.culprits, cheated.value.sure) == (("holder-3",), True)
+        assert (cheated.value.culprits, cheated.value.sure) == (("holder-3",), False)
         with pytest.raises(TigertallyError) as broke:
             await channel.call("/bug", b"")
         assert type(broke.value) is TigertallyError
@@ -349,6 +349,27 @@ async def test_who_never_finishes_a_handshake_is_pushed_out_by_those_who_do():
         assert await silent[0][0].read() == b""
         for _, writer in silent:
             writer.transport.abort()
+        member.close()
+
+
+async def test_an_address_of_strangers_that_come_again_and_again_is_turned_away_unseen():
+    limits = ServerLimits(handshakes_per_address=2, handshakes_per_second=0.0)
+    async with serving(standing=standing, limits=limits) as server:
+        for name in "ab":
+            peer = await RawPeer.to(server, identity(name))
+            assert await peer.post(b"1") == (200, b"1")
+            peer.close()
+        await until(lambda: server.connections == 0)
+        with pytest.raises(ConnectionError):
+            await RawPeer.to(server, identity("c"))
+        assert server.counts.connections == 2
+
+    async with serving(standing=standing, limits=limits) as server:
+        member = await RawPeer.to(server)
+        for name in "abcd":
+            peer = await RawPeer.to(server, identity(name))
+            assert await peer.post(b"1") == (200, b"1")
+            peer.close()
         member.close()
 
 

@@ -28,6 +28,7 @@ from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client import rows
 from tigertally.custody.messages.bodies import Create, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Verdict
@@ -349,7 +350,7 @@ def test_an_attempt_that_was_given_up_binds_nobody() -> None:
         assert after.secret.matches(good.secret)
         with rig.devices["h3"].store.reading() as reader:
             terms = rows.terms_of(reader, KeyRef(name=Name("payroll"), version=1))
-        assert terms == Terms(requesters=(Name("night"),), unattended=False)
+        assert terms == Terms(options=KeyOptions.of((Name("night"),)))
 
     rig.run(day())
 
@@ -361,8 +362,7 @@ async def propose_for(rig: DomainRig, requester: str) -> None:
         key=Name("payroll"),
         suite=Suite.PEDERSEN_ED25519,
         acks=2,
-        requesters=(Name(requester),),
-        unattended=False,
+        options=KeyOptions.of((Name(requester),)),
     )
     state = await client.create_key(body, synced)
     await rig.approve("h2", proposal_id(state.proposal).hex())

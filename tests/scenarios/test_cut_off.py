@@ -19,6 +19,7 @@ from tigertally.base.ids import Name, ProposalId
 from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.messages import sync as paths
 from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.quorum.messages import PROPOSAL, PROPOSE, SYNC, VOTE
 from tigertally.quorum.proposal import proposal_id
@@ -56,7 +57,7 @@ async def until_done(step: Callable[[], Awaitable[T]]) -> T | None:
 
 
 async def create(rig: DomainRig, suite: Suite) -> str:
-    body = Create(key=REF.name, suite=suite, acks=3, requesters=(), unattended=False)
+    body = Create(key=REF.name, suite=suite, acks=3, options=KeyOptions.of())
 
     async def propose() -> str:
         client = CreatingClient(rig.devices["h1"].party)

@@ -6,6 +6,8 @@ MAX_HOLDERS = 255  # x-coordinates of GF(256) are 1..255
 MIN_QUORUM = 2  # with one approver nothing would be a quorum
 MAX_NAME_LENGTH = 64  # names stand in tables on screens and in file names
 MAX_TEXT_LENGTH = 500  # a reason that a person reads before approving
+MAX_MARKS = 2  # combining marks on a character: a vowel and a tone; more only pile up
+MAX_SPACES = 2  # together, as after a full stop; more push what follows out of sight
 MIN_ID_DIGITS = 8  # of the beginning of an id: people type no more, and few displayed ids share it
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is the largest
@@ -37,6 +39,7 @@ LONG_POLL_SECONDS = 25  # shorter than the idle time-outs of common middleboxes
 PROPOSAL_LIFETIME = 24 * 3600  # seconds; docs/protocols/quorum.md
 MAX_PROPOSAL_LIFETIME = 30 * 24 * 3600  # nobody should approve what was asked last quarter
 MAX_OPEN_PROPOSALS = 1000  # per domain, so that a requester cannot fill the disk
+OLD_DOOR_SECONDS = 15 * 60  # until an authority that lacked a newer door is asked there again
 CLOCK_SKEW = 300  # seconds by which two honest clocks may differ
 MAX_OPEN_OF_ONE = 200  # of one proposer; more than people can answer in a day
 MAX_OPEN_STRANGERS = 50  # join requests that wait for an answer
@@ -53,6 +56,8 @@ MAX_HEADER_BYTES = 64 * 1024  # the deepest label with the longest names fits
 MAX_SLOTS_BYTES = 256 * 1024  # two writes of the deepest label, with proofs of rotated slots
 MAX_WRITERS = 1000  # who may write below one label
 
+ERASURE_OWED_SECONDS = 24 * 3600  # a person is told of an erasure that no scrub has done by then
+
 PIN_TRIES = 5  # wrong PINs until the first enrolment is void
 UNLOCK_LIFETIME = 600  # seconds a started unlocking waits for more holders
 
@@ -64,6 +69,8 @@ MAX_CONNECTIONS_OF_STRANGERS = 256  # together
 MAX_CONNECTIONS_PER_KEY = 16  # a device's daemon and commands; each has one or two
 MAX_CONNECTIONS_PER_ADDRESS = 64  # of all strangers there
 MAX_HANDSHAKES = 32  # at the same time, before it is known who comes; each takes milliseconds
+MAX_HANDSHAKES_PER_ADDRESS = 64  # at once, that bring strangers: as many as may be open there
+HANDSHAKES_PER_SECOND = 10  # of strangers at one address; each takes two milliseconds
 MAX_PEERS_TRACKED = 4096  # keys whose rate is remembered at the same time
 MAX_BODY_SECONDS = 30.0  # for a request body to arrive; 4 MiB at 1 Mbit/s
 IDLE_CONNECTION_SECONDS = 75.0  # a server closes a connection after so long without a request

@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.clock import Clock
-from tigertally.base.errors import TigertallyError
+from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.node.alarms import Alarms
-from tigertally.node.chores import Pauses, keep_up
+from tigertally.node.chores import LONGEST_PAUSE, Pauses, keep_up
 from tigertally.node.news import News
 from tigertally.node.routes import Answerer, Codec, Route, handler_of
 from tigertally.node.wiring import AuthorityServices
@@ -33,6 +33,7 @@ from tigertally.quorum.desk import Barrier, Desk, holder_in, member_in, roster_o
 from tigertally.quorum.messages import NewsReply, NewsRequest
 from tigertally.quorum.restoring import current_origin
 from tigertally.quorum.rows import load_chain
+from tigertally.storage.erasure import owed, settle
 from tigertally.storage.store import Store, Transaction
 from tigertally.transport.channel import Handler, Request
 from tigertally.transport.door import Door, Standing
@@ -40,6 +41,9 @@ from tigertally.transport.door import Door, Standing
 T = TypeVar("T")
 
 _COUNTING = "counting strangers"
+_CHILD = "the one-shot child"
+_ERASING = "erasing"
+_ERASING_PAUSE = 5.0  # seconds, the longest
 _CHORE_SECONDS = 60.0  # between two looks for work that nothing has announced
 
 
@@ -98,7 +102,7 @@ class Authority:
         self._randomness = randomness
         self._codec = Codec()
         self._news = News()
-        self.wake_worker = asyncio.Event()
+        self._wake = {_CHILD: asyncio.Event(), _ERASING: asyncio.Event()}
         self.alarms = Alarms()
         self._pauses = Pauses()  # of the one-shot child's jobs
         self._again: asyncio.TimerHandle | None = None  # when the next of these is over
@@ -187,26 +191,28 @@ class Authority:
         """Do one thing on the writer thread; see `Writer.run`."""
         return await self.writer.run(work, background=background)
 
-    def _tell(self, woken: frozenset[VerifyKey], work: bool) -> None:
+    def _tell(self, woken: frozenset[VerifyKey], waiting: frozenset[str]) -> None:
         if woken:
             self._news.wake(woken)
-        if work:
-            self.wake_worker.set()
+        for what in waiting:
+            self._wake[what].set()
 
-    def _closing(self, desk: Desk) -> bool:
-        """Does anything wait for the one-shot child? What cannot be read now does not."""
-        if desk.barrier is None:
-            return False
+    def _closing(self, desk: Desk) -> frozenset[str]:
+        """What background work waits."""
+        waiting = set()
         try:
-            return self._services.has_jobs(desk)
-        except TigertallyError:
-            return True  # the chore finds out what is wrong; requests are not held up by it
+            if owed(desk.plain) is not None:
+                waiting.add(_ERASING)
+            if desk.barrier is not None and self._services.has_jobs(desk):
+                waiting.add(_CHILD)
+        except TigertallyError:  # the chores find out what is wrong; no request is held up by it
+            waiting |= {_ERASING, _CHILD}
+        return frozenset(waiting)
 
     def _committed(self, before: Memory, after: Memory) -> None:
-        """A replaced barrier key opens nothing any more, and what was sealed under it goes."""
+        """A replaced barrier key opens nothing any more."""
         if before.barrier is not None and before.barrier is not after.barrier:
             before.barrier.key.wipe()
-            self._store.scrub()
 
     def _desk(self, tx: Transaction, memory: Memory) -> Desk:
         return Desk(
@@ -244,15 +250,24 @@ class Authority:
         )
 
     async def work(self) -> None:
-        """Background work until cancelled: the one-shot child's jobs, and tidying up."""
+        """Background work until cancelled: the one-shot child's jobs, tidying up, erasing."""
         chores = (
-            ("the one-shot child", self._jobs, self.wake_worker),
-            ("tidying up", self._tidy, None),
-            (_COUNTING, self._write_counted, None),
+            (_CHILD, self._jobs, LONGEST_PAUSE),
+            ("tidying up", self._tidy, LONGEST_PAUSE),
+            (_COUNTING, self._write_counted, LONGEST_PAUSE),
+            # A busy writer is in its way, too: it must come by often enough to find it idle.
+            (_ERASING, self._erase, _ERASING_PAUSE),
         )
         async with asyncio.TaskGroup() as tasks:
-            for what, step, wake in chores:
-                chore = keep_up(what, step, alarms=self.alarms, every=_CHORE_SECONDS, wake=wake)
+            for what, step, longest in chores:
+                chore = keep_up(
+                    what,
+                    step,
+                    alarms=self.alarms,
+                    every=_CHORE_SECONDS,
+                    longest=longest,
+                    wake=self._wake.get(what),
+                )
                 tasks.create_task(chore)
 
     async def _jobs(self) -> None:
@@ -263,7 +278,7 @@ class Authority:
             self._again.cancel()
         again = self._pauses.next()
         loop = asyncio.get_running_loop()
-        self._again = None if again is None else loop.call_at(again, self.wake_worker.set)
+        self._again = None if again is None else loop.call_at(again, self._wake[_CHILD].set)
 
     async def _tidy(self) -> None:
         if self.writer.memory.barrier is not None:
@@ -280,6 +295,15 @@ class Authority:
             await self._write_counted(all_=True)
         except Exception as error:  # noqa: BLE001  a full disk must not hold up the end
             self.alarms.fault(_COUNTING, error)
+
+    async def _erase(self) -> None:
+        """Scrub, beside the writer thread, until nothing is owed; while it is locked as well."""
+        seen = await self.run(lambda desk: owed(desk.plain), background=True)
+        if seen is None:
+            return
+        if not await asyncio.to_thread(self._store.scrub):
+            raise Unavailable("others have the store open: erased rows are still in its files")
+        await self.run(lambda desk: settle(desk.plain, seen), background=True)
 
     def end_waiting(self) -> None:
         """Answer every long poll, so that the server can stop at once."""

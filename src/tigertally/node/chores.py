@@ -14,7 +14,7 @@ from tigertally.base.errors import Corrupt, TigertallyError
 from tigertally.node.alarms import Alarms
 
 _FIRST_PAUSE = 0.5  # seconds after a failure; doubled up to the longest
-_LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 60.0
 
 Step = Callable[[], Awaitable[None]]
 
@@ -22,7 +22,7 @@ Step = Callable[[], Awaitable[None]]
 class Pauses:
     """When each of several things that have failed may be tried again; each has its own pause."""
 
-    def __init__(self, *, first: float = _FIRST_PAUSE, longest: float = _LONGEST_PAUSE) -> None:
+    def __init__(self, *, first: float = _FIRST_PAUSE, longest: float = LONGEST_PAUSE) -> None:
         self._first = first
         self._longest = longest
         self._waits: dict[Hashable, tuple[float, float]] = {}  # its pause, and when it is over
@@ -47,7 +47,13 @@ class Pauses:
 
 
 async def keep_up(
-    what: str, step: Step, *, alarms: Alarms, every: float, wake: asyncio.Event | None = None
+    what: str,
+    step: Step,
+    *,
+    alarms: Alarms,
+    every: float,
+    longest: float = LONGEST_PAUSE,
+    wake: asyncio.Event | None = None,
 ) -> None:
     """Do one chore again and again, until cancelled.
 
@@ -58,6 +64,7 @@ async def keep_up(
         step: does it once.
         alarms: told of every failure.
         every: seconds between two times.
+        longest: seconds of the longest pause after a failure.
         wake: does it at once.
     """
     alarms.expect(what)
@@ -81,5 +88,5 @@ async def keep_up(
                 async with asyncio.timeout(every):
                     await wake.wait()
             continue
-        await asyncio.sleep(min(_FIRST_PAUSE * 2**failures, _LONGEST_PAUSE))
+        await asyncio.sleep(min(_FIRST_PAUSE * 2**failures, longest))
         failures = min(failures + 1, 32)

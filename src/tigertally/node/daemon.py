@@ -21,6 +21,7 @@ from tigertally.node.clock import SystemClock
 from tigertally.node.members import connected
 from tigertally.node.profile import OpenProfile
 from tigertally.node.rulebook import RuleBook
+from tigertally.quorum.client import MemberClient
 from tigertally.quorum.following import notices
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
 _FIRST_PAUSE = 0.5  # seconds; doubled up to _LONGEST_PAUSE while the authority is away
 _LONGEST_PAUSE = 30.0
-_LOCKED_PAUSE = 2.0  # the longest while it is locked: somebody is about to unlock it
 _REFUSED_PAUSE = 300.0  # the longest while it refuses us: only people change that
 
 
@@ -202,9 +202,7 @@ class Pauses:
 
     def after(self, error: Exception) -> float:
         """Seconds to wait after this error; doubled each time, up to what it deserves."""
-        longest = _LONGEST_PAUSE
-        if isinstance(error, Locked | Refused):
-            longest = _LOCKED_PAUSE if isinstance(error, Locked) else _REFUSED_PAUSE
+        longest = _REFUSED_PAUSE if isinstance(error, Refused) else _LONGEST_PAUSE
         pause = min(self._next, longest)
         self._next = 2 * pause
         return pause
@@ -220,6 +218,7 @@ async def _follow(
     renewed = -float(_RENEW_SECONDS)
     pauses = Pauses()
     told = 0
+    waited: tuple[str, ...] = ()
     while True:
         renew = clock() - renewed >= _RENEW_SECONDS
         try:
@@ -229,7 +228,7 @@ async def _follow(
                     book.changed.clear()
                     book.tell(await client.answer_by_rules(synced, book.rules, report))
             renewed = clock() if renew else renewed
-            _tell(report, log)
+            waited = _tell(report, log, waited)
             told = _tell_notices(profile, log, told)
             await _news(client, book)
             pauses = Pauses()  # not before: let in to no long poll, it would sync all the time
@@ -241,16 +240,34 @@ async def _follow(
         except Unavailable as error:  # the authority is away or locked, or our disk is full
             if pauses.new(error):
                 log.info("waiting", reason=str(error))
-            await asyncio.sleep(pauses.after(error))
+            await _pause(client, pauses, error)
         except TigertallyError as error:
             # Also where the authority refuses us: it may say so wrongly, or for a while only, and
             # a holder that ends on its word is a voice less. Removed, it asks in vain, seldom.
             if pauses.new(error):
-                log.warning("fault", error=str(error), culprits=list(error.culprits))
-            await asyncio.sleep(pauses.after(error))
+                what = "refused" if isinstance(error, Refused) else "fault"
+                log.warning(what, error=str(error), culprits=list(error.culprits))
+            await _pause(client, pauses, error)
         except Exception as error:
             log.exception("a fault of this program")
-            await asyncio.sleep(pauses.after(error))
+            await _pause(client, pauses, error)
+
+
+async def _pause(client: MemberClient, pauses: Pauses, error: Exception) -> None:
+    """Wait before another try; less where the authority answers and has news.
+
+    It answers long polls while it is locked, and wakes its holders when it is unlocked, or when
+    one more of them has accepted its restore.
+    """
+    clock = asyncio.get_running_loop().time
+    began, seconds = clock(), pauses.after(error)
+    locked = isinstance(error, Locked)
+    rest = seconds
+    if locked or not isinstance(error, Unavailable):  # else nobody is there to have news
+        with contextlib.suppress(Exception):  # whatever it is, the pause is over in time
+            await client.news(_LONGEST_PAUSE if locked else seconds)
+            rest = _FIRST_PAUSE  # an authority that always has news must not drive us in circles
+    await asyncio.sleep(max(0.0, began + rest - clock()))
 
 
 async def _news(client: UnattendedClient, book: RuleBook | None) -> None:
@@ -270,7 +287,10 @@ async def _news(client: UnattendedClient, book: RuleBook | None) -> None:
         await asyncio.gather(news, changed, return_exceptions=True)
 
 
-def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
+def _tell(
+    report: Report, log: structlog.stdlib.BoundLogger, waited: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Log what a sync did, and whom it waits for if that is not what was `waited` for before."""
     if report.received or report.sent or report.acknowledged:
         log.info(
             "synced",
@@ -280,6 +300,9 @@ def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
         )
     for problem in report.problems:
         log.warning("fault", error=problem, culprits=report.culprits)
+    if report.waiting_for and report.waiting_for != waited:
+        log.info("waiting", reason="; ".join(report.waiting_for))
+    return report.waiting_for
 
 
 def _tell_notices(profile: OpenProfile, log: structlog.stdlib.BoundLogger, told: int) -> int:

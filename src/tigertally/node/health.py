@@ -18,6 +18,7 @@ from tigertally.base.errors import Corrupt, Unavailable
 from tigertally.custody.service.watching import Overview, overview
 from tigertally.custody.state.authority import EpochStatus, KeyState
 from tigertally.node.authority import Authority
+from tigertally.storage.erasure import owed
 from tigertally.transport.server import Page
 
 Pages = Mapping[str, Callable[[], Page | Awaitable[Page]]]
@@ -67,6 +68,11 @@ class Metrics:
             "when each holder last synced, Unix time; 0 for never",
             "holder",
         )
+        self._owed = self._gauge("erasures_owed", "erasures that the store's files still show")
+        self._owed_since = self._gauge(
+            "erasure_owed_since_timestamp_seconds",
+            "when the oldest of them was committed, Unix time; 0 for none",
+        )
         self._failures = Counter(
             "tigertally_unlock_failures",
             "failed attempts to unlock since the start",
@@ -91,6 +97,7 @@ class Metrics:
             now = asyncio.get_running_loop().time()
             if self._shown is None or now >= self._until:
                 self._show_outside()
+                self._show_owed(*await self._look_at_owed())
                 self._show_inside(await self._look())
                 body = generate_latest(self._registry)
                 self._shown = Page(body=body, content_type="text/plain; version=0.0.4")
@@ -103,6 +110,18 @@ class Metrics:
             return await self._authority.run(overview, background=True)
         except (Unavailable, Corrupt):
             return None
+
+    async def _look_at_owed(self) -> tuple[float, float]:
+        """How many erasures are owed, and since when; NaN where the store cannot be read."""
+        try:
+            found = await self._authority.run(lambda desk: owed(desk.plain), background=True)
+        except (Unavailable, Corrupt):
+            return _UNKNOWN, _UNKNOWN
+        return (0, 0) if found is None else (found.count, found.since)
+
+    def _show_owed(self, count: float, since: float) -> None:
+        self._owed.set(count)
+        self._owed_since.set(since)
 
     def _show_outside(self) -> None:
         """What a locked authority knows, too."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import ProposalId
-from tigertally.custody.messages import bodies, destroying, importing, lock, sync
+from tigertally.custody.messages import bodies, destroying, importing, lock, sync, v1
 from tigertally.custody.messages.watching import HELD
 from tigertally.custody.service import child, past, resharing, rows, watching
 from tigertally.custody.service.authority_jobs import (
@@ -30,7 +30,7 @@ from tigertally.custody.service.locking import LockService
 from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
 from tigertally.custody.service.syncing import SyncService
 from tigertally.node.chores import Pauses
-from tigertally.node.kinds import all_kinds
+from tigertally.node.kinds import all_kinds, known_to_v1
 from tigertally.node.routes import Route, served
 from tigertally.quorum import changes, messages
 from tigertally.quorum import rows as quorum_rows
@@ -70,7 +70,7 @@ class AuthorityServices:
         executors[bodies.DESTROY] = DestroyKey()
         executors[bodies.RELEASE] = ReleaseKey()
         self.quorum = QuorumService(all_kinds(), executors, self.counted)
-        self.relay = RelayService(self.quorum)
+        self.relay = RelayService(self.quorum, known_to_v1)
         self.syncing = SyncService(self.epochs, self.releases, self.erasures)
         self.admission = AdmissionService(self.lock.found, self.lock.progress)
 
@@ -87,14 +87,19 @@ class AuthorityServices:
                 served(messages.SYNC, self.relay.sync),
                 served(messages.ROSTERS, self.relay.rosters),
                 served(messages.TALLIES, self.relay.tallies),
+                served(messages.SYNC_V1, self.relay.sync_v1),
+                served(messages.TALLIES_V1, self.relay.tallies_v1),
                 served(messages.AUDIT, self.relay.audit),
                 served(messages.RESTORATIONS, self.relay.restorations),
                 served(lock.UNLOCK_CHALLENGE, self.lock.challenge),
                 served(lock.UNLOCK_ANSWER, self.lock.answer),
                 served(lock.UNLOCK_REPORT, self.lock.report),
+                served(v1.UNLOCK_REPORT_V1, self.lock.report_v1),
                 served(sync.CUSTODY_SYNC, self.syncing.sync),
+                served(v1.CUSTODY_SYNC_V1, self.syncing.sync_v1),
                 served(sync.RECEIVE_KEYS, self.syncing.receive_keys),
                 served(sync.KEYS, watching.keys),
+                served(v1.KEYS_V1, watching.keys_v1),
                 served(sync.HOLDERS, watching.holders),
                 served(HELD, past.held),
                 served(sync.KEY_EPOCH, self.syncing.epoch),
@@ -187,7 +192,7 @@ class AuthorityServices:
 
     async def _share_anew(self, authority: Authority, id_: bytes) -> None:
         """Suite `shamir-gf256`, after a change of the holders."""
-        wanted = await authority.run(lambda desk: reshare_job(desk, id_))
+        wanted = await authority.run(lambda desk: reshare_job(desk, id_), background=True)
         if wanted is None:
             return
         result = await self._run_child(child.Job(deal=None, rebuild=None, reshare=wanted))

@@ -57,7 +57,7 @@ class _Done:
     error: Exception | None = None
     kept: bool = False
     woken: frozenset[VerifyKey] = frozenset()
-    waiting_jobs: bool = False
+    waiting: frozenset[str] = frozenset()
 
 
 def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
@@ -82,9 +82,9 @@ class Writer(Generic[M]):
         memory: what is kept in memory of the store as it is now; replaced, never changed.
         open_desk: makes the desk of one request in an open transaction.
         keep: what memory becomes by a request; the same object where nothing changes.
-        closing: looks at a transaction before it commits; True where background work waits.
+        closing: looks at a transaction before it commits; the background work that waits now.
         committed: tidies up after memory has changed (before, after). It may fail.
-        tell: on the event loop, after the commit: whom to wake, and whether work waits.
+        tell: on the event loop, after the commit: whom to wake, and what work waits.
         alarms: counts what fails here.
     """
 
@@ -95,9 +95,9 @@ class Writer(Generic[M]):
         *,
         open_desk: Callable[[Transaction, M], Desk],
         keep: Callable[[Desk, M], M],
-        closing: Callable[[Desk], bool],
+        closing: Callable[[Desk], frozenset[str]],
         committed: Callable[[M, M], None],
-        tell: Callable[[frozenset[VerifyKey], bool], None],
+        tell: Callable[[frozenset[VerifyKey], frozenset[str]], None],
         alarms: Alarms,
     ) -> None:
         self._store = store
@@ -164,7 +164,7 @@ class Writer(Generic[M]):
             self._drain = None
 
     def _answer(self, asked: _Asked, done: _Done) -> None:
-        self._tell(done.woken, done.waiting_jobs and not asked.background)
+        self._tell(done.woken, frozenset() if asked.background else done.waiting)
         if not asked.future.done():  # else whoever asked is gone
             asked.future.set_result(done)
 
@@ -197,7 +197,7 @@ class Writer(Generic[M]):
             if done[-1].kept:
                 memory = self._keep(desk, memory)
         waiting = self._closing(self._open_desk(tx, memory))
-        return [replace(one, waiting_jobs=waiting) for one in done], memory
+        return [replace(one, waiting=waiting) for one in done], memory
 
     def _marked(self, tx: Transaction) -> bytes:
         """A mark by which `_settle` recognises this transaction on the disk."""

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tigertally.audit.log import AuditLog
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Corrupt, Refused
 from tigertally.base.limits import CLOCK_SKEW
+from tigertally.base.randomness import Randomness
 from tigertally.crypto.envelope import Envelope
-from tigertally.crypto.signatures import VerifyKey
+from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum import restoring
-from tigertally.quorum.card import open_card
+from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import first_roster, found
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.quorum.founding import (
+    FRESH_PIN,
     PinState,
     check_founding,
     check_pin,
     found_roster,
+    make_pin,
+    new_pin_state,
     reply_proof,
 )
 from tigertally.quorum.messages import DomainInfo, FoundReply, FoundRequest, JoinTerms, Nothing
 from tigertally.quorum.roster import Roster
-from tigertally.quorum.rows import put_roster
+from tigertally.quorum.rows import ROSTERS, put_roster
 from tigertally.storage.store import Reader, Transaction
 
 SETTINGS = "authority"  # plain: one row of settings, one of the PIN's state
@@ -53,6 +58,30 @@ def get_settings(reader: Reader) -> Settings:
     if row is None:
         raise Corrupt("this profile has lost its settings")
     return decode(Settings, row)
+
+
+def renew_pin(tx: Transaction, key: SigningKey, *, now: int, randomness: Randomness) -> str:
+    """Put a fresh PIN in place of the one that was printed before; the log says so.
+
+    The authority may run meanwhile: it reads the PIN anew at each try.
+
+    Raises:
+        Refused: the domain has its first holder, and needs no PIN any more.
+    """
+    if any(True for _ in tx.scan(ROSTERS, limit=1)):
+        raise Refused("this domain has its first holder: others enrol without a PIN")
+    settings = get_settings(tx)
+    pin = make_pin(randomness)
+    tx.put(SETTINGS, _PIN_ROW, encode(new_pin_state(pin)))
+    log = AuditLog(restoring.current_origin(tx, domain_of(settings.card)), key)
+    log.append(
+        tx,
+        time=now,
+        kind="pin.renewed",
+        actor="authority",
+        summary="a fresh PIN for the first holder; the one before opens nothing any more",
+    )
+    return pin
 
 
 class AdmissionService:
@@ -151,5 +180,5 @@ class AdmissionService:
     def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> KeepChanges:
         said = f"wrong PIN, {left} tries left" if left else "wrong PIN, the PIN is now void"
         desk.record("pin.wrong", actor=f"stranger {str(peer.fingerprint)[:9]}", summary=said)
-        void = "; the PIN is now void, run `tally authority init` for a new domain"
+        void = f"; the PIN is now void: {FRESH_PIN}"
         return KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))

@@ -29,6 +29,10 @@ from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
 from tigertally.quorum.tally import Tally, check_live, verify_tally
 
 
+class UnknownRoster(Refused):
+    """Something is of a roster that this chain has not: a newer one, or one of another chain."""
+
+
 @dataclass(frozen=True)  # no slots: the names are kept once computed
 class Chain:
     """Verified rosters, oldest first. Make one with `found`, lengthen it with `extended`."""
@@ -47,18 +51,18 @@ class Chain:
         return {one.signing_key: str(one.name) for old in self.rosters for one in old.members}
 
     def at(self, wanted: RosterHash) -> Roster:
-        """The roster with this hash; `Refused` if it is not in the chain."""
+        """The roster with this hash; `UnknownRoster` if it is not in the chain."""
         for roster in reversed(self.rosters):
             if roster.hash == wanted:
                 return roster
-        raise Refused("that roster is not in the chain we know")
+        raise UnknownRoster("that roster is not in the chain we know")
 
     def with_electorate(self, electorate: Hash) -> Roster:
-        """The newest roster put to these holders; `Refused` if there is none."""
+        """The newest roster put to these holders; `UnknownRoster` if there is none."""
         for roster in reversed(self.rosters):
             if roster.electorate == electorate:
                 return roster
-        raise Refused("no roster we know has these holders and this quorum")
+        raise UnknownRoster("no roster we know has these holders and this quorum")
 
     def for_proposal(self, proposal: Proposal) -> Roster:
         """The roster a proposal was put to, for checking it as history."""
@@ -91,6 +95,24 @@ class Chain:
                 raise Refused(
                     f"another requester was called {requester.name} before, and keys may have been "
                     "made for it: choose another name"
+                )
+
+    def check_new_names(self, new: Roster) -> None:
+        """A change that is asked for today gives nobody a name that was ever another's.
+
+        The log, old tallies and people's memories name members by it. Rosters of before may have
+        done so, and stay valid: this is for new proposals, `check_names` for all history.
+
+        Raises:
+            Refused: a member of the new roster has the name of an earlier one with another key.
+        """
+        self.check_names(new)
+        owners = {m.name: m.signing_key for old in self.rosters for m in old.members}
+        now = {member.name for member in self.current.members}
+        for member in new.members:
+            if member.name not in now and owners.get(member.name) not in (None, member.signing_key):
+                raise Refused(
+                    f"another member was called {member.name} before: choose another name"
                 )
 
     def after(self, version: int) -> tuple[SignedRoster, ...]:

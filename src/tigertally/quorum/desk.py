@@ -18,6 +18,7 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum.card import Card
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.roster import Holder, Roster
+from tigertally.storage.erasure import owe
 from tigertally.storage.sealed import RowSealer, SealedTransaction
 from tigertally.storage.store import Transaction
 
@@ -124,6 +125,10 @@ class Desk:
         self.log.append(
             self.plain, time=self.now, kind=kind, actor=actor, summary=summary, detail=detail
         )
+
+    def owe_erasure(self) -> None:
+        """This request erases secrets: until a scrub has succeeded, the files may hold them."""
+        owe(self.plain, now=self.now)
 
     def wake(self, keys: Iterable[VerifyKey]) -> None:
         """After the commit, tell these members to look."""

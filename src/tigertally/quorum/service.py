@@ -23,6 +23,7 @@ from tigertally.base.limits import (
     MAX_OPEN_OF_ONE,
     MAX_OPEN_PROPOSALS,
 )
+from tigertally.base.text import fault_of
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum import changes, rows
@@ -31,7 +32,7 @@ from tigertally.quorum.chain import next_roster
 from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.joins import Joins
-from tigertally.quorum.kinds import Kind, Kinds, kind_of
+from tigertally.quorum.kinds import Kind, Kinds, check_shows, kind_of, proposer_name, words_of
 from tigertally.quorum.messages import (
     ProposalRequest,
     ProposalState,
@@ -42,6 +43,9 @@ from tigertally.quorum.pending import Pending, Status, propose, with_verdict
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally, verify_tally
+from tigertally.quorum.words import Quote, in_one_line
+
+_SUMMARY = 400  # characters of an audit entry's summary
 
 RosterHook = Callable[[Desk, Roster, VerifiedTally], None]
 
@@ -80,7 +84,8 @@ class ChangeRoster:
 
     def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
         """Refuse a change that is not possible on this roster."""
-        desk.known_chain.check_names(changes.apply_change(desk.roster, proposal, created=desk.now))
+        new = changes.apply_change(desk.roster, proposal, created=desk.now)
+        desk.known_chain.check_new_names(new)
 
     def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
         """Nothing to get ready."""
@@ -112,6 +117,7 @@ class ChangeRoster:
         for roster in (old.current, new):  # requesters too: what they wait for may be void now
             desk.wake(holder.signing_key for holder in roster.holders)
             desk.wake(requester.signing_key for requester in roster.requesters)
+        wake_proposers(desk)
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """Roster kinds take no late approvals."""
@@ -166,15 +172,18 @@ class QuorumService:
                 f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
             )
         kind.may_propose(roster, proposal, body)
+        check_shows(self._kinds, proposal)
         self._executors[kind.name].check(desk, proposal, body)
         rows.put_pending(desk.sealed, pending)
         if _is_stranger(roster, peer):
             self._joins.add(pending.id, desk.address, now=desk.now)
         self._executors[kind.name].admitted(desk, pending, body)
+        who = proposer_name(desk.known_chain, proposal)
+        words = words_of(self._kinds, proposal, roster, by=who)
         desk.record(
             "proposal.made",
             actor=roster.name_of(peer),
-            summary=f"{proposal.kind}: {kind.words(body)}"[:400],
+            summary=in_one_line(f"{proposal.kind}: {words.facts}", words.quotes, most=_SUMMARY),
             detail=pending.id,
         )
         desk.wake_holders()
@@ -247,6 +256,8 @@ class QuorumService:
         )
         if pending == before:
             return pending
+        if fault := fault_of(approval.reason):
+            raise Refused(f"the reason has {fault}: say it in plain letters and spaces")
         desk.known_chain.check_cast(approval, open_proposal(pending.proposal))
         self._check_attachment(desk, pending, approval, attachment)
         if attachment:
@@ -280,10 +291,9 @@ class QuorumService:
     def _record_verdict(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         who = desk.roster.holder(approval.holder).name
         done = "approved" if approval.verdict is Verdict.APPROVE else "rejected"
-        why = f": {approval.reason}" if approval.reason else ""
-        desk.record(
-            f"proposal.{done}", actor=who, summary=f"{who} {done}{why}"[:400], detail=pending.id
-        )
+        said = [Quote(by=who, what="reason", text=approval.reason)] if approval.reason else []
+        summary = in_one_line(f"{who} {done}", said, most=_SUMMARY)
+        desk.record(f"proposal.{done}", actor=who, summary=summary, detail=pending.id)
 
     def _execute(self, desk: Desk, executor: Executor, pending: Pending, body: Any) -> None:
         """Carry out a complete tally, once, in the transaction that completed it."""
@@ -326,6 +336,7 @@ class QuorumService:
         """Nobody completes this any more. What strangers asked is counted, not written each."""
         rows.put_pending(desk.sealed, ended)
         rows.forget_attachments(desk.sealed, ended)
+        desk.wake([open_proposal(ended.proposal).proposer])
         kind = f"proposal.{ended.status.value}"
         if _is_stranger(desk.roster, open_proposal(ended.proposal).proposer):
             self._counted.add(desk, kind, actor=STRANGERS, did="asked to join; nobody let them in")
@@ -347,6 +358,14 @@ class QuorumService:
             if pending.status is Status.PENDING:
                 found.append(state_of(pending))
         return tuple(found)
+
+
+def wake_proposers(desk: Desk) -> None:
+    """What has just been carried out may have ended other proposals: let their proposers look.
+
+    Those who want to join are in no roster, and nobody else wakes them.
+    """
+    desk.wake(proposer for _, proposer in rows.open_proposals(desk.sealed))
 
 
 def _is_stranger(roster: Roster, key: VerifyKey) -> bool:

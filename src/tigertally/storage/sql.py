@@ -94,27 +94,46 @@ class SqlStore:
 
     def scrub(self) -> bool:
         """See `Store.scrub`: empties the write-ahead log, which holds older pages."""
-        with self._writer.held(), self._cursor() as cursor:
-            self._run(cursor, sqlite.CHECKPOINT)
-            busy: int = cursor.fetchone()[0]
-            return busy == 0
+        self._check_open()
+        connection = None
+        try:
+            # Of its own, since it must not wait: neither for other processes nor for our writer.
+            connection = self._engine.raw_connection()
+            connection.detach()
+            cursor = connection.cursor()
+            for pragma in (sqlite.DO_NOT_WAIT, sqlite.CHECKPOINT_BESIDE):
+                cursor.execute(pragma)
+            with self._writer.tried() as held:
+                return held and cursor.execute(sqlite.CHECKPOINT).fetchone()[0] == 0
+        except (SQLAlchemyError, self._driver_error) as error:
+            fault = sqlite.fault(error)
+            if sqlite.is_busy(error):
+                return False
+            raise fault from error
+        finally:
+            if connection is not None:
+                with suppress(Exception):
+                    connection.close()
 
     def copy_to(self, path: Path) -> None:
         """Write the store as it is at this moment into a new file of mode 0600; work goes on.
 
         Raises:
             UsageError: the file exists, or cannot be made.
-            Unavailable, Corrupt: as for a transaction.
+            Unavailable, Corrupt: as for a transaction. Then there is no file.
         """
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
-        with self._cursor() as cursor:
-            try:
-                cursor.execute(sqlite.COPY, (os.fspath(path),))
-            except self._driver_error as error:
+        try:
+            with self._cursor() as cursor:
+                sqlite.copy(cursor.connection, path)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, self._driver_error):
                 raise sqlite.fault(error) from error
+            raise
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -126,8 +145,7 @@ class SqlStore:
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
         """A cursor on a connection of our own until the block ends; nothing is left open on it."""
-        if self._closed:
-            raise UsageError("the store is closed")
+        self._check_open()
         try:
             connection = self._connection()
             cursor = connection.cursor()
@@ -147,6 +165,10 @@ class SqlStore:
                 return
         with suppress(Exception):
             connection.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the store is closed")
 
     def _connection(self) -> Any:
         """One that was used before: the engine's own pool takes longer than a query."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
-from tigertally.base.errors import Unavailable, UsageError
+from tigertally.base.errors import NoSuchDoor, Unavailable, UsageError
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.transport import virtual_time
 from tigertally.transport.answers import Answer, carry_out, opened, refusal
@@ -282,7 +282,7 @@ class MemoryNetwork:
         handler = party.handler
         if isinstance(handler, Mapping):
             if call.path not in handler:
-                return refusal(UsageError("no such path"), status=404)
+                return refusal(NoSuchDoor("no such path"))
             handler = handler[call.path]
         key, address = (caller.key, caller.address) if caller is not None else (None, "")
         request = Request(path=call.path, body=body, peer=key, address=address)

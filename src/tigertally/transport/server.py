@@ -23,6 +23,7 @@ from aiohttp import web
 
 from tigertally.base.errors import (
     MalformedMessage,
+    NoSuchDoor,
     TigertallyError,
     Unavailable,
     UsageError,
@@ -48,6 +49,7 @@ from tigertally.transport.places import Places
 from tigertally.transport.server_limits import (
     ServerLimits,
     gate_of,
+    handshakes_of,
     pages_gate_of,
     places_of,
     replays_of,
@@ -161,7 +163,8 @@ class Server:
             self._serve,
             context,
             idle_seconds=self._limits.idle_seconds,
-            handshakes=self._limits.handshakes,
+            most_handshakes=self._limits.handshakes,
+            handshakes=handshakes_of(self._limits),
             places=places_of(self._limits),
             standing=self._arrived,
         )
@@ -264,7 +267,7 @@ class Server:
         self._gate.count(visit.party, now=time.monotonic())
         path, handler = self._routes.get(request.raw_path, ("", None))
         if handler is None:
-            raise _TurnedAway(404, UsageError("no such path"))
+            raise _TurnedAway(404, NoSuchDoor("no such path"))
         if request.method != "POST":
             raise _TurnedAway(405, UsageError("messages are sent with POST"))
         if request.headers.get("Content-Type") != CONTENT_TYPE:

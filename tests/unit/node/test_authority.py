@@ -8,6 +8,7 @@ import pytest
 
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
+from tigertally.node.authority import _CHILD
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.storage.memory import MemoryStore
 
@@ -97,7 +98,8 @@ async def test_one_that_is_gone_holds_nobody_up():
 
 async def test_the_worker_does_not_wake_itself():
     rig = DomainRig()
-    rig.authority.wake_worker.clear()
+    wake = rig.authority._wake[_CHILD]
+    wake.clear()
     await rig.authority.run(lambda desk: None, background=True)
     await rig.authority.run(lambda desk: None)
-    assert not rig.authority.wake_worker.is_set()
+    assert not wake.is_set()

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from change_rig import remove
 from domain_rig import DomainRig
-from tigertally.base.errors import Refused, Unavailable
+from tigertally.base.errors import Damaged, Refused, Unavailable
 from tigertally.base.secret import Secret
-from tigertally.node.writer import MemoryParted
+from tigertally.node.writer import MARKS, MemoryParted, Writer
+from tigertally.quorum.card import Role
 from tigertally.quorum.desk import KeepChanges, barrier_of
 from tigertally.storage.memory import MemoryStore
 
@@ -143,3 +145,55 @@ async def test_a_replaced_barrier_key_is_wiped():
         await rig.authority.run(lambda desk, key=key: setattr(desk, "barrier", barrier_of(key)))
     with pytest.raises(Exception, match="wiped"):
         first.to_secret_bytes()
+
+
+class RaisesBehindTheCommit(MemoryStore):
+    """As a scrub did that ran on a full disk between the commit and the memory."""
+
+    @contextmanager
+    def transaction(self):
+        with super().transaction() as tx:
+            yield tx
+            follows = MARKS in tx._changes
+        if follows:
+            raise Unavailable("the disk is full")
+
+
+@pytest.mark.requirement("C6")
+@pytest.mark.parametrize("order", ["ours", "the old one"])
+def test_what_a_stranger_writes_behind_such_a_removal_opens_after_a_restart(order, monkeypatch):
+    """The old order is the control: memory stays where it was, and this test finds it."""
+    if order == "the old one":
+
+        def raised(self, after, mark, error):
+            raise error
+
+        monkeypatch.setattr(Writer, "_settle", raised)
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.create("payroll")
+        disk = RaisesBehindTheCommit()
+        disk._tables = rig.disk._tables
+        rig.disk = rig.authority.writer._store = disk
+        try:
+            await remove(rig, "h3", by=["h1", "h2"])
+        except Unavailable:
+            assert order == "the old one"
+        dora = rig.joining(rig.device("dora", Role.HOLDER))
+        await dora.ask()
+        rig.disk = MemoryStore()
+        rig.disk._tables = disk._tables
+        rig.start_authority()
+        assert await rig.unlock_by("h1") == "ready"
+        if order == "the old one":
+            with pytest.raises(Damaged):
+                await rig.sync("h1")
+            return
+        await rig.sync("h1")
+        await rig.admit(dora, by=["h1", "h2"])
+        with pytest.raises(Refused, match="not a member"):
+            await rig.holder("h3").sync()
+
+    rig.run(day())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, Nonce, RosterHash
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Nonce, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
 from tigertally.custody.messages.dealing import Certificate
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.messages import CheckpointProof, Nothing
 from tigertally.quorum.roster import SignedRoster
 from tigertally.quorum.tally import Tally
@@ -127,8 +128,7 @@ class KeyTerms:
     `making` is the tally that made the key; None from a holder that joined later.
     """
 
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
     making: Tally | None
 
 
@@ -155,7 +155,8 @@ class ReportRequest:
 # A roster is an envelope with an encoded tally beside it; a signature alone has 66 bytes.
 _ROSTER_SPREAD = 32
 # Of each key a report has at least four items, its name, and 64 bytes of commitments.
-_REPORT_SPREAD = 8
+REPORT_SPREAD = 8
+REPORT_ITEMS = MAX_MESSAGE_BYTES // REPORT_SPREAD
 
 # Who is no holder is let in too, so that the attempt is counted (C6).
 UNLOCK_CHALLENGE = Door(
@@ -171,11 +172,11 @@ UNLOCK_ANSWER = Door(
     spread=_ROSTER_SPREAD,
 )
 UNLOCK_REPORT = Door(
-    "/v1/unlock/report",
+    "/v2/unlock/report",
     ReportRequest,
     Nothing,
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
-    most_items=MAX_MESSAGE_BYTES // _REPORT_SPREAD,
-    spread=_REPORT_SPREAD,
+    most_items=REPORT_ITEMS,
+    spread=REPORT_SPREAD,
 )

@@ -70,13 +70,14 @@ class DestroyKey:
             _end_coming(desk, record)
             _destroy(desk, record, tally.id)
         gone = {record.ref for record in targets}
+        desk.owe_erasure()
         for record in targets:
             _retire_live(desk, record)
         _void_releases(desk, gone)
         for old in replaced:
             _drop_replaced(desk, body, old)
         for holder in desk.roster.holders:
-            rows.put_due(desk.sealed, holder.index, rows.Due.ERASE, tally.id)
+            rows.owe(desk, holder.index, rows.Due.ERASE, tally.id)
         desk.record(
             "custody.destroyed",
             actor="authority",

@@ -35,6 +35,7 @@ from tigertally.custody.messages.lock import (
     Envelopes,
     ReportRequest,
 )
+from tigertally.custody.messages.v1 import ReportRequestV1
 from tigertally.custody.protocol.lock import (
     BARRIER_BYTES,
     challenge_hash,
@@ -50,6 +51,7 @@ from tigertally.custody.protocol.lock import (
     unwrap_answer,
 )
 from tigertally.custody.service import resharing
+from tigertally.custody.service.old_rows import bring_up_to_date, note_form
 from tigertally.custody.service.relearning import relearn
 from tigertally.custody.service.restarting import restart_dealing
 from tigertally.quorum import restoring
@@ -60,6 +62,7 @@ from tigertally.quorum.restoration import restored_needs
 from tigertally.quorum.roster import Holder, Roster
 from tigertally.quorum.rows import put_roster
 from tigertally.quorum.tally import VerifiedTally
+from tigertally.quorum.words import Quote, in_one_line
 
 ENVELOPES = "envelopes"  # plain: one row
 _ROW = b"newest"
@@ -98,6 +101,7 @@ class LockService:
         """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
         key = Secret.random(desk.randomness, BARRIER_BYTES)
         desk.barrier = barrier_of(key)
+        note_form(desk)
         self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
 
     def roster_changed(self, desk: Desk, old: Roster, tally: VerifiedTally) -> None:
@@ -125,6 +129,7 @@ class LockService:
             for key, value in list(before.scan(table)):
                 after.put(table, key, value)
                 count += 1
+        desk.owe_erasure()
         desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
 
     def _put(self, desk: Desk, envelopes: Envelopes) -> None:
@@ -272,6 +277,7 @@ class LockService:
         except TigertallyError as error:
             raise self._failed(desk, holder.name, error) from error
         desk.barrier = barrier_of(barrier)
+        bring_up_to_date(desk)
         desk.record("unlock.done", actor=holder.name, summary=f"unlocked by {holder.name}")
         if restored is not None:
             restoring.add_acceptances(desk, tuple(self._accepted.values()))
@@ -307,6 +313,10 @@ class LockService:
             kept.append(raw)
         return Nothing()
 
+    def report_v1(self, desk: Desk, report: ReportRequestV1, peer: VerifyKey) -> Nothing:
+        """The same from a device that knows what version 1 knew."""
+        return self.report(desk, report.today(), peer)
+
     def _relearn(self, desk: Desk) -> None:
         """Everything that holders have reported while the authority was locked."""
         listed = {holder.index: holder for holder in desk.roster.holders}
@@ -333,10 +343,11 @@ class LockService:
         self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder
     ) -> AnswerReply:
         """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
+        said = Quote(by=str(holder.name), what="reason", text=answer.refusal)
         desk.record(
             "unlock.refused",
             actor=holder.name,
-            summary=f"{holder.name} does not unlock: {answer.refusal}"[:400],
+            summary=in_one_line(f"{holder.name} does not unlock", [said], most=400),
         )
         chain = desk.known_chain
         try:

@@ -152,6 +152,7 @@ def _certified(
             detail=statement.hash,
         )
     send_again(desk, statement.keys)
+    desk.wake_holders()  # who waits for one of these keys looks again
 
 
 def _record(
@@ -219,8 +220,7 @@ def _lost_key(desk: Desk, statement: Statement, ref: KeyRef) -> KeyRecord:
         ref=ref,
         made_by=statement.proposal,
         suite=statement.suite,
-        requesters=terms.requesters,
-        unattended=terms.unattended,
+        options=terms.options,
         created=desk.now,
     )
     made_by = desk.sealed.get(rows.MAKINGS, ref.to_bytes())
@@ -234,8 +234,7 @@ def _made(desk: Desk, record: KeyRecord, by: ProposalId) -> KeyRecord:
     return replace(
         record,
         made_by=by,
-        requesters=body.requesters,
-        unattended=body.unattended,
+        options=body.options,
         created=proposal.created,
         imported=isinstance(body, Create) and body.imported,
     )
@@ -273,8 +272,7 @@ def _note_terms(desk: Desk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -
     desk.sealed.put(rows.TERMS, ref.to_bytes() + bytes([holder]), encode(said))
     if key is not None and desk.sealed.get(rows.MAKINGS, ref.to_bytes()) is None:
         most = _terms(desk, ref)
-        told = replace(key, requesters=most.requesters, unattended=most.unattended)
-        rows.put_key(desk.sealed, told)
+        rows.put_key(desk.sealed, replace(key, options=most.options))
 
 
 def _knows_making(desk: Desk, key: KeyRecord) -> bool:

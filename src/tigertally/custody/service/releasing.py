@@ -58,7 +58,7 @@ class ReleaseKey:
         """The key is active, and this requester may ask for it."""
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
-        check_may_ask(body.ref, key.requesters, who)
+        check_may_ask(body.ref, key.options.requesters, who)
         if not key.usable:
             raise Refused(f"{body.ref} is {key.state.value}")
         importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
@@ -83,15 +83,14 @@ class ReleaseKey:
     def execute(self, desk: Desk, tally: VerifiedTally, body: Release) -> None:
         """Every approver owes its fragment."""
         for index in tally.approved_by:
-            rows.put_due(desk.sealed, index, rows.Due.FRAGMENT, tally.id)
+            rows.owe(desk, index, rows.Due.FRAGMENT, tally.id)
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """A spare fragment is welcome: another one may be wrong or late."""
         release = parsed_body(parse_release, open_proposal(pending.proposal))
         if not rows.get_key(desk.sealed, release.ref).usable:
             return
-        rows.put_due(desk.sealed, approval.holder, rows.Due.FRAGMENT, pending.id)
-        desk.wake([desk.roster.holder(approval.holder).signing_key])
+        rows.owe(desk, approval.holder, rows.Due.FRAGMENT, pending.id)
 
 
 class ReleaseService:
@@ -195,6 +194,7 @@ class ReleaseService:
 
     def _forget_fragments(self, desk: Desk, proposal: ProposalId) -> None:
         """The key is wrapped: what could rebuild it once more must not lie about."""
+        desk.owe_erasure()
         desk.sealed.delete(rows.FRESH, proposal)
         for place, _ in list(desk.sealed.scan(rows.FRAGMENTS, prefix=proposal)):
             desk.sealed.delete(rows.FRAGMENTS, place)
@@ -245,6 +245,8 @@ class ReleaseService:
             dead += [(rows.ENDS, end), *left_behind(desk, end[8:])]
         for table, key in dead:
             desk.sealed.delete(table, key)
+        if dead:
+            desk.owe_erasure()
         return len(dead)
 
 
