@@ -204,6 +204,6 @@ def test_nothing_that_is_signed_is_left_unsaid(kind, options):
 def test_approvers_read_what_is_lowered(threshold, unlock, warned):
     now = replace(roster(5, threshold=3), unlock=2)
     change = open_proposal(set_quorum(now, threshold, unlock))
-    words = words_of(registry(ROSTER_KINDS), change, now)
+    words = words_of(registry(ROSTER_KINDS), change, now, by="h1").facts
     assert ("WARNING" in words) is bool(warned)
     assert all(one in words for one in warned)
