@@ -15,7 +15,7 @@ from tigertally.custody.client import holder
 from tigertally.custody.messages import bodies, options
 from tigertally.node import kinds, members, wiring
 from tigertally.quorum import proposal
-from tigertally.quorum.changes import holder_proposes, option
+from tigertally.quorum.changes import option
 from tigertally.quorum.kinds import Kind, Kinds, registry
 from tigertally.quorum.service import QuorumService
 
@@ -46,7 +46,7 @@ def all_kinds() -> Kinds:
         name=NOTICE,
         parse=lambda said: str(option(said, "about", str)),
         words=lambda about: f"a notice about {about}",
-        may_propose=holder_proposes,
+        may_propose=lambda roster, proposal, about: None,
     )
     return registry((*_TODAY.values(), notice))
 

@@ -1,7 +1,7 @@
 """Keys with an option that some devices do not know: those take no part, in that key alone.
 
 Tomorrow's program knows one more option. The authority, h1 and h2 run it, h3 runs today's: what a
-device does is done under `tomorrow()`, or not.
+device does is done under `knowing()`, or not.
 """
 
 from __future__ import annotations
@@ -15,43 +15,28 @@ import pytest
 from domain_rig import DomainRig
 from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
-from tigertally.base.recent import Recent
-from tigertally.custody.client import holder as holder_client
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.known import newest_usable
 from tigertally.custody.client.report import Report
-from tigertally.custody.messages import bodies, options
+from tigertally.custody.messages import bodies
 from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
-from tigertally.custody.messages.options import V1_OPTIONS, KeyOptions
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import CUSTODY_SYNC, KEYS
 from tigertally.custody.messages.v1 import NEWER_STATE
 from tigertally.custody.service import rows, syncing
 from tigertally.custody.state.authority import KeyState
-from tigertally.quorum import proposal as proposals
 from tigertally.quorum.card import Role
 from tigertally.quorum.messages import SYNC, TALLIES
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
+from tomorrow import HERE, OPTION, knowing
 
 pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("C9")]
-
-NAME = "region"
-HERE = KeyOptions.of(more={NAME: "eu"})
-
-
-@contextmanager
-def tomorrow() -> Iterator[None]:
-    """What runs here is tomorrow's program."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (options, bodies, holder_client):
-            patch.setattr(module, "KNOWN_OPTIONS", frozenset({*V1_OPTIONS, NAME}))
-        patch.setattr(proposals, "_bodies", Recent(entries=512, size=1_000_000))  # what it has read
-        yield
 
 
 async def make(rig: DomainRig, key: str, *, acks: int = 2) -> None:
     """A key with the option: h1 proposes, h2 approves, both sync."""
-    with tomorrow():
+    with knowing():
         client = rig.holder("h1")
         synced, _ = await client.sync_all()
         body = Create(key=Name(key), suite=Suite.PEDERSEN_ED25519, acks=acks, options=HERE)
@@ -109,14 +94,14 @@ def test_such_a_key_is_made_without_the_older_device(rig):
         await rig.create("other")  # everything else goes on
         assert (await rig.release("app", "other", by=["h3", "h1"])).approved_by == ("h1", "h3")
 
-        with tomorrow():
+        with knowing():
             client = rig.asker("app")
             asked = KeyRef(name=Name("local"), version=1)
             _, state = await client.ask(asked, "r", Form.PRIVATE, await client.sync())
             id_ = proposal_id(state.proposal).hex()
         with pytest.raises(Refused, match="no active fragment of local version 1"):
             await rig.approve("h3", id_)
-        with tomorrow():
+        with knowing():
             for name in ("h1", "h2"):
                 await rig.approve(name, id_)
                 await rig.sync(name)
@@ -132,7 +117,7 @@ def test_after_its_upgrade_it_takes_part(rig):
         (info,) = await rig.asker("h1").keys(Name("local"))
         assert (info.state, info.options) == ("pending", HERE)
         rig.clock.time += 3600  # in which a connection is made anew
-        with tomorrow():
+        with knowing():
             for name in ("h3", "h1", "h3"):
                 await rig.sync(name)
             assert (await rig.asker("h1").keys(Name("local")))[0].state == "active"
@@ -149,17 +134,17 @@ def test_keys_are_shared_anew_apart(rig):
         device = rig.device("h4", Role.HOLDER)
         await rig.admit(rig.joining(device), by=["h1", "h3"])
         for _ in range(3):
-            with tomorrow():
+            with knowing():
                 for name in ("h4", "h1", "h2"):
                     assert (await rig.sync(name)).problems == []
             assert (await rig.sync("h3")).problems == []
-        with tomorrow():
+        with knowing():
             found = {str(one.ref.name): one for one in await rig.asker("h4").keys()}
         assert (found["plain"].state, len(found["plain"].acknowledged)) == ("active", 4)
         assert found["local"].state == "resharing"
         assert found["local"].missing == (3,)
         rig.clock.time += 3600
-        with tomorrow():
+        with knowing():
             for name in ("h3", "h1"):
                 await rig.sync(name)
             found = {str(one.ref.name): one for one in await rig.asker("h4").keys()}
@@ -174,7 +159,7 @@ def test_shown_it_all_the_same_a_device_refuses_that_key_in_words(rig, monkeypat
 
     async def day():
         await make(rig, "local")
-        with tomorrow():
+        with knowing():
             state = await rig.propose_key("other")
             await rig.approve("h2", proposal_id(state.proposal).hex())
         monkeypatch.setattr(syncing, "option_names", lambda *_: frozenset())
@@ -206,7 +191,7 @@ def test_it_does_not_approve_such_a_key_and_signs_nothing(rig):
     """Over version 1 it is not even shown: that stops at what it does not know."""
 
     async def day():
-        with tomorrow():
+        with knowing():
             client = rig.holder("h1")
             synced, _ = await client.sync_all()
             body = Create(key=Name("local"), suite=Suite.PEDERSEN_ED25519, acks=2, options=HERE)
@@ -242,7 +227,7 @@ def authority_of_tomorrow(rig: DomainRig) -> Iterator[None]:
 
 
 def _lenient(said):
-    with tomorrow():
+    with knowing():
         return bodies.parse_create(said)
 
 
@@ -272,7 +257,7 @@ def test_a_relay_cannot_take_an_option_away(rig):
         await make(rig, "local")
         device = rig.device("h4", Role.HOLDER)
         await rig.admit(rig.joining(device), by=["h1", "h2"])
-        with tomorrow():
+        with knowing():
             for name in ("h4", "h1", "h2"):
                 await rig.sync(name)
         plain = KeyOptions.of()
@@ -290,7 +275,7 @@ def test_a_relay_cannot_take_an_option_away(rig):
         assert not await held(rig, "h4", "local")
         assert any("something else" in said for said in report.problems), report.problems
         rig.services.syncing._opening = honest
-        with tomorrow():
+        with knowing():
             assert (await rig.sync("h4")).problems == []
 
     rig.run(day())
@@ -306,7 +291,7 @@ def test_no_rule_releases_a_key_whose_terms_are_not_known(rig):
     async def day():
         ref = KeyRef(name=Name("plain"), version=1)
         with rig.devices["h3"].store.transaction() as tx:
-            unattended = KeyOptions.of(unattended=True, more={NAME: "eu"})
+            unattended = KeyOptions.of(unattended=True, more={OPTION: "eu"})
             device_rows.put_terms(tx, ref, device_rows.Terms(options=unattended))
         asker = rig.asker("app")
         _, state = await asker.ask(ref, "r", Form.FINAL, await asker.sync())
@@ -317,7 +302,7 @@ def test_no_rule_releases_a_key_whose_terms_are_not_known(rig):
         assert "does not know" in answered.decision.why
         with pytest.raises(NewerVersion, match="region"):
             await rig.approve("h3", proposal_id(state.proposal).hex())
-        with tomorrow():
+        with knowing():
             (answered,) = await client.answer_by_rules(synced, rules, Report())
         assert answered.approved
 

@@ -5,15 +5,28 @@ Everything here is real: the processes of yesterday's wheel, and the home that t
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from process_rig import HOLDERS, SECONDS, ForkServer
+import tomorrow
+from process_rig import HOLDERS, PASSPHRASE, SECONDS, ForkServer
+from tigertally.base.ids import Name
+from tigertally.base.secret import Secret
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.messages.bodies import Create, Suite
+from tigertally.node.clock import SystemClock
+from tigertally.node.members import connected
+from tigertally.node.profile import open_profile
+from tigertally.quorum.client import Synced
+from tigertally.quorum.proposal import options_body, proposal_id
 from versions_rig import MixedTown, Recorded, mixed_town
 
 pytestmark = [
@@ -223,3 +236,107 @@ def test_the_devices_are_upgraded_first(base: Recorded, domain: Domain) -> None:
         await_keys(town, {**grown, "last 1": 1}, "alice", "bob", "erin")
         assert keys_of(town, *some, by=("alice", "erin")) == {n: base.keys[n] for n in some}
         assert daemon.stop().code == 0
+
+
+def test_three_versions(base: Recorded, domain: Domain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tomorrow's authority, alice and bob know more than today's devices, and than yesterday's."""
+    with domain("carol", "app") as town:
+        town.runs_tomorrow = {"hq", "alice", "bob"}
+        town.authority_up()
+        town.unlock("alice")
+        monkeypatch.setattr(SystemClock, "now", lambda _: int(time.time()) + town.ahead)
+        with monkeypatch.context() as patch:
+            tomorrow.arm(patch.setattr)
+            notice = asyncio.run(proposes(town, "alice", notice_by))
+            local = asyncio.run(proposes(town, "alice", key_by))
+
+        # Yesterday's is shown what it knows, and goes on.
+        waits = set(base.facts["pending"].values())
+        inbox = town.json("holder", "inbox", "--profile", "carol")
+        assert {one["id"] for one in inbox} == waits
+        assert {notice, local}.isdisjoint(one[0] for one in tallies(town, "carol"))
+        audited(town, "carol")
+        assert town.approve(base.facts["pending"]["release"], "carol")["state"] == "complete"
+
+        # Today's lists it, says no to it, and never yes.
+        town.upgrade("carol")
+        inbox = {one["id"]: one for one in town.json("holder", "inbox", "--profile", "carol")}
+        for id_ in (notice, local):
+            assert (inbox[id_]["unknown"], inbox[id_]["needed"]) == (True, None)
+            refused = town.run("holder", "approve", id_, "--profile", "carol", code=3)
+            assert "made by a newer version of the program" in refused.err
+            assert len(refused.err.splitlines()) == 1
+        assert town.json("holder", "reject", notice, "--profile", "carol")["state"] == "pending"
+        states = {one["id"]: one for one in town.json("tally", "list", "--profile", "carol")}
+        assert [states[id_]["approvals"] for id_ in (notice, local)] == [1, 1]
+        audited(town, "carol")
+
+        # A key with an option that carol's device does not know is made without her.
+        assert town.approve(local, "bob")["state"] == "complete"
+        town.sync("alice", "bob")
+        synced = town.json("holder", "sync", "--profile", "carol")
+        assert synced["problems"] == []
+        assert (
+            "local version 1: a newer version of the program on this device"
+            in (synced["waiting_for"])
+        )
+        shown = town.json("key", "show", "local", "--profile", "carol")
+        assert (shown["state"], shown["unknown_options"]) == ("active", ["region"])
+        assert shown["acknowledged_by"] == ["alice", "bob"]
+        get = ("key", "get", "local", "--profile", "app", "--reason", "r")
+        refused = town.run(*get, "--out", town.home / "none", code=3)
+        assert "local version 1 is newer than this program" in refused.err
+        some = ("payroll 1", "vault 1")
+        assert keys_of(town, *some, by=("alice", "carol")) == {n: base.keys[n] for n in some}
+
+
+Propose = Callable[[CreatingClient, Synced], Awaitable[Envelope]]
+
+
+async def proposes(town: MixedTown, name: str, propose: Propose) -> str:
+    """Something that no command of today proposes; its id."""
+    secret = Secret(PASSPHRASE.encode())
+    with open_profile(town.home, Name(name), passphrase=lambda: secret) as profile:
+        async with connected(profile) as party:
+            client = CreatingClient(party)
+            synced, _ = await client.sync_all()
+            return str(proposal_id(await propose(client, synced)))
+
+
+async def notice_by(client: CreatingClient, synced: Synced) -> Envelope:
+    body = options_body(about="payroll")
+    proposal = client.new_proposal(tomorrow.NOTICE, body, synced.roster)
+    return (await client.propose_with_yes(proposal, synced)).proposal
+
+
+async def key_by(client: CreatingClient, synced: Synced) -> Envelope:
+    body = Create(key=Name("local"), suite=Suite.PEDERSEN_ED25519, acks=2, options=tomorrow.HERE)
+    return (await client.create_key(body, synced)).proposal
+
+
+def test_a_restored_authority_learns_from_devices_of_both_versions(
+    base: Recorded, domain: Domain, tmp_path: Path
+) -> None:
+    """Yesterday's authority, restored by itself; then its back-up, restored by today's."""
+    with domain("hq", "alice") as town:
+        town.authority_up()
+        town.unlock("alice")
+        epochs = dict(EPOCHS)
+        for key, who in (("one", "hq"), ("two", "")):
+            file = tmp_path / f"{key}.backup"
+            town.run("authority", "backup", "--profile", "hq", "--out", file)
+            create(town, key, by=("alice", "bob"))
+            epochs[f"{key} 1"] = 1
+            await_keys(town, epochs, *HOLDERS)
+            assert town.authority is not None
+            town.authority.kill()
+            shutil.rmtree(town.home / "hq")
+            town.runs_old = {"alice", who}
+            town.run("authority", "restore", "--profile", "hq", "--in", file)
+            town.authority_up()
+            for name in ("alice", "bob"):
+                town.run("holder", "unlock", "--accept-rollback", "--profile", name)
+            await_keys(town, epochs, *HOLDERS)
+        some = ("payroll 1", "late 1")
+        assert keys_of(town, *some, by=("bob", "carol")) == {n: base.keys[n] for n in some}
+        audited(town, "carol")

@@ -10,7 +10,7 @@ import pytest
 
 from change_rig import remove
 from domain_rig import DomainRig
-from tigertally.base.errors import Corrupt, Refused, Unavailable
+from tigertally.base.errors import Damaged, Refused, Unavailable
 from tigertally.base.secret import Secret
 from tigertally.node.writer import MARKS, MemoryParted, Writer
 from tigertally.quorum.card import Role
@@ -188,7 +188,7 @@ def test_what_a_stranger_writes_behind_such_a_removal_opens_after_a_restart(orde
         rig.start_authority()
         assert await rig.unlock_by("h1") == "ready"
         if order == "the old one":
-            with pytest.raises(Corrupt):
+            with pytest.raises(Damaged):
                 await rig.sync("h1")
             return
         await rig.sync("h1")
