@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from release_party import PASSPHRASE
-from tigertally.base.ids import Fingerprint, Name
+from tigertally.base.ids import Fingerprint, Name, ProposalId
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
@@ -129,6 +129,7 @@ async def approve(proposal: str, by: Sequence[str]) -> None:
             async with connected(profile) as party:
                 client = HolderClient(party)
                 synced, _ = await client.sync_all(renew=False)
-                state, _ = await client.approve(await client.find(proposal, synced), synced)
+                seen = await client.find(ProposalId.from_text(proposal), synced)
+                state, _ = await client.approve(seen, synced)
                 if state.status is Status.COMPLETE:
                     return

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from custody_thief import barrier_sealer, epoch_records, held_by, seeds_of
-from domain_rig import DomainRig
+from domain_rig import DomainRig, put_memory
 from tigertally.base.codec import decode
 from tigertally.base.errors import Locked, Unavailable
 from tigertally.base.ids import HolderIndex, Name
@@ -106,7 +106,7 @@ class _Way:
         return answer
 
 
-class _InPlace(Executor):
+class InPlace(Executor):
     """The writer thread without the thread: thousands of authorities are started here."""
 
     def submit(self, fn: Callable[..., T], /, *args: object, **kwargs: object) -> Future[T]:
@@ -146,10 +146,10 @@ class CrashRig(DomainRig):
 
     def start_authority(self) -> None:
         super().start_authority()
-        self.authority._writer = _InPlace()
+        self.authority.writer.thread = InPlace()
 
     def moment(self) -> Moment:
-        barrier = self.authority._barrier
+        barrier = self.authority.writer.memory.barrier
         key = None if barrier is None else barrier.key.to_secret_bytes()
         return Moment(self.snapshot(), key, dict(self.devices))
 
@@ -158,9 +158,8 @@ class CrashRig(DomainRig):
         self.devices = dict(moment.devices)
         self.start_authority()
         self.restore(moment.disks)
-        self.authority._barrier = (
-            None if moment.barrier is None else barrier_of(Secret(moment.barrier))
-        )
+        barrier = None if moment.barrier is None else barrier_of(Secret(moment.barrier))
+        put_memory(self.authority, barrier=barrier)
 
     async def insist(self, command: Command) -> object:
         """A command, given again by its person until it is done."""

@@ -19,9 +19,9 @@ from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import OVERHEAD, PrivateKey
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import Create, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
-    BaseKey,
     Dealing,
     DealingPackage,
     PublishedKeys,
@@ -150,7 +150,7 @@ def thief_keys(rig: DomainRig, requesters: Iterable[str] = ("app",)) -> list[Pri
 
 
 def barrier_sealer(authority: Authority):
-    barrier = authority._barrier
+    barrier = authority.writer.memory.barrier
     assert barrier is not None
     return barrier.sealer
 
@@ -297,5 +297,5 @@ class CrookedHolder(HolderClient):
 async def approve_with(client: HolderClient, id_: str) -> object:
     """Approve with this (crooked) client."""
     synced, _ = await client.sync_all()
-    state, _ = await client.approve(await client.find(id_, synced), synced)
+    state, _ = await client.approve(await client.find(ProposalId.from_text(id_), synced), synced)
     return state

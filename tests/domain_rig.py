@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tigertally.base.errors import Corrupt, Unavailable
-from tigertally.base.ids import Name
+from tigertally.base.ids import Name, ProposalId
 from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
@@ -30,6 +30,7 @@ from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import Released, RequesterClient
 from tigertally.custody.client.unlocking import UnlockingClient
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.service import child
 from tigertally.node.authority import Authority
 from tigertally.node.kinds import all_kinds
@@ -64,6 +65,11 @@ class RigClock:
 async def in_this_process(job: child.Job) -> child.Result:
     """The child's work without the process: virtual time knows none. Real ones: integration."""
     return child.work(job)
+
+
+def put_memory(authority: Authority, **changes: Any) -> None:
+    """Give an authority another memory than its own: what only a test does."""
+    authority.writer.memory = replace(authority.writer.memory, **changes)
 
 
 @dataclass(slots=True)
@@ -146,11 +152,11 @@ class DomainRig:
             device.disk._tables = snapshot[name]
         self.disk._tables = snapshot[""]
         with self.disk.reading() as reader:
-            self.authority._chain = load_chain(reader, self.key.public)
+            put_memory(self.authority, chain=load_chain(reader, self.key.public))
 
     def authority_rows(self) -> dict[str, dict[bytes, bytes]]:
         """All rows of the authority but its audit log, opened (sealing twice gives other bytes)."""
-        barrier = self.authority._barrier
+        barrier = self.authority.writer.memory.barrier
         assert barrier is not None
         opened: dict[str, dict[bytes, bytes]] = {}
         for table, rows in self.disk._tables.items():
@@ -239,7 +245,7 @@ class DomainRig:
         """A holder says yes."""
         client = self.holder(name)
         synced, _ = await client.sync_all()
-        seen = await client.find(id_, synced)
+        seen = await client.find(ProposalId.from_text(id_), synced)
         state, _ = await client.approve(seen, synced)
         return state
 
@@ -258,8 +264,7 @@ class DomainRig:
             key=Name(key),
             suite=suite,
             acks=acks or len(synced.roster.holders),
-            requesters=(),
-            unattended=False,
+            options=KeyOptions.of(),
         )
         return await client.create_key(body, synced)
 
@@ -286,6 +291,7 @@ class DomainRig:
         """The authority's background work, once."""
         if not self.authority.locked:
             await self.services.work(self.authority)
+            await self.services.tidy(self.authority)
 
     async def carry(self, asked: Asked, *, by: Sequence[str]) -> None:
         """The other holders approve what one has proposed."""
@@ -323,8 +329,7 @@ class DomainRig:
             "key": Name(key),
             "suite": Suite.PEDERSEN_ED25519,
             "acks": len(synced.roster.holders),
-            "requesters": (),
-            "unattended": False,
+            "options": KeyOptions.of(),
             "imported": True,
         }
         with Secret(secret) as raw:

@@ -18,7 +18,9 @@ from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.rows import REPORTED
 from tigertally.custody.messages import destroying, importing, lock, sync
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.watching import HELD
+from tigertally.node.wiring import AuthorityServices
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
 from tigertally.quorum.proposal import proposal_id
@@ -26,6 +28,8 @@ from tigertally.transport import virtual_time
 from tigertally.transport.channel import Channel, Request
 
 KEY = KeyRef(name=Name("payroll"), version=1)
+# What each door takes.
+TAKES: dict[str, type] = {str(door): door.question for door in AuthorityServices().doors()}
 AUDIT = ("audit", "audit-nodes", "audit-head")
 STRANGER = SigningKey.generate(SeededRandomness("mallory")).public
 
@@ -89,7 +93,7 @@ class Doors:
         self.rig.run(self._day() if founded else self._first_day())
         authority = self.rig.authority
         self.rows = dump(self.rig.disk)
-        self._inside = (authority._chain, authority._barrier)
+        self._inside = authority.writer.memory
         self._asked = dict(self.rig.services.lock._asked)
         self.handlers = authority.handlers()
 
@@ -101,7 +105,7 @@ class Doors:
         """One request on the state of record."""
         authority = self.rig.authority
         restore(self.rig.disk, self.rows)
-        authority._chain, authority._barrier = self._inside
+        authority.writer.memory = self._inside
         self.rig.services.lock._asked = dict(self._asked)
         request = Request(path=path, body=body, peer=self.key(sender))
         answer, error = b"", None
@@ -141,8 +145,7 @@ class Doors:
             key=Name(key),
             suite=Suite.PEDERSEN_ED25519,
             acks=3,
-            requesters=(),
-            unattended=False,
+            options=KeyOptions.of(),
         )
         await client.create_key(body, synced)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from domain_rig import DomainRig, in_this_process
+from domain_rig import DomainRig, in_this_process, put_memory
 from tigertally.node.authority import Authority
 from tigertally.node.wiring import AuthorityServices
 from tigertally.storage.memory import MemoryStore
@@ -41,7 +41,7 @@ def twin(rig: DomainRig, name: str = "twin", *, disk: MemoryStore | None = None)
         clock=rig.clock,
         randomness=rig.randomness,
     )
-    other._barrier = rig.authority._barrier
+    put_memory(other, barrier=rig.authority.writer.memory.barrier)
     rig.network.connect(name, other.handlers(), key=rig.key.public)
     return disk
 

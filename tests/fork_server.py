@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import gc
 import itertools
 import json
@@ -19,6 +20,7 @@ import selectors
 import signal
 import socket
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,6 +114,8 @@ def _become(wanted: dict[str, object], descriptors: list[int]) -> None:
         for target, descriptor in enumerate(descriptors):
             os.dup2(descriptor, target)
         os.closerange(3, 1024)
+        with contextlib.suppress(OSError):  # no terminal, or that of the shell behind the client
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         os.chdir(str(wanted["folder"]))
@@ -134,14 +138,38 @@ def _arm_faults() -> None:
     `FAULT_AT=N`: this process kills itself (`kill -9`) at its N-th journal step: just before or
     after a commit of its store, just before a message is sent or after its answer has come, just
     before or after a profile gets its name.
-    `FAULT_CLOCK=S`: its clock is S seconds ahead.
+    `FAULT_CLOCK=S`: its clock is S seconds ahead (or behind, with a minus); or as many as now stand
+    in the file S, if there.
+    `FAULT_FULL=FILE`: its disk is full while that file is there (`full_disk.FullDisk.watch`).
+    `FAULT_CHORES=S`: the authority looks for background work every S seconds.
+    `FAULT_TOMORROW=1`: it is tomorrow's program (`tomorrow.py`).
     """
-    ahead = int(os.environ.pop("FAULT_CLOCK", "0"))
+    if os.environ.pop("FAULT_TOMORROW", ""):
+        import tomorrow
+
+        tomorrow.arm()
+    marker = os.environ.pop("FAULT_FULL", "")
+    if marker:
+        from full_disk import FullDisk
+
+        FullDisk().watch(Path(marker))
+    chores = os.environ.pop("FAULT_CHORES", "")
+    if chores:
+        from tigertally.node import authority
+
+        authority._CHORE_SECONDS = float(chores)
+    ahead = os.environ.pop("FAULT_CLOCK", "")
     if ahead:
         from tigertally.node.clock import SystemClock
 
-        now = SystemClock.now
-        SystemClock.now = lambda self: now(self) + ahead  # type: ignore[method-assign]
+        now, said = SystemClock.now, Path(ahead)
+
+        def shifted(self: SystemClock) -> int:
+            if ahead.removeprefix("-").isdecimal():
+                return now(self) + int(ahead)
+            return now(self) + (int(said.read_text()) if said.exists() else 0)
+
+        SystemClock.now = shifted  # type: ignore[method-assign]
     at = int(os.environ.pop("FAULT_AT", "0"))
     if at:
         _kill_at(at)

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ import pytest
 import cpu_report
 from fork_server import MAX_PACKET
 from sources import ROOT
+from terminal import Terminal
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
@@ -138,26 +139,58 @@ class Command:
         self.stop(signal.SIGKILL)
 
 
-class ForkServer:
-    """The process that forks; one per test process, started when first needed."""
+@dataclass
+class OnTerminal:
+    """A command at a terminal, and the person there."""
 
-    def __init__(self) -> None:
+    terminal: Terminal
+    command: Command
+
+    def asked(self, question: str) -> str:
+        """Wait for a question; all that is shown with it."""
+        return self.terminal.await_text(re.escape(question) + r" \[y/N\] $")
+
+    def answer(self, keys: str) -> Outcome:
+        """Press keys and wait for the end; what was shown is the outcome's `err`."""
+        self.terminal.type(keys)
+        return self.wait()
+
+    def wait(self) -> Outcome:
+        """Its outcome; what was shown is its `err`, what went to a file is its `out`."""
+        shown = self.terminal.read_to_end()
+        assert "Traceback" not in shown, shown
+        return replace(self.command.wait(), err=shown)
+
+
+class ForkServer:
+    """The process that forks; one per test process, started when first needed.
+
+    `program` is the folder that the program is imported from: another one is another version of it.
+    """
+
+    def __init__(self, program: Path = ROOT / "src") -> None:
+        self.program = program
         self.folder = Path(tempfile.mkdtemp(prefix="tally-forks-"))
         self.path = self.folder / "socket"
         self._process = subprocess.Popen(
             [sys.executable, str(ROOT / "tests" / "fork_server.py"), str(self.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            env={**_clean_environment(), "PYTHONPATH": str(ROOT / "src")},
+            env={**_clean_environment(), "PYTHONPATH": str(program)},
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"listening\n"
         cpu_report.SERVERS.add(self._process.pid)
 
     def fork(
-        self, args: tuple[str, ...], environment: Mapping[str, str], folder: Path, log: Path
+        self,
+        args: tuple[str, ...],
+        environment: Mapping[str, str],
+        folder: Path,
+        log: Path,
+        terminal: Terminal | None = None,
     ) -> Command:
-        """Start `tally ARGS`."""
+        """Start `tally ARGS`; on a terminal, but for standard output with `--json`."""
         out, err = log.with_suffix(".out"), log.with_suffix(".err")
         packet = {"args": args, "environment": dict(environment), "folder": str(folder)}
         raw = json.dumps(packet).encode()
@@ -167,8 +200,13 @@ class ForkServer:
         nowhere = Path(os.devnull)
         with out.open("wb") as out_file, err.open("wb") as err_file, nowhere.open("rb") as nothing:
             files = [nothing.fileno(), out_file.fileno(), err_file.fileno()]
+            if terminal is not None:
+                ends = [terminal.far] * 3
+                files = [ends[0], files[1] if "--json" in args else ends[1], ends[2]]
             socket.send_fds(connection, [raw], files)
         pid = json.loads(connection.recv(1000))["pid"]
+        if terminal is not None:
+            terminal.started()
         return Command(args=args, pid=pid, _end=connection, _out=out, _err=err)
 
     def close(self) -> None:
@@ -201,6 +239,7 @@ class Town:
     fingerprint: str = ""
     authority: Command | None = None
     commands: list[Command] = field(default_factory=list)
+    terminals: list[Terminal] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -216,7 +255,7 @@ class Town:
         """What processes see; a change to None takes a variable away."""
         whole: dict[str, str | None] = {
             **_clean_environment(),
-            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONPATH": str(self.server.program),
             "TALLY_HOME": str(self.home),
             "TALLY_PASSPHRASE": PASSPHRASE,
             "COLUMNS": "100",
@@ -229,9 +268,7 @@ class Town:
     ) -> Command:
         """Start `tally ARGS`."""
         words = tuple(str(arg) for arg in args)
-        logs = self.home.parent / "logs"
-        logs.mkdir(exist_ok=True)
-        log = logs / f"{next(self._numbers):03}-{'-'.join(Path(word).name for word in words[:2])}"
+        log = self._log(words)
         folder = self.home.parent
         if started_anew:
             command = _anew(words, self.environment(**environment), folder, log)
@@ -239,6 +276,29 @@ class Town:
             command = self.server.fork(words, self.environment(**environment), folder, log)
         self.commands.append(command)
         return command
+
+    def _log(self, words: tuple[str, ...]) -> Path:
+        logs = self.home.parent / "logs"
+        logs.mkdir(exist_ok=True)
+        return logs / f"{next(self._numbers):03}-{'-'.join(Path(word).name for word in words[:2])}"
+
+    def at_terminal(
+        self, *args: str | Path, columns: int = 100, **environment: str | None
+    ) -> OnTerminal:
+        """Start `tally ARGS` at a terminal of its own; with `--json` only standard output is not.
+
+        It does not say how wide it is by COLUMNS: the terminal itself does.
+        """
+        terminal = Terminal(columns)
+        self.terminals.append(terminal)
+        environment = {"COLUMNS": None, "TERM": "xterm", "NO_COLOR": "1", **environment}
+        words = tuple(str(arg) for arg in args)
+        folder = self.home.parent
+        command = self.server.fork(
+            words, self.environment(**environment), folder, self._log(words), terminal
+        )
+        self.commands.append(command)
+        return OnTerminal(terminal, command)
 
     def run(self, *args: str | Path, code: int = 0, **environment: str | None) -> Outcome:
         """Run `tally ARGS` to its end and expect this exit code."""
@@ -398,6 +458,8 @@ class Town:
             command.send(signal.SIGTERM)
         for command in self.commands:
             command.stop()
+        for terminal in self.terminals:
+            terminal.close()
 
 
 def _anew(

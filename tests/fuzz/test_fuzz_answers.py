@@ -76,7 +76,7 @@ async def look_up():
     vote = next(one for one in doors().kept if one.path == messages.VOTE)
     body = decode(messages.VoteRequest, vote.body).verdict.body
     client = doors().rig.holder("h1")
-    return await client.find(str(decode(Approval, body).proposal), await client.sync())
+    return await client.find(decode(Approval, body).proposal, await client.sync())
 
 
 async def collect(reason):
@@ -91,7 +91,7 @@ async def collect(reason):
 def put_back() -> None:
     rig = doors().rig
     restore(rig.disk, doors().rows)
-    rig.authority._chain, rig.authority._barrier = doors()._inside
+    rig.authority.writer.memory = doors()._inside
     for name, tables in doors().disks.items():
         restore(rig.devices[name].disk, tables)
 

@@ -16,7 +16,7 @@ import tigertally.custody.messages as custody_messages
 import tigertally.custody.state as custody_state
 import tigertally.delegation.messages as delegation_messages
 from tigertally.base.codec import decode, dumps, encode
-from tigertally.base.errors import MalformedMessage, PeerFault, Refused
+from tigertally.base.errors import MalformedMessage, NewerVersion, PeerFault, Refused
 from tigertally.custody.messages.bodies import (
     parse_create,
     parse_destroy,
@@ -123,7 +123,7 @@ PARSERS = (
 def test_any_options(parse, options):
     try:
         parse(options)
-    except (MalformedMessage, PeerFault):
+    except (MalformedMessage, NewerVersion, PeerFault):
         return
 
 

@@ -21,13 +21,14 @@ from change_rig import (
     set_quorum,
     settle,
 )
-from domain_rig import DomainRig
+from domain_rig import DomainRig, put_memory
 from evil import dump
 from tigertally.base.errors import Refused, TigertallyError, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client import rows
 from tigertally.custody.messages.bodies import Create, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Verdict
@@ -69,7 +70,7 @@ def changed(what: str, suite: Suite) -> tuple[DomainRig, Any, Any]:
             await remove(rig, "h3", by=["h1", "h2"])
 
     rig.run(day())
-    return rig, rig.snapshot(), rig.authority._barrier
+    return rig, rig.snapshot(), rig.authority.writer.memory.barrier
 
 
 @pytest.mark.walk
@@ -81,7 +82,7 @@ def test_every_order_of_syncs_ends_in_one_epoch(what: str, suite: Suite) -> None
 
     async def one(orders: tuple[tuple[str, ...], ...]) -> None:
         rig.restore(disks)
-        rig.authority._barrier = barrier
+        put_memory(rig.authority, barrier=barrier)
         for order in orders:
             for name in order:
                 _, report = await rig.holder(name).sync_all(renew=False)
@@ -354,7 +355,7 @@ def test_an_attempt_that_was_given_up_binds_nobody() -> None:
         assert after.secret.matches(good.secret)
         with rig.devices["h3"].store.reading() as reader:
             terms = rows.terms_of(reader, KeyRef(name=Name("payroll"), version=1))
-        assert terms == Terms(requesters=(Name("night"),), unattended=False)
+        assert terms == Terms(options=KeyOptions.of((Name("night"),)))
 
     rig.run(day())
 
@@ -366,8 +367,7 @@ async def propose_for(rig: DomainRig, requester: str) -> None:
         key=Name("payroll"),
         suite=Suite.PEDERSEN_ED25519,
         acks=2,
-        requesters=(Name(requester),),
-        unattended=False,
+        options=KeyOptions.of((Name(requester),)),
     )
     state = await client.create_key(body, synced)
     await rig.approve("h2", proposal_id(state.proposal).hex())
@@ -384,14 +384,14 @@ def test_approvers_read_when_two_halves_could_be_certified() -> None:
         for acks, warned in ((2, True), (3, False)):
             state = await rig.propose_key(f"key-{acks}", acks=acks)
             client = rig.holder("h2")
-            seen = await client.find(proposal_id(state.proposal).hex(), await client.sync())
+            seen = await client.find(proposal_id(state.proposal), await client.sync())
             assert ("WARNING" in seen.words) is warned
         client = rig.holder("h1")
         synced = await client.sync()
         for acks, warned in ((0, False), (2, True), (3, False)):
             proposal = client.new_proposal(QUORUM, quorum_body(2, 2, acks=acks), synced.roster)
             await client.propose(proposal)
-            seen = await client.find(proposal_id(proposal).hex(), await client.sync())
+            seen = await client.find(proposal_id(proposal), await client.sync())
             assert ("WARNING" in seen.words) is warned
 
     rig.run(day())

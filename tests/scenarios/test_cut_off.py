@@ -17,10 +17,11 @@ import pytest
 from custody_thief import CrookedHolder, audit_kinds, epoch_records, held_by, spoil
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
-from tigertally.base.ids import Name
+from tigertally.base.ids import Name, ProposalId
 from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.messages import sync as paths
 from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.quorum.messages import PROPOSAL, PROPOSE, SYNC, VOTE
 from tigertally.quorum.proposal import proposal_id
@@ -59,7 +60,7 @@ async def until_done(step: Callable[[], Awaitable[T]]) -> T | None:
 
 
 async def create(rig: DomainRig, suite: Suite) -> str:
-    body = Create(key=REF.name, suite=suite, acks=3, requesters=(), unattended=False)
+    body = Create(key=REF.name, suite=suite, acks=3, options=KeyOptions.of())
 
     async def propose() -> str:
         client = CreatingClient(rig.devices["h1"].party)
@@ -80,7 +81,7 @@ async def a_day(rig: DomainRig, suite: Suite, *, crooked: bool) -> None:
     async def approve(name: str, id_: str) -> None:
         client = devices[name]
         synced, _ = await client.sync_all()
-        await client.approve(await client.find(id_, synced), synced)
+        await client.approve(await client.find(ProposalId.from_text(id_), synced), synced)
 
     await until_done(lambda: approve("h2", id_))
     await rig.child_work()

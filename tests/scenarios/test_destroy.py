@@ -359,7 +359,7 @@ def test_a_removal_after_the_tally_needs_a_new_one_for_whoever_was_away() -> Non
         proposal = proposer.new_proposal(REMOVE, remove_body(Name("h4")), synced.roster)
         await proposer.propose_with_yes(proposal, synced)
         third = rig.holder("h3")
-        seen = await third.find(proposal_id(proposal).hex(), await third.sync())
+        seen = await third.find(proposal_id(proposal), await third.sync())
         await third.approve(seen, await third.sync())
         report = await rig.sync("h3")
         assert any("proposed again" in problem for problem in report.problems)
@@ -477,7 +477,7 @@ def test_rejected_or_open_destructions_change_nothing() -> None:
         for name in ("h2", "h3"):
             other = rig.holder(name)
             synced, _ = await other.sync_all()
-            seen = await other.find(asked.id.hex(), synced)
+            seen = await other.find(asked.id, synced)
             assert "ALL VERSIONS" in seen.words
             await other.reject(seen, synced, "no")
         with pytest.raises(Refused, match="rejected"):

@@ -20,6 +20,7 @@ from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.importing import IMPORTS, ImportingClient, Progress, UnderWay
 from tigertally.custody.messages.bodies import Form, KeyRef, Suite
 from tigertally.custody.messages.importing import CONTENT, IMPORT, ContentReply, Imported
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import COLLECT
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
@@ -62,7 +63,7 @@ def test_an_import_from_the_first_command_to_another_requester() -> None:
         assert await advance(rig) == made, "the same command again resumes"
         client = rig.holder("h1")
         synced, _ = await client.sync_all()
-        seen = await client.find(made.proposal.hex(), synced)
+        seen = await client.find(made.proposal, synced)
         assert "IMPORT" in seen.words
         assert (seen.proposer, seen.needed) == ("app", 2)
         await rig.approve("h1", made.proposal.hex())
@@ -183,7 +184,7 @@ def test_another_file_halfway_is_refused_and_a_rejection_ends_it() -> None:
         for name in ("h1", "h3"):
             client = rig.holder(name)
             synced, _ = await client.sync_all()
-            await client.reject(await client.find(made.proposal.hex(), synced), synced, "no")
+            await client.reject(await client.find(made.proposal, synced), synced, "no")
         with pytest.raises(Refused, match="rejected"):
             await advance(rig)
         assert not under_way(rig)
@@ -224,7 +225,11 @@ def test_the_largest_secret_comes_back() -> None:
 
 @pytest.mark.parametrize(
     "bends",
-    [{"suite": Suite.SHAMIR_GF256}, {"requesters": (Name("other"),)}, {"imported": False}],
+    [
+        {"suite": Suite.SHAMIR_GF256},
+        {"options": KeyOptions.of((Name("other"),))},
+        {"imported": False},
+    ],
     ids=["the authority would see it", "not for itself", "no import"],
 )
 def test_what_a_requester_may_not_propose(bends: dict[str, object]) -> None:

@@ -331,7 +331,7 @@ class TestVerdictsInSync:
             one = await with_yes(rig, await asked(rig, "one"), "h1", "h2")
             client = rig.holder("h3")
             synced = await client.sync()
-            seen = await client.find(str(proposal_id(one.proposal)), synced)
+            seen = await client.find(proposal_id(one.proposal), synced)
             one = await client.reject(seen, synced, "no")
             two = await with_yes(rig, await asked(rig, "two"), "h2")
             assert (await rig.holder("h4").sync()).proposals

@@ -210,7 +210,7 @@ def test_three_half_approved_requests_make_no_tally(suite: Suite) -> None:
         for id_ in seen.ids:
             client = rig.holder("h1")
             synced = await client.sync()
-            approvals += list((await client.find(id_.hex(), synced)).state.approvals)
+            approvals += list((await client.find(id_, synced)).state.approvals)
         assert len(approvals) == 3
         for state in seen.states:
             demand(rig, lambda state=state: [complete(state, *approvals)])

@@ -10,7 +10,7 @@ import pytest
 from change_rig import Asking, change
 from crash_rig import CrashRig
 from custody_thief import audit_kinds, held_by
-from domain_rig import Device, DomainRig
+from domain_rig import Device, DomainRig, put_memory
 from evil import tell
 from restore_rig import accept, backup, convicted, restore, rounds, told
 from tigertally.base.codec import decode, encode
@@ -36,6 +36,7 @@ from tigertally.custody.messages.lock import (
     KeyTerms,
     ReportRequest,
 )
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import ACKNOWLEDGE, CUSTODY_SYNC, CustodySyncReply
 from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.service import rows
@@ -357,9 +358,9 @@ def test_a_lying_authority_that_pretends_a_restore_gets_nowhere():
         await rig.create("second")
         await rounds(rig, ["h1", "h2", "h3"], 1)
         await rig.asker("app").sync()
-        barrier = rig.authority._barrier
+        barrier = rig.authority.writer.memory.barrier
         restore(rig, kept)
-        rig.authority._barrier = barrier  # it has kept what it must not have
+        put_memory(rig.authority, barrier=barrier)  # it has kept what it must not have
         await accept(rig, "h1")
         before = {name: rig.devices[name].disk._tables for name in ("h1", "h2", "h3")}
         for name in ("h1", "h2", "h3"):
@@ -399,7 +400,7 @@ def test_acceptances_of_removed_holders_and_copies_do_not_count():
             (envelope,) = rig.services.lock._accepted.values()
             forged = RestorationRecord(restoration=record.restoration, acceptances=(envelope,) * 3)
             tx.put("restored", key, encode(forged))
-        rig.authority._barrier = None
+        put_memory(rig.authority, barrier=None)
         with pytest.raises(TigertallyError):
             await rig.sync("h1")
         with pytest.raises(PeerFault, match="too few"):
@@ -417,14 +418,14 @@ def test_two_signed_roots_of_one_size_convict_also_after_a_restore():
         await accept(rig, "h1")
         await accept(rig, "h2")
         await rounds(rig, ["h1", "h2", "h3"], 1)
-        fork, barrier = rig.disk._tables, rig.authority._barrier
+        fork, barrier = rig.disk._tables, rig.authority.writer.memory.barrier
         await rig.requester("app")
         await rig.sync("h3")
         with rig.disk.reading() as reader:
             entries = rig.authority._log.size(reader)
         rig.disk._tables = fork
         rig.start_authority()
-        rig.authority._barrier = barrier
+        put_memory(rig.authority, barrier=barrier)
         with rig.disk.transaction() as tx:
             while rig.authority._log.size(tx) < entries:
                 rig.authority._log.append(tx, time=1, kind="x", actor="x", summary="x")
@@ -564,8 +565,8 @@ def test_no_holder_alone_says_who_may_ask_for_a_key_that_was_lost():
         kept = backup(rig)
         client = rig.holder("h1")
         synced, _ = await client.sync_all()
-        terms = {"suite": Suite.PEDERSEN_ED25519, "acks": 3, "unattended": False}
-        body = Create(key=Name("late"), requesters=(Name("app"),), **terms)
+        terms = {"suite": Suite.PEDERSEN_ED25519, "acks": 3}
+        body = Create(key=Name("late"), options=KeyOptions.of((Name("app"),)), **terms)
         state = await client.create_key(body, synced)
         await rig.approve("h2", proposal_id(state.proposal).hex())
         await rounds(rig, ["h1", "h2", "h3"], 2)
@@ -573,14 +574,15 @@ def test_no_holder_alone_says_who_may_ask_for_a_key_that_was_lost():
         for name in ("h2", "h3"):
             await accept(rig, name)
         before = known_keys(rig)
-        assert [one.requesters for one in before.values()] == [(Name("app"),)]
+        assert [one.options.requesters for one in before.values()] == [(Name("app"),)]
         (held,) = held_by(rig, "h1")
         proposal = client.new_proposal(
-            CREATE, replace(body, requesters=()).to_body(), client.chain().current
+            CREATE, replace(body, options=KeyOptions.of()).to_body(), client.chain().current
         )
         yes = client.new_verdict(proposal, synced, Verdict.APPROVE)
         forged = KeyTerms(
-            requesters=(), unattended=True, making=Tally(proposal=proposal, approvals=(yes, yes))
+            options=KeyOptions.of(unattended=True),
+            making=Tally(proposal=proposal, approvals=(yes, yes)),
         )
         key = rig.devices["h1"].key
         claim = EpochClaim(
@@ -648,7 +650,7 @@ def tell_no_releases(rig: DomainRig) -> None:
 def lying_claim(rig: DomainRig, liar: Device, good: HeldEpoch, lie: str) -> EpochClaim:
     """What h1 says of an epoch: of a later attempt, with commitments of its own, or less."""
     statement, certificate = good.parsed(), None
-    terms = (KeyTerms(requesters=(), unattended=True, making=None),) * len(statement.keys)
+    terms = (KeyTerms(options=KeyOptions.of(unattended=True), making=None),) * len(statement.keys)
     if lie != "another's":
         made_up = bytes(reversed(range(32))) * 2
         statement = replace(statement, attempt=9, commitments=(made_up,), acks=2)

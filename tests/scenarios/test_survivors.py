@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from change_rig import info_of, join, one_epoch, remove, settle
-from domain_rig import DomainRig
+from domain_rig import DomainRig, put_memory
 from tigertally.custody.client.requester import Released
 from tigertally.custody.messages.bodies import Suite
 from walks import sampled
@@ -45,7 +45,7 @@ def formed(n: int, m: int, suite: Suite) -> Formed:
         return await rig.release("app", "payroll", by=rig.holders()[:m])
 
     key = rig.run(day())
-    return Formed(rig, rig.snapshot(), rig.authority._barrier, key)
+    return Formed(rig, rig.snapshot(), rig.authority.writer.memory.barrier, key)
 
 
 @pytest.mark.requirement("C3")
@@ -60,7 +60,7 @@ def test_any_m_holders_release_and_repair(
     start = formed(n, m, suite)
     rig = start.rig
     rig.restore(start.disks)
-    rig.authority._barrier = start.barrier
+    put_memory(rig.authority, barrier=start.barrier)
     lost = [f"h{index}" for index in gone]
     left = [name for name in rig.holders() if name not in lost]
 

@@ -280,8 +280,9 @@ def test_a_thousand_keys_are_a_few_words() -> None:
         for name in ("h1", "h2"):
             await rig.sync(name)
         report = await rig.sync("h1")
-        (line,) = report.waiting_for
-        assert line.endswith("and 11 more: h2 to deal"), line
+        theirs, ours = report.waiting_for
+        assert theirs.endswith("and 11 more: h2 to deal"), theirs
+        assert ours.endswith("and 9 more: h3 to sync first"), ours
         for _ in range(3):
             for name in rig.holders():
                 await rig.sync(name)

@@ -10,6 +10,7 @@ import pytest
 
 from sources import DOCS, PACKAGE
 from tigertally.node.kinds import all_kinds
+from tigertally.node.wiring import AuthorityServices
 
 PAGES = {path.name: path.read_text("utf-8") for path in sorted((DOCS / "protocols").glob("*.md"))}
 
@@ -146,3 +147,19 @@ def test_drawings_and_numbers_are_read():
     )
     assert numbers(source) == {2, 3, 5, 6, 7}
     assert items("# P\n\n## A\n\n1. x\n2. y\n\n## B\n\n1. z\n", "A") == [1, 2]
+
+
+# Doors that change nothing that anybody waits for; of every other door the page says who is woken.
+READERS = {
+    *("domain", "terms", "proposal", "sync", "rosters", "tallies", "audit", "restorations"),
+    *("custody/receive-keys", "custody/keys", "custody/holders", "custody/epoch"),
+    *("custody/content",),
+}
+
+
+def test_of_every_door_that_changes_something_the_page_says_who_is_woken():
+    section = PAGES["transport.md"].split("## Who is woken")[1].split("\n## ")[0]
+    named = set(re.findall(r"`/v\d+/([a-z/-]+)`", section))
+    doors = {re.sub(r"^/v\d+/", "", door) for door in AuthorityServices().doors()}
+    assert named.isdisjoint(READERS)
+    assert named | READERS | {"news"} == doors

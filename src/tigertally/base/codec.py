@@ -7,6 +7,10 @@ or signature over received bytes speaks of one value only.
 Field types: `bool`, `int` (0 … 2⁶⁴ − 1), `bytes`, `str`, subclasses of the last three that check
 themselves when built, enums with text values, nested dataclasses, `tuple[X, ...]`,
 `tuple[X, Y]`, `X | None`, and `Wire`, a plain CBOR value.
+
+Items are counted before any is built: an empty map has one byte on the wire and 64 in memory. How
+many a message has at most follows from its type; one of variable length may say it by a class
+variable `MOST_ITEMS`, and a caller may allow fewer.
 """
 
 from __future__ import annotations
@@ -16,12 +20,17 @@ from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import cbor2
 
 from tigertally.base.errors import MalformedMessage
-from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_MESSAGE_DEPTH
+from tigertally.base.limits import (
+    MAX_MESSAGE_BYTES,
+    MAX_MESSAGE_DEPTH,
+    MAX_MESSAGE_ITEMS,
+    UNCOUNTED_ITEMS,
+)
 
 T = TypeVar("T")
 
@@ -44,14 +53,63 @@ def dumps(value: Wire) -> bytes:
     return cbor2.dumps(value, canonical=True)
 
 
-def loads(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Wire:
+def loads(
+    raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES, max_items: int = MAX_MESSAGE_ITEMS
+) -> Wire:
     """Decode a plain value; only the bytes `dumps` would have made are accepted.
 
     Raises:
-        MalformedMessage: too long, not CBOR, not deterministic, or left-over bytes.
+        MalformedMessage: too long, too many items, not CBOR, not deterministic, or left-over bytes.
     """
     if len(raw) > max_bytes:
         raise MalformedMessage(f"message of {len(raw)} bytes, at most {max_bytes} are allowed")
+    most = max(max_items, UNCOUNTED_ITEMS)
+    # Every item has a byte at least, so a short message cannot have too many.
+    value = _built(raw) if len(raw) <= most or _counted(raw, most) else _BAD
+    if value is _BAD:  # raised here, so that the error holds nothing of what was refused
+        raise MalformedMessage("not deterministic CBOR")
+    return value
+
+
+_BAD = object()
+
+
+def _counted(raw: bytes, most: int) -> bool:
+    """Walk over the heads of all items; is it one whole item?
+
+    What an array or map claims to have counts at once, so the walk is never longer than `most`.
+
+    Raises:
+        MalformedMessage: more than `most` items.
+    """
+    left, total, at, end = 1, 1, 0, len(raw)
+    while left:
+        if at >= end:
+            return False
+        head = raw[at]
+        kind, value = head >> 5, head & 31
+        at += 1
+        if value >= 24:
+            if value > 27:  # reserved, or of indefinite length
+                return False
+            width = 1 << (value - 24)
+            value = int.from_bytes(raw[at : at + width], "big")
+            at += width
+        left -= 1
+        if kind in (2, 3):  # a string: what is in it is no item
+            at += value
+        elif kind in (4, 5):
+            inside = value if kind == 4 else 2 * value
+            left, total = left + inside, total + inside
+            if total > most:
+                raise MalformedMessage(f"a message of this kind has at most {most} items")
+        elif kind == 6:
+            return False
+    return at == end
+
+
+def _built(raw: bytes) -> Wire:
+    """The value, or `_BAD`."""
     try:
         value = cbor2.loads(
             raw,
@@ -63,13 +121,16 @@ def loads(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Wire:
         )
         plain = _plain(value)
         canonical = cbor2.dumps(value, canonical=True) if plain else b""
-    except MalformedMessage:
-        raise
-    except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise MalformedMessage("not deterministic CBOR") from error
-    if not plain or canonical != raw:
-        raise MalformedMessage("not deterministic CBOR")
-    return value
+    except (
+        MalformedMessage,
+        cbor2.CBORError,
+        ValueError,
+        TypeError,
+        RecursionError,
+        OverflowError,
+    ):
+        return _BAD
+    return value if plain and canonical == raw else _BAD
 
 
 def _plain(value: Wire) -> bool:
@@ -90,13 +151,47 @@ def encode(message: object) -> bytes:
     return cbor2.dumps(to_wire(message), canonical=True)
 
 
-def decode(kind: type[T], raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> T:
+def decode(
+    kind: type[T],
+    raw: bytes,
+    *,
+    max_bytes: int = MAX_MESSAGE_BYTES,
+    max_items: int | None = None,
+) -> T:
     """Parse exactly one message of this kind.
+
+    Args:
+        max_items: at most so many, if the kind itself allows more.
 
     Raises:
         MalformedMessage: anything but the bytes that `encode` writes for some such message.
     """
-    return from_wire(kind, loads(raw, max_bytes=max_bytes))
+    most = most_items(cast(Any, kind))
+    most = most if max_items is None else min(max_items, most)
+    return from_wire(kind, loads(raw, max_bytes=max_bytes, max_items=most))
+
+
+@cache
+def most_items(kind: Any) -> int:
+    """The most items that a message of this kind has, itself included."""
+    return getattr(kind, "MOST_ITEMS", None) or min(MAX_MESSAGE_ITEMS, _most_items(kind, ()))
+
+
+def _most_items(kind: Any, above: tuple[Any, ...]) -> int:
+    own: int | None = getattr(kind, "MOST_ITEMS", None)
+    if own is not None:
+        return own
+    origin, args = get_origin(kind), get_args(kind)
+    # Of variable length, anything at all, or a message that may hold one of its own kind.
+    if (origin is tuple and args[1:] == (Ellipsis,)) or kind is Any or kind in above:
+        return MAX_MESSAGE_ITEMS
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        inner = tuple(hints[field.name] for field in fields(kind))
+        return 1 + sum(_most_items(one, (*above, kind)) for one in inner)
+    if origin in (Union, types.UnionType):
+        return max(_most_items(one, above) for one in args)
+    return 1 + sum(_most_items(one, above) for one in (args if origin is tuple else ()))
 
 
 def to_wire(value: object) -> Wire:

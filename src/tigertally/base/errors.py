@@ -7,7 +7,9 @@ a message: messages travel and are logged.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class TigertallyError(Exception):
@@ -29,6 +31,13 @@ class UsageError(TigertallyError):
     code = 2
     status = 400
     slug = "usage"
+
+
+class NoSuchDoor(UsageError):
+    """The other side serves no such path: it is of another version."""
+
+    status = 404
+    slug = "no-such-door"
 
 
 class MalformedMessage(TigertallyError):
@@ -80,6 +89,12 @@ class Refused(TigertallyError):
     slug = "refused"
 
 
+class NewerVersion(Refused):
+    """A newer version of the program made it: it is kept and passed on, but not acted on here."""
+
+    slug = "newer-version"
+
+
 class Unavailable(TigertallyError):
     """Not now: somebody is missing, slow or unreachable. Trying again may work."""
 
@@ -95,9 +110,25 @@ class Locked(Unavailable):
     slug = "locked"
 
 
+class Damaged(Unavailable):
+    """The store of the server that was asked is damaged: this device's is not concerned."""
+
+    slug = "damaged"
+
+
 class Corrupt(TigertallyError):
     """Our own store does not hold what we wrote there. Never the fault of a message."""
 
     code = 6
     status = 500
     slug = "corrupt"
+
+
+def bare(error: E) -> E:
+    """An error without its traceback and what caused it: only what it says.
+
+    For one that is kept. A traceback holds every frame it came through, and so the whole message
+    that was refused, until the next garbage collection.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error

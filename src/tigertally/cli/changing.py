@@ -73,7 +73,7 @@ async def _change(
         return now if done(now.roster) else None
 
     if wait and not done(synced.roster):
-        note(f"waiting for holders to approve {str(proposal)[:12]}…")
+        note(f"waiting for holders to approve {proposal}")
     changed = await until(client, step, wait=wait)
     return {
         "proposal": str(proposal),

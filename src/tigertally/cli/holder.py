@@ -8,20 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tigertally.base.errors import UsageError
+from tigertally.base.text import PlainText
 from tigertally.cli import enrolling, options
-from tigertally.cli.members import as_member, opened, proposal_facts, proposal_row, warn
+from tigertally.cli.members import as_member, opened, warn
 from tigertally.cli.options import NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import counted, emit, facts, note, table
 
 if TYPE_CHECKING:
+    from tigertally.base.ids import HolderIndex
     from tigertally.custody.client.report import Report
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.client import Party
-    from tigertally.quorum.messages import ProposalState
+    from tigertally.quorum.member import Seen
 
 app = typer.Typer(no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(help="The proposal's id, or how it begins.", metavar="ID")]
+Id = Annotated[
+    str,
+    typer.Argument(
+        help="The proposal's id. On a terminal also its first 8 digits or more, as `tally holder "
+        "inbox` on this device has shown them.",
+        metavar="ID",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. ID is the whole id: all 64 digits.")]
+NO_REASON = PlainText("")
 
 
 @app.command(
@@ -35,17 +46,30 @@ def enrol(
     pin: Annotated[
         str | None, typer.Option("--pin", help="The one-time PIN; for the first holder.")
     ] = None,
+    pin_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--pin-file",
+            help="Read the PIN from the first line of this file: others can see what is typed "
+            "after --pin. With neither, the terminal asks.",
+            metavar="FILE",
+        ),
+    ] = None,
     name: enrolling.MemberName = None,
     roster_hash: enrolling.RosterHashOption = None,
     invitation: Annotated[
         Path | None,
         typer.Option("--invitation", help="A file made by `tally holder invite`.", metavar="FILE"),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask whether to trust what the invitation says.")
+    ] = False,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Become a holder: the first with the PIN, later ones once the holders approve."""
+    from tigertally.cli.passphrase import pin_of
     from tigertally.quorum.card import Role
 
     target = enrolling.target_of(url, fingerprint, roster_hash, invitation)
@@ -54,7 +78,8 @@ def enrol(
         role=Role.HOLDER,
         target=target,
         member=name,
-        pin=pin,
+        pin=pin_of(pin, pin_file),
+        yes=yes,
         wait=options.waiting(wait, no_wait),
         passphrase_file=passphrase_file,
     )
@@ -105,85 +130,68 @@ def invite(
 @app.command(epilog="Example: tally holder inbox --profile alice --json")
 def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     """List what waits for an answer, verified on this device."""
+    from tigertally.cli.proposals import document_of, row_of
+    from tigertally.cli.times import format_time
     from tigertally.custody.client.holder import HolderClient
     from tigertally.quorum.card import Role
     from tigertally.quorum.client import Synced
+    from tigertally.quorum.displayed import remember_displayed
 
-    async def work(open_profile: OpenProfile, party: Party) -> Synced:
+    async def work(open_profile: OpenProfile, party: Party) -> tuple[Synced, HolderIndex]:
         with open_profile.exclusive(doing="looking into the inbox"):
-            synced, report = await HolderClient(party).sync_all(renew=False)
+            client = HolderClient(party)
+            synced, report = await client.sync_all(renew=False)
+            with party.store.transaction() as tx:
+                remember_displayed(tx, synced.open, now=party.clock.now())
         warn(report)
-        return synced
+        return synced, client.me(synced.roster).index
 
-    synced = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    oldest_first = sorted(synced.proposals, key=lambda seen: (seen.proposal.created, seen.id))
-    found = [proposal_facts(seen) for seen in oldest_first]
+    synced, me = as_member(profile, passphrase_file, work, role=Role.HOLDER)
+    oldest_first = sorted(synced.open, key=lambda seen: (seen.proposal.created, seen.id))
     emit(
-        found,
+        [{**document_of(seen), "your_answer": _answer(seen, me)} for seen in oldest_first],
         table(
             ("id", "what", "by", "yes", "expires"),
-            [proposal_row(one, one["expires"]) for one in found],
+            [row_of(seen, format_time(seen.proposal.expires)) for seen in oldest_first],
             empty="nothing waits for an answer",
         ),
     )
 
 
-@app.command(epilog="Example: tally holder approve 3f2a --profile alice")
-def approve(id_: Id, profile: Profile, passphrase_file: PassphraseFile = None) -> None:
-    """Sync, then say yes to one proposal. A complete release sends this device's fragment."""
-    from tigertally.custody.client.holder import HolderClient
-    from tigertally.quorum.card import Role
+def _answer(seen: Seen, me: HolderIndex) -> str | None:
+    from tigertally.quorum.approval import Verdict
 
-    async def work(open_profile: OpenProfile, party: Party) -> tuple[ProposalState, str, int]:
-        client = HolderClient(party)
-        with open_profile.exclusive(doing="approving"):
-            synced, report = await client.sync_all()
-            warn(report)
-            seen = await client.find(id_, synced)
-            state, _ = await client.approve(seen, synced)
-        return state, seen.words, seen.needed
-
-    state, words, needed = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    _emit_verdict(state, words, needed)
+    verdict = seen.answer_of(me)
+    return verdict and {Verdict.APPROVE: "approved", Verdict.REJECT: "rejected"}[verdict]
 
 
-@app.command(epilog='Example: tally holder reject 3f2a --profile alice --reason "not on a Sunday"')
+@app.command(epilog="Example: tally holder approve 3f2a81bc --profile alice")
+def approve(
+    id_: Id, profile: Profile, yes: Yes = False, passphrase_file: PassphraseFile = None
+) -> None:
+    """Sync, show one proposal, ask, then say yes to exactly that.
+
+    A complete release sends this device's fragment.
+    """
+    from tigertally.cli.verdict import Answer, give
+
+    give(Answer(approve=True), id_, profile, passphrase_file, yes=yes)
+
+
+@app.command(
+    epilog='Example: tally holder reject 3f2a81bc --profile alice --reason "not on a Sunday"'
+)
 def reject(
     id_: Id,
     profile: Profile,
-    reason: Annotated[str, typer.Option("--reason", help="Why; the others read it.")] = "",
+    reason: options.RejectionReason = NO_REASON,
+    yes: Yes = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
-    """Sync, then say no to one proposal."""
-    from tigertally.base.ids import Text
-    from tigertally.custody.client.holder import HolderClient
-    from tigertally.quorum.card import Role
+    """Sync, show one proposal, ask, then say no to exactly that."""
+    from tigertally.cli.verdict import Answer, give
 
-    async def work(open_profile: OpenProfile, party: Party) -> tuple[ProposalState, str, int]:
-        client = HolderClient(party)
-        with open_profile.exclusive(doing="rejecting"):
-            synced, report = await client.sync_all()
-            warn(report)
-            seen = await client.find(id_, synced)
-            state = await client.reject(seen, synced, Text(reason))
-        return state, seen.words, seen.needed
-
-    state, words, needed = as_member(profile, passphrase_file, work, role=Role.HOLDER)
-    _emit_verdict(state, words, needed)
-
-
-def _emit_verdict(state: ProposalState, words: str, needed: int) -> None:
-    from tigertally.quorum.proposal import proposal_id
-
-    approvals = len(state.approvals) + len(state.late)
-    document = {
-        "id": str(proposal_id(state.proposal)),
-        "approvals": approvals,
-        "needed": needed,
-        "state": state.status.value,
-        "summary": words,
-    }
-    emit(document, f"{words}\n{state.status.value}: {approvals} of {needed} approvals")
+    give(Answer(approve=False, reason=reason), id_, profile, passphrase_file, yes=yes)
 
 
 @app.command(epilog="Example: tally holder sync --profile alice")

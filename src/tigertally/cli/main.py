@@ -83,6 +83,14 @@ class LazyGroup(TyperGroup):
         known = super().get_command(ctx, cmd_name)
         return known if known is None or self._listing else load(cmd_name)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an interrupt is kept with its notes, which typer would lose."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            output.session.interrupt = interrupt
+            raise
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, without loading a command."""
         with self._listed():
@@ -164,7 +172,7 @@ def _outcome(args: list[str]) -> tuple[BaseException | None, int]:
         return error, errors.EXIT_OTHER
     code = result if isinstance(result, int) else 0
     if code == errors.EXIT_INTERRUPTED:  # typer turns Ctrl-C into this
-        return KeyboardInterrupt(), code
+        return output.session.interrupt or KeyboardInterrupt(), code
     return None, code
 
 

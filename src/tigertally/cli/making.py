@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tigertally.quorum.client import Party, Synced
 
 _WAITS = {
-    "waiting": "waiting for holders to approve {}…",
+    "waiting": "waiting for holders to approve {}",
     "pending": "approved; waiting for holders to sync…",
 }
 
@@ -79,7 +79,7 @@ async def _work(
             return done
         if wait and state != told:
             told = state
-            note(_WAITS.get(state, state).format(str(asked.id)[:12]))
+            note(_WAITS.get(state, state).format(asked.id))
         return None
 
     await until(client, step, wait=wait)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tigertally.base.errors import MalformedMessage, Unavailable, UsageError
+from tigertally.base.errors import MalformedMessage, TigertallyError, Unavailable, UsageError
 from tigertally.base.ids import Name
 from tigertally.cli.output import note
 from tigertally.cli.passphrase import passphrase_source
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tigertally.quorum.card import Role
     from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
-    from tigertally.quorum.member import SeenProposal
 
 T = TypeVar("T")
 
@@ -59,17 +58,24 @@ def as_member(
     role: Role | None = None,
 ) -> T:
     """Run something as a member of a domain, over one connection to its authority."""
+    with opened(profile, passphrase_file, role=role) as open_profile:
+        return run_as(open_profile, work)
+
+
+def run_as(open_profile: OpenProfile, work: Callable[[OpenProfile, Party], Awaitable[T]]) -> T:
+    """Run something as the member of an open profile, over one connection to its authority."""
     from tigertally.node.members import connected
 
-    async def whole(open_profile: OpenProfile) -> T:
+    async def whole() -> T:
         async with connected(open_profile) as party:
             return await work(open_profile, party)
 
-    with opened(profile, passphrase_file, role=role) as open_profile:
-        try:
-            return asyncio.run(whole(open_profile))
-        finally:
+    try:
+        return asyncio.run(whole())
+    finally:
+        with suppress(TigertallyError):  # of this no command fails that has done its work
             tell_notices(open_profile)
+            tell_owed(open_profile)
 
 
 def tell_notices(open_profile: OpenProfile) -> None:
@@ -83,6 +89,23 @@ def tell_notices(open_profile: OpenProfile) -> None:
     if lines:
         with open_profile.store.transaction() as tx:
             forget_notices(tx)
+
+
+def tell_owed(open_profile: OpenProfile) -> None:
+    """Scrub what is owed; tell the person where that has not been possible for a day."""
+    from tigertally.base.limits import ERASURE_OWED_SECONDS
+    from tigertally.cli.times import format_time
+    from tigertally.node.clock import SystemClock
+    from tigertally.storage.erasure import pay
+
+    left = pay(open_profile.store)
+    if left is None or SystemClock().now() - left.since < ERASURE_OWED_SECONDS:
+        return
+    since = f"since {format_time(left.since)}" if left.since else "for long"
+    note(
+        f"tally: notice: what this device has erased may still be in its files, {since}: close "
+        f"what else has {open_profile.info.store} open, or free some space"
+    )
 
 
 def names_of(chain: Chain) -> dict[int, str]:
@@ -115,8 +138,8 @@ def next_step(document: Mapping[str, Any]) -> str:
     """What makes a proposal go on, as a last line for people; empty where it is done."""
     if document.get("state") != "waiting" or not document.get("proposal"):
         return ""
-    id_ = str(document["proposal"])[:12]
-    return f"\nHolders approve it: `tally holder approve {id_}`. Then the same command again."
+    command = f"tally holder approve {document['proposal']}"
+    return f"\nHolders approve it: `{command}`. Then the same command again."
 
 
 def unanswered(wait: float) -> Unavailable:
@@ -130,38 +153,3 @@ def warn(report: Report) -> None:
     """Say what went wrong in a sync, without failing: other keys are not held up by it."""
     for problem in report.problems:
         note(f"tally: warning: {problem}")
-
-
-def proposal_facts(seen: SeenProposal) -> dict[str, Any]:
-    """A proposal for `--json`, with the options of its body, and why holders or rules said no."""
-    from tigertally.cli.times import format_time
-    from tigertally.quorum.approval import reasons_of
-
-    return {
-        "id": str(seen.id),
-        "kind": seen.proposal.kind,
-        "summary": seen.words,
-        "body": _shown(seen.proposal.options()),
-        "proposer": seen.proposer,
-        "created": format_time(seen.proposal.created),
-        "expires": format_time(seen.proposal.expires),
-        "approvals": len(seen.approvals),
-        "needed": seen.needed,
-        "why": reasons_of(seen.state.rejections) or str(seen.state.why),
-    }
-
-
-def proposal_row(facts: Mapping[str, Any], last: str) -> tuple[str, ...]:
-    """A proposal's facts in a table for people: id, what, by, yes, and what else is asked for."""
-    yes = f"{facts['approvals']} of {facts['needed']}"
-    return (str(facts["id"])[:12], facts["summary"], facts["proposer"], yes, last)
-
-
-def _shown(options: dict[str, Any]) -> dict[str, Any]:
-    """A body's options; long byte strings (cards, keys) by their beginning."""
-    return {
-        name: (value.hex()[:64] + "…" if len(value) > 32 else value.hex())
-        if isinstance(value, bytes)
-        else value
-        for name, value in options.items()
-    }

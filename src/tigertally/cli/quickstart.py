@@ -181,11 +181,11 @@ class Rehearsal:
     def _enrol_holders(self, pin: str) -> None:
         founder, *others = HOLDERS
         self._stage.run("holder", "enrol", "--profile", founder, *self._where, "--pin", pin)
-        self._stage.launch(founder, "holder", "run", "--profile", founder)
+        self._stage.fork(founder, "holder", "run", "--profile", founder)
         enrolled = [founder]
         for name in others:
             self._admit("holder", name, enrolled[:QUORUM])
-            self._stage.launch(name, "holder", "run", "--profile", name)
+            self._stage.fork(name, "holder", "run", "--profile", name)
             enrolled.append(name)
         for name in HOLDERS:
             self._stage.await_ready(name)
@@ -243,7 +243,8 @@ class Rehearsal:
 
     def _replace(self) -> None:
         self._admit("holder", SUCCESSOR, [HOLDERS[0], *HOLDERS[2:4]])
-        self._stage.daemon(SUCCESSOR, "holder", "run", "--profile", SUCCESSOR)
+        self._stage.fork(SUCCESSOR, "holder", "run", "--profile", SUCCESSOR)
+        self._stage.await_ready(SUCCESSOR)
         self._await_epoch(3)
 
     def _await_epoch(self, epoch: int) -> None:

@@ -1,8 +1,9 @@
 """A stage for quickstart: real daemons and commands, each a process of its own, ended for sure.
 
-Daemons are started as anyone would start them. A person's command runs in a forked child of this
-process, which has loaded the program once: so forty commands take seconds. Nothing secret is in
-the parent. Whatever ends the run, no process is left over and the directory goes (unless kept).
+The authority is started as anyone would start it. A person's command and a holder's daemon run in
+forked children of this process, which has loaded the program once: so forty commands take seconds.
+Nothing secret is in the parent. Whatever ends the run, no process is left over and the directory
+goes (unless kept).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.process import end_with_parent
 from tigertally.cli.table import COMMANDS
 
-# What people's commands use; loaded once here, so that the forked children need not.
+# What commands and holders' daemons use; loaded once here, so that the forked children need not.
 _COMMAND_MODULES = (
     "tigertally.cli.authority",
     "tigertally.cli.audit",
@@ -35,16 +36,18 @@ _COMMAND_MODULES = (
     "tigertally.cli.requester",
     "tigertally.cli.roster",
     "tigertally.cli.tally",
+    "tigertally.cli.verdict",
     "tigertally.crypto.files",
     "tigertally.custody.client.creating",
     "tigertally.custody.client.unlocking",
     "tigertally.custody.client.requester",
     "tigertally.custody.files",
+    "tigertally.node.daemon",
     "tigertally.node.members",
     "tigertally.node.recovery",
     "tigertally.quorum.joining",
 )
-_WAITS = re.compile(r"waiting for holders to approve ([0-9a-f]{8,})")
+_WAITS = re.compile(r"waiting for holders to approve ([0-9a-f]{64})")
 _LONGEST_WORD = 4096  # bytes of standard error that are looked through
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 10.0
@@ -89,6 +92,42 @@ class Running:
         return Outcome(code, *texts)
 
 
+class Fork:
+    """A daemon that runs in a child of ours: as much of `subprocess.Popen` as a stage needs."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.poll() is None:  # once waited for, its number may be another's
+            os.kill(self.pid, number)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended. Raises `subprocess.TimeoutExpired`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise subprocess.TimeoutExpired("a daemon", timeout or 0)
+            time.sleep(0.01)
+        return code
+
+
 @dataclass(slots=True)
 class Stage:
     """A directory with its profiles, and the processes on it.
@@ -100,7 +139,7 @@ class Stage:
 
     home: Path
     passphrase: str
-    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    daemons: dict[str, subprocess.Popen[bytes] | Fork] = field(default_factory=dict)
     children: list[Running] = field(default_factory=list)
     _starts: dict[str, int] = field(default_factory=dict)
 
@@ -130,8 +169,20 @@ class Stage:
         self.launch(name, *args)
         self.await_ready(name)
 
+    def fork(self, name: str, *args: str) -> None:
+        """Start a daemon in a forked child; `await_ready` waits for it."""
+        with (self.home / f"{name}.log").open("ab") as sink:
+            self._starts[name] = sink.tell()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            pid = os.fork()
+            if pid == 0:
+                os.setsid()
+                _become(list(args), sink.fileno(), sink.fileno(), self.environment())
+        self.daemons[name] = Fork(pid)
+
     def launch(self, name: str, *args: str) -> None:
-        """Start a daemon; `await_ready` waits for it."""
+        """Start a daemon as a program of its own; `await_ready` waits for it."""
         log = self.home / f"{name}.log"
         with log.open("ab") as sink:
             self._starts[name] = sink.tell()
@@ -183,7 +234,7 @@ class Stage:
         return running
 
     def asked(self, running: Running) -> str:
-        """How the id begins of the proposal that a command waits for.
+        """The id of the proposal that a command waits for.
 
         Raises:
             StepFailed: it ended without asking for anything.

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tigertally.base.errors import Refused
-from tigertally.cli.members import as_member, of_file, proposal_facts, proposal_row
+from tigertally.base.errors import Refused, UsageError
+from tigertally.cli.members import as_member, of_file
 from tigertally.cli.options import Out, PassphraseFile, Profile
-from tigertally.cli.output import emit, facts, table
+from tigertally.cli.output import emit, table
+from tigertally.cli.proposals import document_of, lines_of, quoted_of, quotes_in, row_of
+from tigertally.cli.question import at_terminal, named_by
 from tigertally.cli.roster import read_chain
 
 if TYPE_CHECKING:
-    from tigertally.base.ids import Name
+    from tigertally.base.ids import Name, ProposalId
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
-    from tigertally.quorum.member import SeenProposal
+    from tigertally.quorum.member import Seen
     from tigertally.quorum.tally import VerifiedTally
+    from tigertally.quorum.words import Quote
 
 app = typer.Typer(no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(help="The proposal's id, or how it begins.", metavar="ID")]
+Id = Annotated[
+    str,
+    typer.Argument(
+        help="The proposal's id. On a terminal also its first 8 digits or more.", metavar="ID"
+    ),
+]
 RosterFile = Annotated[
     Path, typer.Option("--roster", help="An exported roster of the domain.", metavar="FILE")
 ]
@@ -32,51 +41,71 @@ RosterFile = Annotated[
 @app.command("list", epilog="Example: tally tally list --profile alice")
 def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     """List proposals with their outcome, verified against the rosters they were put to."""
-    found = [
-        {**proposal_facts(seen), "state": seen.state.status.value}
-        for seen in _tallies(profile, passphrase_file)
-    ]
+    found = _tallies(profile, passphrase_file)
     emit(
-        found,
+        [{**document_of(seen), "state": seen.state.status.value} for seen in found],
         table(
             ("id", "what", "by", "yes", "state"),
-            [
-                proposal_row(one, f"{one['state']}: {one['why']}" if one["why"] else one["state"])
-                for one in found
-            ],
+            [row_of(seen, seen.state.status.value) for seen in found],
             empty="no proposals yet",
         ),
     )
 
 
-def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[SeenProposal, ...]:
+def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[Seen, ...]:
     from tigertally.quorum.client import MemberClient
 
-    async def work(open_profile: OpenProfile, party: Party) -> tuple[SeenProposal, ...]:
+    async def work(open_profile: OpenProfile, party: Party) -> tuple[Seen, ...]:
         with open_profile.exclusive(doing="fetching tallies"):
             return await MemberClient(party).tallies(0)
 
     return as_member(profile, passphrase_file, work)
 
 
-@app.command(epilog="Example: tally tally export 3f2a --profile alice --out p4.tally")
+@app.command(epilog="Example: tally tally export 3f2a81bc --profile alice --out p4.tally")
 def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
     """Write a complete tally into a file that anyone can verify with the roster."""
     from tigertally.base.codec import encode
     from tigertally.crypto.files import write_file
+    from tigertally.quorum.member import UnknownProposal
     from tigertally.quorum.pending import Status
 
-    found = [
-        one for one in _tallies(profile, passphrase_file) if str(one.id).startswith(id_.lower())
-    ]
+    named = named_by(id_, beginning=at_terminal())
+    if isinstance(named, str):
+        found = _begun_so(named, _tallies(profile, passphrase_file))
+    else:
+        found = _found(named, profile, passphrase_file)
+    if found.state.status is not Status.COMPLETE:
+        raise Refused(f"the proposal is {found.state.status.value}: there is no tally")
+    if isinstance(found, UnknownProposal):
+        raise found.refusal()
+    write_file(out, encode(found.tally()), 0o600)
+    document = {"out": str(out), **document_of(found)}
+    emit(document, lines_of(document, quotes_in(found)))
+
+
+def _begun_so(beginning: str, seen: tuple[Seen, ...]) -> Seen:
+    """Return the one proposal of the whole history whose id begins so.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    found = [one for one in seen if str(one.id).startswith(beginning)]
     if len(found) != 1:
         many = "several proposals begin" if found else "no proposal begins"
-        raise Refused(f"{many} with {id_}: see `tally tally list`")
-    if found[0].state.status is not Status.COMPLETE:
-        raise Refused(f"the proposal is {found[0].state.status.value}: there is no tally")
-    write_file(out, encode(found[0].tally()), 0o600)
-    document = {"out": str(out), **proposal_facts(found[0])}
-    emit(document, facts({name: value for name, value in document.items() if name != "body"}))
+        raise UsageError(f"{many} with {beginning}: see `tally tally list --json`")
+    return found[0]
+
+
+def _found(id_: ProposalId, profile: Name, passphrase_file: Path | None) -> Seen:
+    from tigertally.quorum.client import MemberClient
+
+    async def work(open_profile: OpenProfile, party: Party) -> Seen:
+        client = MemberClient(party)
+        with open_profile.exclusive(doing="fetching a tally"):
+            return await client.find(id_, await client.sync())
+
+    return as_member(profile, passphrase_file, work)
 
 
 @app.command(epilog="Example: tally tally verify p4.tally --roster domain.roster")
@@ -91,28 +120,38 @@ def verify(
     chain = read_chain(roster)
     with of_file(file, "a tally", "tally tally export"):
         tally = decode(Tally, file.read_bytes())
-    document = _verified(tally, chain)
-    emit(document, facts(document))
+    document, quotes = _verified(tally, chain)
+    emit(document, lines_of(document, quotes))
 
 
-def _verified(tally: Any, chain: Chain) -> dict[str, Any]:
-    from tigertally.base.errors import PeerFault
+def _verified(tally: Any, chain: Chain) -> tuple[dict[str, Any], Sequence[Quote]]:
+    from tigertally.base.errors import NewerVersion, PeerFault
     from tigertally.node.kinds import all_kinds
-    from tigertally.quorum.kinds import words_of
+    from tigertally.quorum.kinds import proposer_name, words_of
     from tigertally.quorum.proposal import open_proposal
     from tigertally.quorum.tally import verify_tally
 
-    put_to = chain.for_proposal(open_proposal(tally.proposal))
+    proposal = open_proposal(tally.proposal)
+    put_to = chain.for_proposal(proposal)
+    proposer = proposer_name(chain, proposal)
+    try:
+        words = words_of(all_kinds(), proposal, put_to, by=proposer)
+    except NewerVersion as error:  # it may be good: how many must agree to it is not known here
+        raise NewerVersion(
+            f"this tally was made by a newer version of the program ({error}): verify it with that"
+        ) from error
     try:
         verified: VerifiedTally = verify_tally(tally, put_to)
     except Refused as error:
         raise PeerFault(f"this is no tally of that domain: {error}") from error
-    return {
+    document = {
         "ok": True,
         "kind": verified.proposal.kind,
-        "summary": words_of(all_kinds(), verified.proposal),
+        "summary": words.facts,
+        "quoted": quoted_of(words.quotes),
         "approved_by": [str(put_to.holder(index).name) for index in verified.approved_by],
         "id": str(verified.id),
         "roster_version": put_to.version,
         "current": put_to.electorate == chain.current.electorate,
     }
+    return document, words.quotes

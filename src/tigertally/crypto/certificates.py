@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tigertally.base.errors import MalformedMessage
+from tigertally.base.errors import MalformedMessage, Unavailable
 from tigertally.base.randomness import SystemRandomness
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 
@@ -173,6 +173,9 @@ def _load_identity(context: ssl.SSLContext, key: SigningKey) -> None:
 
     **Security:** the key file is encrypted under 32 random bytes that never touch the disk, lies
     in a directory of mode 0700 and is gone when this returns.
+
+    Raises:
+        Unavailable: there is no room for that file.
     """
     password = SystemRandomness().bytes(32).hex().encode()
     with key.seed.exposed() as raw:
@@ -181,8 +184,13 @@ def _load_identity(context: ssl.SSLContext, key: SigningKey) -> None:
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password)
     )
     chain = ssl.DER_cert_to_PEM_cert(identity_certificate(key)).encode()
-    with tempfile.TemporaryDirectory(prefix="tally-") as folder:
-        path = Path(folder, "identity.pem")
-        path.touch(mode=0o600)
-        path.write_bytes(sealed + chain)
-        context.load_cert_chain(path, password=password)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tally-") as folder:
+            path = Path(folder, "identity.pem")
+            path.touch(mode=0o600)
+            path.write_bytes(sealed + chain)
+            context.load_cert_chain(path, password=password)
+    except ssl.SSLError:
+        raise
+    except OSError as error:  # nothing was tried, and it may work soon
+        raise Unavailable(f"no room for a temporary file to connect: {error.strerror}") from error

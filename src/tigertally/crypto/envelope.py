@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.ids import Signature
+from tigertally.base.recent import Recent
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 
 T = TypeVar("T")
 
-_CACHED_BODIES = 2048  # parsed lately: a proposal is looked at again with every verdict on it
-_CACHED_BODY_BYTES = 4096
-_CACHED_LARGE_BODIES = 16  # an epoch of a thousand keys is looked at with every key
+_LARGE_BODY = 4096  # bytes; small ones are kept apart, so that a large one drops one of its kind
+
+# Parsed lately: a proposal is looked at again with every verdict on it, an epoch of a thousand keys
+# with every key.
+_small: Recent[Any] = Recent(entries=2048, size=4 * 1024 * 1024)
+_large: Recent[Any] = Recent(entries=16, size=8 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,24 +39,26 @@ def sign_message(key: SigningKey, tag: bytes, message: object) -> Envelope:
 
 
 def parse_message(kind: type[T], body: bytes) -> T:
-    """Parse a signed message's body, unverified; messages are immutable, so one object serves all.
+    """Parse the body of a signed message that was verified before (or is our own).
+
+    Messages are immutable, so one object serves all who look at these bytes.
 
     Raises:
         MalformedMessage
+
+    **Security:** what has just arrived is parsed by `open_message` or `decode`: nothing of it is
+    kept if it is refused.
     """
-    cached = _parsed_large if len(body) > _CACHED_BODY_BYTES else _parsed
-    message: T = cached(cast(Any, kind), body)
+    cache = _cache(body)
+    message: T | None = cache.get((kind, body))
+    if message is None:
+        message = decode(kind, body)
+        cache.put((kind, body), message, len(body))
     return message
 
 
-@lru_cache(maxsize=_CACHED_LARGE_BODIES)
-def _parsed_large(kind: Any, body: bytes) -> Any:
-    return decode(kind, body)
-
-
-@lru_cache(maxsize=_CACHED_BODIES)
-def _parsed(kind: Any, body: bytes) -> Any:
-    return decode(kind, body)
+def _cache(body: bytes) -> Recent[Any]:
+    return _large if len(body) > _LARGE_BODY else _small
 
 
 def open_message(
@@ -72,7 +77,11 @@ def open_message(
         MalformedMessage: the body is not such a message.
         InvalidSignature: it is, but that signer did not sign it.
     """
-    message = parse_message(kind, envelope.body)
+    cache, place = _cache(envelope.body), (kind, envelope.body)
+    known: T | None = cache.get(place)
+    message = decode(kind, envelope.body) if known is None else known
     key, name = signer(message)
     key.verify(tag, envelope.body, envelope.signature, signer=name)
+    if known is None:
+        cache.put(place, message, len(envelope.body))
     return message

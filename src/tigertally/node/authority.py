@@ -8,69 +8,71 @@ memory (chain, barrier) only after the store has committed it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.clock import Clock
-from tigertally.base.codec import decode, encode
-from tigertally.base.errors import InvalidSignature
+from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.node.alarms import Alarms
+from tigertally.node.chores import LONGEST_PAUSE, Pauses, keep_up
 from tigertally.node.news import News
-from tigertally.node.wiring import AuthorityServices, Route
+from tigertally.node.routes import Answerer, Codec, Route, handler_of
+from tigertally.node.wiring import AuthorityServices
+from tigertally.node.writer import Writer
 from tigertally.quorum import messages
 from tigertally.quorum.admission import get_settings
 from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import Chain
-from tigertally.quorum.desk import Barrier, Desk, KeepChanges
+from tigertally.quorum.desk import Barrier, Desk, holder_in, member_in, roster_of
 from tigertally.quorum.messages import NewsReply, NewsRequest
 from tigertally.quorum.restoring import current_origin
 from tigertally.quorum.rows import load_chain
+from tigertally.storage.erasure import owed, settle
 from tigertally.storage.store import Store, Transaction
 from tigertally.transport.channel import Handler, Request
+from tigertally.transport.door import Door, Standing
 
 T = TypeVar("T")
 
-_TIDY_SECONDS = 60.0
-_MOST_AT_ONCE = 64  # requests in one transaction
+_COUNTING = "counting strangers"
+_CHILD = "the one-shot child"
+_ERASING = "erasing"
+_ERASING_PAUSE = 5.0  # seconds, the longest
+_CHORE_SECONDS = 60.0  # between two looks for work that nothing has announced
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Something that waits for the writer thread."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Memory:
+    """What the authority keeps in memory of what its store says.
 
-    work: Callable[[Desk], Any]
-    future: asyncio.Future[Any]
-    background: bool
+    Attributes:
+        chain: the verified rosters; None before the first holder.
+        barrier: seals the rows; None while locked.
+    """
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Done:
-    """How it went. `kept`: its changes are in the transaction, even if there is an error."""
-
-    result: Any = None
-    error: Exception | None = None
-    kept: bool = False
-    woken: frozenset[VerifyKey] = frozenset()
-    waiting_jobs: bool = False
+    chain: Chain | None
+    barrier: Barrier | None
 
 
-def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
-    try:
-        with desk.plain.nested():
-            try:
-                result = work(desk)
-            except KeepChanges as keep:
-                return _Done(error=keep.error, kept=True)
-    except Exception as error:  # noqa: BLE001  whatever it is, it is the answer to this one alone
-        return _Done(error=error)
-    return _Done(result=result, kept=True, woken=frozenset(desk.woken))
+def _kept(desk: Desk, memory: Memory) -> Memory:
+    """The memory that a request leaves."""
+    if desk.chain is memory.chain and desk.barrier is memory.barrier:
+        return memory
+    return Memory(chain=desk.chain, barrier=desk.barrier)
+
+
+def _standings(chain: Chain | None) -> Mapping[VerifyKey, Standing]:
+    if chain is None:
+        return {}
+    roster = chain.current
+    found = {one.signing_key: Standing.REQUESTER for one in roster.requesters}
+    return found | {one.signing_key: Standing.HOLDER for one in roster.holders}
 
 
 class Authority:
@@ -98,35 +100,63 @@ class Authority:
         self._services = services
         self._clock = clock
         self._randomness = randomness
-        self._barrier: Barrier | None = None
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
-        self._queue: list[_Asked] = []
-        self._drain: asyncio.Task[None] | None = None
+        self._codec = Codec()
         self._news = News()
-        self.wake_worker = asyncio.Event()
+        self._wake = {_CHILD: asyncio.Event(), _ERASING: asyncio.Event()}
+        self.alarms = Alarms()
+        self._pauses = Pauses()  # of the one-shot child's jobs
+        self._again: asyncio.TimerHandle | None = None  # when the next of these is over
         with store.reading() as reader:
             settings = get_settings(reader)
-            self._chain: Chain | None = load_chain(reader, key.public)
+            chain = load_chain(reader, key.public)
             origin = current_origin(reader, domain_of(settings.card))
+        self._listed: Mapping[VerifyKey, Standing] = _standings(chain)
+        self._listed_in = chain
         self._card = open_card(settings.card)
         self._log = AuditLog(origin, key)
+        self.writer = Writer(
+            store,
+            Memory(chain=chain, barrier=None),
+            open_desk=self._desk,
+            keep=_kept,
+            closing=self._closing,
+            committed=self._committed,
+            tell=self._tell,
+            alarms=self.alarms,
+        )
 
     @property
     def chain(self) -> Chain | None:
         """The rosters as of the last commit."""
-        return self._chain
+        return self.writer.memory.chain
 
-    def is_member(self, key: VerifyKey) -> bool:
-        """Does the current roster list this key? Used by the transport's limits."""
-        if self._chain is None:
-            return False
-        roster = self._chain.current
-        return roster.holder_of(key) is not None or roster.requester_of(key) is not None
+    def standing(self, key: VerifyKey) -> Standing:
+        """What this key is in the current roster. Used by the transport's limits, so it is quick.
+
+        Whoever has the authority's own key stands as high as anybody.
+        """
+        chain = self.chain
+        if chain is not self._listed_in:
+            self._listed, self._listed_in = _standings(chain), chain
+        if key == self._key.public:
+            return Standing.HOLDER
+        return self._listed.get(key, Standing.STRANGER)
+
+    def _admit(self, door: Door[Any, Any], peer: VerifyKey) -> Standing:
+        """The standing of a peer for whom this door is; raises what a desk would tell others."""
+        if door.who is not Standing.STRANGER:
+            roster = roster_of(self.chain)
+            if door.who is Standing.HOLDER:
+                holder_in(roster, peer)
+            else:
+                member_in(roster, peer, authority=self._key.public)
+        return self.standing(peer)
 
     @property
     def locked(self) -> bool:
         """Is there a domain, and no barrier key in memory?"""
-        return self._chain is not None and self._barrier is None
+        memory = self.writer.memory
+        return memory.chain is not None and memory.barrier is None
 
     @property
     def unlock_failures(self) -> int:
@@ -134,88 +164,61 @@ class Authority:
         return self._services.lock.failures
 
     def handlers(self) -> Mapping[str, Handler]:
-        """Every path with its handler, for a server or for a memory network."""
-        routes: dict[str, Handler] = {
-            path: self._handler(route) for path, route in self._services.routes().items()
+        """Every door with its handler, for a server or for a memory network."""
+        found: dict[str, Handler] = {
+            door: handler_of(door, self._on_desk(route), self._codec, self._admit)
+            for door, route in self._services.routes().items()
         }
-        routes[messages.NEWS] = self._tell_news
-        return routes
+        found[messages.NEWS] = handler_of(messages.NEWS, self._tell_news, self._codec, self._admit)
+        return found
 
-    def _handler(self, route: Route) -> Handler:
-        async def handle(request: Request) -> bytes:
-            peer = request.peer
-            if peer is None:
-                raise InvalidSignature("a request without a client certificate")
-            return await self.run(lambda desk: route(desk, request.body, peer))
+    def _on_desk(self, route: Route) -> Answerer[Any, Any]:
+        """The work of a route, done on the writer thread."""
 
-        return handle
+        def answer(question: Any, peer: VerifyKey, request: Request) -> Awaitable[Any]:
+            def work(desk: Desk) -> Any:
+                desk.address = request.address
+                return route(desk, question, peer)
+
+            return self._run_for(peer, work)
+
+        return answer
+
+    async def _run_for(self, peer: VerifyKey, work: Callable[[Desk], T]) -> T:
+        return await self.writer.run(work, standing=self.standing(peer), key=peer)
 
     async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
-        """Do one thing on the writer thread, all or nothing; then tell whom it concerns.
+        """Do one thing on the writer thread; see `Writer.run`."""
+        return await self.writer.run(work, background=background)
 
-        What arrives while the thread is busy shares the next transaction, and so one flush to the
-        disk; an answer is given only after the commit.
+    def _tell(self, woken: frozenset[VerifyKey], waiting: frozenset[str]) -> None:
+        if woken:
+            self._news.wake(woken)
+        for what in waiting:
+            self._wake[what].set()
 
-        Args:
-            background: it is the worker's own, which must not wake itself for ever.
-        """
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Asked(work, future, background))
-        if self._drain is None:
-            self._drain = asyncio.create_task(self._work_off())
-        return await future
-
-    async def _work_off(self) -> None:
-        """Everything in the queue, in order, until it is empty."""
-        loop = asyncio.get_running_loop()
+    def _closing(self, desk: Desk) -> frozenset[str]:
+        """What background work waits."""
+        waiting = set()
         try:
-            while self._queue:
-                batch, self._queue = self._queue[:_MOST_AT_ONCE], self._queue[_MOST_AT_ONCE:]
-                batch = [asked for asked in batch if not asked.future.done()]
-                try:
-                    done = await loop.run_in_executor(self._writer, self._transact, batch)
-                except Exception as error:  # noqa: BLE001  nothing of it was committed
-                    done = [_Done(error=error) for _ in batch]
-                for asked, one in zip(batch, done, strict=True):
-                    self._tell(asked, one)
-        finally:
-            self._drain = None
+            if owed(desk.plain) is not None:
+                waiting.add(_ERASING)
+            if desk.barrier is not None and self._services.has_jobs(desk):
+                waiting.add(_CHILD)
+        except TigertallyError:  # the chores find out what is wrong; no request is held up by it
+            waiting |= {_ERASING, _CHILD}
+        return frozenset(waiting)
 
-    def _tell(self, asked: _Asked, done: _Done) -> None:
-        if done.woken:
-            self._news.wake(done.woken)
-        if done.waiting_jobs and not asked.background:
-            self.wake_worker.set()
-        if asked.future.done():  # whoever asked is gone
-            return
-        if done.error is not None:
-            asked.future.set_exception(done.error)
-        else:
-            asked.future.set_result(done.result)
+    def _committed(self, before: Memory, after: Memory) -> None:
+        """A replaced barrier key opens nothing any more."""
+        if before.barrier is not None and before.barrier is not after.barrier:
+            before.barrier.key.wipe()
 
-    def _transact(self, batch: list[_Asked]) -> list[_Done]:
-        """One transaction; what fails in it is taken back alone."""
-        done = []
-        with self._store.transaction() as tx:
-            chain, barrier = self._chain, self._barrier
-            for asked in batch:
-                desk = self._desk(tx, chain, barrier)
-                done.append(_carried_out(asked.work, desk))
-                if done[-1].kept:
-                    chain, barrier = desk.chain, desk.barrier
-            last = self._desk(tx, chain, barrier)
-            waiting = barrier is not None and self._services.has_jobs(last)
-        if self._barrier is not None and barrier is not self._barrier:
-            self._barrier.key.wipe()
-            self._store.scrub()  # what was sealed under the old key goes
-        self._chain, self._barrier = chain, barrier
-        return [replace(one, waiting_jobs=waiting) for one in done]
-
-    def _desk(self, tx: Transaction, chain: Chain | None, barrier: Barrier | None) -> Desk:
+    def _desk(self, tx: Transaction, memory: Memory) -> Desk:
         return Desk(
             plain=tx,
-            chain=chain,
-            barrier=barrier,
+            chain=memory.chain,
+            barrier=memory.barrier,
             now=self._clock.now(),
             randomness=self._randomness,
             key=self._key,
@@ -224,13 +227,17 @@ class Authority:
             log=self._log,
         )
 
-    async def _tell_news(self, request: Request) -> bytes:
-        """Long poll: answer when something for this member is newer than it has seen."""
-        asked = decode(NewsRequest, request.body)
-        if request.peer is None:
-            raise InvalidSignature("a request without a client certificate")
+    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey, request: Request) -> NewsReply:
+        """Long poll: answer when something for this peer is newer than it has seen.
+
+        Raises:
+            Unavailable: there is nothing that it could wait for, or too many wait.
+        """
+        if self.standing(peer) is Standing.STRANGER:
+            await self._run_for(peer, lambda desk: self._services.quorum.check_waits(desk, peer))
         wait = min(asked.wait, LONG_POLL_SECONDS)
-        return encode(NewsReply(seen=await self._news.after(request.peer, asked.seen, wait)))
+        with request.waiting():
+            return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
 
     async def start(self) -> None:
         """Write down that the authority has started (and is locked, if there is a domain)."""
@@ -243,27 +250,70 @@ class Authority:
         )
 
     async def work(self) -> None:
-        """Background work until cancelled: the one-shot child's jobs, and tidying up."""
-        tidied = 0.0
-        clock = asyncio.get_running_loop().time
-        while True:
-            self.wake_worker.clear()
-            if self._barrier is not None:
-                tidy = clock() - tidied >= _TIDY_SECONDS
-                await self._services.work(self, tidy=tidy)
-                tidied = clock() if tidy else tidied
-            with contextlib.suppress(TimeoutError):
-                # Not `wait_for`: Python 3.11's may swallow the cancellation that ends this task.
-                async with asyncio.timeout(_TIDY_SECONDS):
-                    await self.wake_worker.wait()
+        """Background work until cancelled: the one-shot child's jobs, tidying up, erasing."""
+        chores = (
+            (_CHILD, self._jobs, LONGEST_PAUSE),
+            ("tidying up", self._tidy, LONGEST_PAUSE),
+            (_COUNTING, self._write_counted, LONGEST_PAUSE),
+            # A busy writer is in its way, too: it must come by often enough to find it idle.
+            (_ERASING, self._erase, _ERASING_PAUSE),
+        )
+        async with asyncio.TaskGroup() as tasks:
+            for what, step, longest in chores:
+                chore = keep_up(
+                    what,
+                    step,
+                    alarms=self.alarms,
+                    every=_CHORE_SECONDS,
+                    longest=longest,
+                    wake=self._wake.get(what),
+                )
+                tasks.create_task(chore)
+
+    async def _jobs(self) -> None:
+        if self.writer.memory.barrier is None:
+            return
+        await self._services.work(self, self._pauses)
+        if self._again is not None:
+            self._again.cancel()
+        again = self._pauses.next()
+        loop = asyncio.get_running_loop()
+        self._again = None if again is None else loop.call_at(again, self._wake[_CHILD].set)
+
+    async def _tidy(self) -> None:
+        if self.writer.memory.barrier is not None:
+            await self._services.tidy(self)
+
+    async def _write_counted(self, *, all_: bool = False) -> None:
+        counted = self._services.counted
+        if counted.waiting:
+            await self.run(lambda desk: counted.write(desk, all_=all_), background=True)
+
+    async def stop(self) -> None:
+        """Write down what was counted in the last minute; once nobody can ask any more."""
+        try:
+            await self._write_counted(all_=True)
+        except Exception as error:  # noqa: BLE001  a full disk must not hold up the end
+            self.alarms.fault(_COUNTING, error)
+
+    async def _erase(self) -> None:
+        """Scrub, beside the writer thread, until nothing is owed; while it is locked as well."""
+        seen = await self.run(lambda desk: owed(desk.plain), background=True)
+        if seen is None:
+            return
+        if not await asyncio.to_thread(self._store.scrub):
+            raise Unavailable("others have the store open: erased rows are still in its files")
+        await self.run(lambda desk: settle(desk.plain, seen), background=True)
 
     def end_waiting(self) -> None:
         """Answer every long poll, so that the server can stop at once."""
         self._news.end()
 
     def close(self) -> None:
-        """End the writer thread and forget the barrier key."""
-        self._writer.shutdown(wait=True)
-        if self._barrier is not None:
-            self._barrier.key.wipe()
+        """End the threads and forget the barrier key."""
+        self.writer.close()
+        self._codec.close()
+        barrier = self.writer.memory.barrier
+        if barrier is not None:
+            barrier.key.wipe()
         self._store.close()

@@ -25,7 +25,13 @@ from typing import BinaryIO, cast
 
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, UsageError
+from tigertally.base.errors import (
+    Corrupt,
+    InvalidSignature,
+    MalformedMessage,
+    Unavailable,
+    UsageError,
+)
 from tigertally.base.ids import Name, Nonce
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
@@ -179,7 +185,8 @@ def _restored(folder: Path, manifest: Manifest, *, randomness: Randomness, now: 
                 now=now,
                 nonce=Nonce(randomness.bytes(Nonce.SIZE)),
             )
-        store.scrub()
+        if not store.scrub():  # nobody else knows of this folder
+            raise Unavailable("the restored store cannot be written out: try again")
     finally:
         store.close()
         secrets.wipe()

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, cast
 
 import structlog
 
@@ -20,12 +21,35 @@ from tigertally.node.clock import SystemClock
 from tigertally.node.members import connected
 from tigertally.node.profile import OpenProfile
 from tigertally.node.rulebook import RuleBook
+from tigertally.quorum.client import MemberClient
 from tigertally.quorum.following import notices
+
+if TYPE_CHECKING:
+    from tigertally.node.authority import Authority, Memory
+    from tigertally.node.writer import Writer
 
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
 _FIRST_PAUSE = 0.5  # seconds; doubled up to _LONGEST_PAUSE while the authority is away
 _LONGEST_PAUSE = 30.0
-_LOCKED_PAUSE = 2.0  # the longest while it is locked: somebody is about to unlock it
+_REFUSED_PAUSE = 300.0  # the longest while it refuses us: only people change that
+
+
+class _Journal:
+    """Standard error, from which no log line ends a daemon: its disk may be full as well."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        """Write, or lose the line."""
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or leave it."""
+        with contextlib.suppress(OSError, ValueError):
+            self._file.flush()
 
 
 def prepare(*, level: str = "info") -> None:
@@ -35,10 +59,11 @@ def prepare(*, level: str = "info") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _Journal(sys.stderr))),
     )
     harden()
 
@@ -83,35 +108,50 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
         profile.signing_key,
         authority.handlers(),
         pages=pages(authority),
-        known=authority.is_member,
+        standing=authority.standing,
     )
     worker: asyncio.Task[None] | None = None
     try:
         await server.start(host, port)
         await authority.start()
-        worker = asyncio.create_task(authority.work())
+        worker = asyncio.create_task(_background(authority))
         say_ready(url)
         log.info("listening", url=url, locked=authority.locked)
-        await _until_stopped(stop, worker)
+        await _until_stopped(stop, authority.writer)
     finally:
         if worker is not None:
             worker.cancel()
             await asyncio.gather(worker, return_exceptions=True)
         authority.end_waiting()
         await server.stop()
+        await authority.stop()
         authority.close()
         log.info("stopped")
 
 
-async def _until_stopped(stop: asyncio.Event, worker: asyncio.Task[None]) -> None:
-    """Wait for a signal; a worker that ends before that takes the daemon with it."""
-    waiting = asyncio.create_task(stop.wait())
+async def _background(authority: Authority) -> None:
+    """Background work, begun again should it ever end."""
+    while True:
+        try:
+            await authority.work()
+        except Exception as error:  # noqa: BLE001  what it helps goes on without it
+            authority.alarms.fault("background work", error)
+        await asyncio.sleep(_LONGEST_PAUSE)
+
+
+async def _until_stopped(stop: asyncio.Event, writer: Writer[Memory]) -> None:
+    """Wait for a signal: nothing else ends an unlocked authority, with one exception.
+
+    Raises:
+        MemoryParted: what is in memory may not be what is on the disk.
+    """
+    tasks = [asyncio.create_task(event.wait()) for event in (stop, writer.parted)]
     try:
-        await asyncio.wait({waiting, worker}, return_when=asyncio.FIRST_COMPLETED)
-        if worker.done():
-            worker.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        writer.check()
     finally:
-        waiting.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def run_holder(profile: OpenProfile, *, rules: Path | None = None) -> None:
@@ -155,14 +195,14 @@ class Pauses:
         self._next = _FIRST_PAUSE
         self._said = ""
 
-    def new(self, error: TigertallyError) -> bool:
+    def new(self, error: Exception) -> bool:
         """Is this another reason than the last one?"""
         new, self._said = str(error) != self._said, str(error)
         return new
 
-    def after(self, error: TigertallyError) -> float:
+    def after(self, error: Exception) -> float:
         """Seconds to wait after this error; doubled each time, up to what it deserves."""
-        longest = _LOCKED_PAUSE if isinstance(error, Locked) else _LONGEST_PAUSE
+        longest = _REFUSED_PAUSE if isinstance(error, Refused) else _LONGEST_PAUSE
         pause = min(self._next, longest)
         self._next = 2 * pause
         return pause
@@ -178,6 +218,7 @@ async def _follow(
     renewed = -float(_RENEW_SECONDS)
     pauses = Pauses()
     told = 0
+    waited: tuple[str, ...] = ()
     while True:
         renew = clock() - renewed >= _RENEW_SECONDS
         try:
@@ -187,20 +228,46 @@ async def _follow(
                     book.changed.clear()
                     book.tell(await client.answer_by_rules(synced, book.rules, report))
             renewed = clock() if renew else renewed
-            _tell(report, log)
+            waited = _tell(report, log, waited)
             told = _tell_notices(profile, log, told)
-            pauses = Pauses()
             await _news(client, book)
-        except (Refused, Corrupt) as error:
-            log.warning("cannot go on", error=str(error))
+            pauses = Pauses()  # not before: let in to no long poll, it would sync all the time
+        except Corrupt as error:
+            # The store of this device itself: only a person can mend it, and a daemon that has
+            # ended is what a service manager shows. It takes nothing with it but its own voice.
+            log.critical("cannot go on", error=str(error))
             raise
-        except Unavailable as error:
+        except Unavailable as error:  # the authority is away or locked, or our disk is full
             if pauses.new(error):
                 log.info("waiting", reason=str(error))
-            await asyncio.sleep(pauses.after(error))
+            await _pause(client, pauses, error)
         except TigertallyError as error:
-            log.warning("fault", error=str(error), culprits=list(error.culprits))
-            await asyncio.sleep(pauses.after(error))
+            # Also where the authority refuses us: it may say so wrongly, or for a while only, and
+            # a holder that ends on its word is a voice less. Removed, it asks in vain, seldom.
+            if pauses.new(error):
+                what = "refused" if isinstance(error, Refused) else "fault"
+                log.warning(what, error=str(error), culprits=list(error.culprits))
+            await _pause(client, pauses, error)
+        except Exception as error:
+            log.exception("a fault of this program")
+            await _pause(client, pauses, error)
+
+
+async def _pause(client: MemberClient, pauses: Pauses, error: Exception) -> None:
+    """Wait before another try; less where the authority answers and has news.
+
+    It answers long polls while it is locked, and wakes its holders when it is unlocked, or when
+    one more of them has accepted its restore.
+    """
+    clock = asyncio.get_running_loop().time
+    began, seconds = clock(), pauses.after(error)
+    locked = isinstance(error, Locked)
+    rest = seconds
+    if locked or not isinstance(error, Unavailable):  # else nobody is there to have news
+        with contextlib.suppress(Exception):  # whatever it is, the pause is over in time
+            await client.news(_LONGEST_PAUSE if locked else seconds)
+            rest = _FIRST_PAUSE  # an authority that always has news must not drive us in circles
+    await asyncio.sleep(max(0.0, began + rest - clock()))
 
 
 async def _news(client: UnattendedClient, book: RuleBook | None) -> None:
@@ -220,7 +287,10 @@ async def _news(client: UnattendedClient, book: RuleBook | None) -> None:
         await asyncio.gather(news, changed, return_exceptions=True)
 
 
-def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
+def _tell(
+    report: Report, log: structlog.stdlib.BoundLogger, waited: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Log what a sync did, and whom it waits for if that is not what was `waited` for before."""
     if report.received or report.sent or report.acknowledged:
         log.info(
             "synced",
@@ -230,6 +300,9 @@ def _tell(report: Report, log: structlog.stdlib.BoundLogger) -> None:
         )
     for problem in report.problems:
         log.warning("fault", error=problem, culprits=report.culprits)
+    if report.waiting_for and report.waiting_for != waited:
+        log.info("waiting", reason="; ".join(report.waiting_for))
+    return report.waiting_for
 
 
 def _tell_notices(profile: OpenProfile, log: structlog.stdlib.BoundLogger, told: int) -> int:

@@ -14,16 +14,30 @@ from collections.abc import Awaitable, Callable, Mapping
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from tigertally.base import secret
-from tigertally.base.errors import Unavailable
+from tigertally.base.errors import Corrupt, Unavailable
 from tigertally.custody.service.watching import Overview, overview
 from tigertally.custody.state.authority import EpochStatus, KeyState
 from tigertally.node.authority import Authority
+from tigertally.storage.erasure import owed
 from tigertally.transport.server import Page
 
 Pages = Mapping[str, Callable[[], Page | Awaitable[Page]]]
 
-_FRESH_SECONDS = 2.0  # a scrape costs a look at every key: nobody makes us do it all the time
+_FRESH_SECONDS = 5.0  # a scrape costs a look at every key: nobody makes us do it all the time
 _UNKNOWN = math.nan
+
+
+class _Mirror:
+    """A metric by label that follows what is counted elsewhere."""
+
+    def __init__(self, metric: Counter) -> None:
+        self._metric = metric
+        self._shown: dict[str, int] = {}
+
+    def follow(self, counts: Mapping[str, int]) -> None:
+        for label, count in dict(counts).items():
+            self._metric.labels(label).inc(count - self._shown.get(label, 0))
+            self._shown[label] = count
 
 
 class Metrics:
@@ -54,35 +68,60 @@ class Metrics:
             "when each holder last synced, Unix time; 0 for never",
             "holder",
         )
+        self._owed = self._gauge("erasures_owed", "erasures that the store's files still show")
+        self._owed_since = self._gauge(
+            "erasure_owed_since_timestamp_seconds",
+            "when the oldest of them was committed, Unix time; 0 for none",
+        )
         self._failures = Counter(
             "tigertally_unlock_failures",
             "failed attempts to unlock since the start",
             registry=self._registry,
         )
+        self._put_off = self._mirror("background_failures", "work that was put off", "work")
+        self._faults = self._mirror("program_faults", "faults of this program", "work")
         self._counted = 0
         self._shown: Page | None = None
         self._until = 0.0
+        self._looking = asyncio.Lock()
 
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
         return Gauge(f"tigertally_{name}", words, labels, registry=self._registry)
 
+    def _mirror(self, name: str, words: str, label: str) -> _Mirror:
+        return _Mirror(Counter(f"tigertally_{name}", words, (label,), registry=self._registry))
+
     async def page(self) -> Page:
-        """The numbers now, or of two seconds ago."""
-        now = asyncio.get_running_loop().time()
-        if self._shown is None or now >= self._until:
-            self._show_outside()
-            self._show_inside(await self._look())
-            body = generate_latest(self._registry)
-            self._shown = Page(body=body, content_type="text/plain; version=0.0.4")
-            self._until = now + _FRESH_SECONDS
-        return self._shown
+        """The numbers now, or of five seconds ago; many who ask at once make us look once."""
+        async with self._looking:
+            now = asyncio.get_running_loop().time()
+            if self._shown is None or now >= self._until:
+                self._show_outside()
+                self._show_owed(*await self._look_at_owed())
+                self._show_inside(await self._look())
+                body = generate_latest(self._registry)
+                self._shown = Page(body=body, content_type="text/plain; version=0.0.4")
+                self._until = now + _FRESH_SECONDS
+            return self._shown
 
     async def _look(self) -> Overview | None:
-        """Behind the barrier; None while it is closed, or before the first holder."""
+        """Behind the barrier; None while it is closed, not readable, or before the first holder."""
         try:
             return await self._authority.run(overview, background=True)
-        except Unavailable:
+        except (Unavailable, Corrupt):
             return None
+
+    async def _look_at_owed(self) -> tuple[float, float]:
+        """How many erasures are owed, and since when; NaN where the store cannot be read."""
+        try:
+            found = await self._authority.run(lambda desk: owed(desk.plain), background=True)
+        except (Unavailable, Corrupt):
+            return _UNKNOWN, _UNKNOWN
+        return (0, 0) if found is None else (found.count, found.since)
+
+    def _show_owed(self, count: float, since: float) -> None:
+        self._owed.set(count)
+        self._owed_since.set(since)
 
     def _show_outside(self) -> None:
         """What a locked authority knows, too."""
@@ -97,6 +136,8 @@ class Metrics:
         failures = authority.unlock_failures
         self._failures.inc(failures - self._counted)
         self._counted = failures
+        self._put_off.follow(authority.alarms.failures)
+        self._faults.follow(authority.alarms.faults)
 
     def _show_inside(self, seen: Overview | None) -> None:
         self._seen.clear()
@@ -123,6 +164,9 @@ def pages(authority: Authority) -> Pages:
     def ready() -> Page:
         up = authority.chain is not None and not authority.locked
         state = "locked" if authority.locked else "ready" if up else "forming"
+        why = authority.alarms.unready
+        if why:  # it answers what it can all the same
+            return _json({"ready": False, "state": "damaged", "why": why}, status=503)
         return _json({"ready": up, "state": state}, status=200 if up else 503)
 
     return {"/healthz": alive, "/readyz": ready, "/metrics": Metrics(authority).page}

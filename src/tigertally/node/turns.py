@@ -5,12 +5,13 @@ Both rest on `flock`: the system gives a lock back when its process ends, howeve
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tigertally.base.errors import Unavailable, UsageError
@@ -47,7 +48,12 @@ class Exclusive:
         if self._inside == threading.get_ident():
             raise UsageError(f"{self._what} is held by this very thread")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._path, flags, 0o600)
+        try:
+            descriptor = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise Unavailable(f"{self._what} cannot be locked: {error.strerror}") from error
+            raise
         try:
             self._take(descriptor, wait)
             self._inside = threading.get_ident()
@@ -56,7 +62,7 @@ class Exclusive:
                 yield
             finally:
                 self._inside = None
-                os.ftruncate(descriptor, 0)
+                _write_note(descriptor, "")
         finally:
             os.close(descriptor)
 
@@ -109,8 +115,10 @@ class Count:
 
 
 def _write_note(descriptor: int, note: str) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, note.encode()[:_MAX_NOTE_BYTES], 0)
+    """Say who is inside, if the disk has room for it: the lock holds all the same."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, note.encode()[:_MAX_NOTE_BYTES], 0)
 
 
 def _who(descriptor: int) -> str:

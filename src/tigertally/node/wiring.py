@@ -5,14 +5,14 @@ A device's parts are put together in `node/members.py`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import ProposalId
-from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages import bodies, destroying, importing, lock, sync
+from tigertally.custody.messages import bodies, destroying, importing, lock, sync, v1
 from tigertally.custody.messages.watching import HELD
 from tigertally.custody.service import child, past, resharing, rows, watching
 from tigertally.custody.service.authority_jobs import (
@@ -29,19 +29,22 @@ from tigertally.custody.service.importing import ImportService
 from tigertally.custody.service.locking import LockService
 from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
 from tigertally.custody.service.syncing import SyncService
-from tigertally.node.kinds import all_kinds
+from tigertally.node.chores import Pauses
+from tigertally.node.kinds import all_kinds, known_to_v1
+from tigertally.node.routes import Route, served
 from tigertally.quorum import changes, messages
 from tigertally.quorum import rows as quorum_rows
 from tigertally.quorum.admission import AdmissionService
+from tigertally.quorum.counted import Counted
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.relay import RelayService
 from tigertally.quorum.service import ChangeRoster, Executor, QuorumService
+from tigertally.transport.door import Door
 
 if TYPE_CHECKING:
     from tigertally.node.authority import Authority
 
 RunChild = Callable[[child.Job], Awaitable[child.Result]]
-Route = Callable[[Desk, bytes, VerifyKey], bytes]
 
 log = logging.getLogger("tigertally.authority")
 
@@ -55,7 +58,8 @@ class AuthorityServices:
 
     def __init__(self, run_child: RunChild = child.run_child) -> None:
         self._run_child = run_child
-        self.lock = LockService((*quorum_rows.SEALED, *rows.SEALED))
+        self.counted = Counted()
+        self.lock = LockService((*quorum_rows.SEALED, *rows.SEALED), self.counted)
         self.epochs = EpochService()
         self.releases = ReleaseService()
         self.erasures = ErasureService()
@@ -65,60 +69,94 @@ class AuthorityServices:
         executors[bodies.CREATE] = executors[bodies.ROTATE] = MakeKey()
         executors[bodies.DESTROY] = DestroyKey()
         executors[bodies.RELEASE] = ReleaseKey()
-        self.quorum = QuorumService(all_kinds(), executors)
-        self.relay = RelayService(self.quorum)
+        self.quorum = QuorumService(all_kinds(), executors, self.counted)
+        self.relay = RelayService(self.quorum, known_to_v1)
         self.syncing = SyncService(self.epochs, self.releases, self.erasures)
         self.admission = AdmissionService(self.lock.found, self.lock.progress)
 
-    def routes(self) -> Mapping[str, Route]:
-        """Path by path, what answers it."""
-        return {
-            messages.DOMAIN: self.admission.domain,
-            messages.FOUND: self.admission.found,
-            messages.TERMS: self.admission.terms,
-            messages.PROPOSE: self.quorum.propose,
-            messages.VOTE: self.quorum.vote,
-            messages.PROPOSAL: self.quorum.proposal,
-            messages.SYNC: self.relay.sync,
-            messages.ROSTERS: self.relay.rosters,
-            messages.TALLIES: self.relay.tallies,
-            messages.AUDIT: self.relay.audit,
-            messages.RESTORATIONS: self.relay.restorations,
-            lock.UNLOCK_CHALLENGE: self.lock.challenge,
-            lock.UNLOCK_ANSWER: self.lock.answer,
-            lock.UNLOCK_REPORT: self.lock.report,
-            sync.CUSTODY_SYNC: self.syncing.sync,
-            sync.RECEIVE_KEYS: self.syncing.receive_keys,
-            sync.KEYS: watching.keys,
-            sync.HOLDERS: watching.holders,
-            HELD: past.held,
-            sync.KEY_EPOCH: self.syncing.epoch,
-            sync.DEAL: self.epochs.deal,
-            sync.CONTRIBUTE: resharing.contribute,
-            sync.ACKNOWLEDGE: self.epochs.acknowledge,
-            sync.COMPLAIN: self.epochs.complain,
-            sync.ERASED: self.epochs.erased,
-            sync.DELIVER: self.releases.deliver,
-            sync.COLLECT: self.releases.collect,
-            destroying.ERASURE: self.erasures.erasure,
-            importing.IMPORT: self.imports.take,
-            importing.CONTENT: self.imports.content,
-        }
+    def routes(self) -> Mapping[Door[Any, Any], Route]:
+        """What answers at which door. The doors are the paths."""
+        return dict(
+            (
+                served(messages.DOMAIN, self.admission.domain),
+                served(messages.FOUND, self.admission.found),
+                served(messages.TERMS, self.admission.terms),
+                served(messages.PROPOSE, self.quorum.propose),
+                served(messages.VOTE, self.quorum.vote),
+                served(messages.PROPOSAL, self.quorum.proposal),
+                served(messages.SYNC, self.relay.sync),
+                served(messages.ROSTERS, self.relay.rosters),
+                served(messages.TALLIES, self.relay.tallies),
+                served(messages.SYNC_V1, self.relay.sync_v1),
+                served(messages.TALLIES_V1, self.relay.tallies_v1),
+                served(messages.AUDIT, self.relay.audit),
+                served(messages.RESTORATIONS, self.relay.restorations),
+                served(lock.UNLOCK_CHALLENGE, self.lock.challenge),
+                served(lock.UNLOCK_ANSWER, self.lock.answer),
+                served(lock.UNLOCK_REPORT, self.lock.report),
+                served(v1.UNLOCK_REPORT_V1, self.lock.report_v1),
+                served(sync.CUSTODY_SYNC, self.syncing.sync),
+                served(v1.CUSTODY_SYNC_V1, self.syncing.sync_v1),
+                served(sync.RECEIVE_KEYS, self.syncing.receive_keys),
+                served(sync.KEYS, watching.keys),
+                served(v1.KEYS_V1, watching.keys_v1),
+                served(sync.HOLDERS, watching.holders),
+                served(HELD, past.held),
+                served(sync.KEY_EPOCH, self.syncing.epoch),
+                served(sync.DEAL, self.epochs.deal),
+                served(sync.CONTRIBUTE, resharing.contribute),
+                served(sync.ACKNOWLEDGE, self.epochs.acknowledge),
+                served(sync.COMPLAIN, self.epochs.complain),
+                served(sync.ERASED, self.epochs.erased),
+                served(sync.DELIVER, self.releases.deliver),
+                served(sync.COLLECT, self.releases.collect),
+                served(destroying.ERASURE, self.erasures.erasure),
+                served(importing.IMPORT, self.imports.take),
+                served(importing.CONTENT, self.imports.content),
+            )
+        )
+
+    def doors(self) -> tuple[Door[Any, Any], ...]:
+        """Every door of an authority, that of the long polls too."""
+        return (*self.routes(), messages.NEWS)
 
     def has_jobs(self, desk: Desk) -> bool:
         """Does anything wait for the one-shot child?"""
         return rows.has_jobs(desk.sealed)
 
-    async def work(self, authority: Authority, *, tidy: bool = True) -> None:
-        """Everything that waits for the one-shot child; then tidy up."""
+    async def work(self, authority: Authority, pauses: Pauses | None = None) -> None:
+        """Everything that waits for the one-shot child; one that fails holds up no other.
+
+        Args:
+            authority: whose work it is.
+            pauses: what has failed before, and is tried again only after its own pause.
+
+        Raises:
+            Exception: a fault of this program, once all others have been tried.
+        """
+        pauses = pauses or Pauses()
+        now = asyncio.get_running_loop().time
         jobs = await authority.run(lambda desk: rows.jobs(desk.sealed), background=True)
+        pauses.keep_only(jobs)
+        fault: Exception | None = None
         for job, id_ in jobs:
+            if not pauses.due((job, id_), now=now()):
+                continue
             try:
                 await self._do(authority, job, id_)
             except TigertallyError as error:
                 log.warning("the one-shot child failed at %s: %s", job.name, error)
-        if tidy:
-            await authority.run(self.releases.tidy, background=True)
+                authority.alarms.put_off(f"the one-shot child at {job.name}", error)
+                pauses.failed((job, id_), now=now())
+            except Exception as error:  # noqa: BLE001  raised below, after the others
+                pauses.failed((job, id_), now=now())
+                fault = fault or error
+        if fault is not None:
+            raise fault
+
+    async def tidy(self, authority: Authority) -> None:
+        """Forget what expired releases left behind."""
+        await authority.run(self.releases.tidy, background=True)
 
     async def _do(self, authority: Authority, job: rows.Job, id_: bytes) -> None:
         if job is rows.Job.DEAL:
@@ -154,7 +192,7 @@ class AuthorityServices:
 
     async def _share_anew(self, authority: Authority, id_: bytes) -> None:
         """Suite `shamir-gf256`, after a change of the holders."""
-        wanted = await authority.run(lambda desk: reshare_job(desk, id_))
+        wanted = await authority.run(lambda desk: reshare_job(desk, id_), background=True)
         if wanted is None:
             return
         result = await self._run_child(child.Job(deal=None, rebuild=None, reshare=wanted))

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tigertally.audit.log import AuditLog
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Corrupt, Refused
 from tigertally.base.limits import CLOCK_SKEW
+from tigertally.base.randomness import Randomness
 from tigertally.crypto.envelope import Envelope
-from tigertally.crypto.signatures import VerifyKey
+from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum import restoring
-from tigertally.quorum.card import open_card
+from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import first_roster, found
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.quorum.founding import (
+    FRESH_PIN,
     PinState,
     check_founding,
     check_pin,
     found_roster,
+    make_pin,
+    new_pin_state,
     reply_proof,
 )
-from tigertally.quorum.messages import DomainInfo, FoundReply, FoundRequest, JoinTerms
+from tigertally.quorum.messages import DomainInfo, FoundReply, FoundRequest, JoinTerms, Nothing
 from tigertally.quorum.roster import Roster
-from tigertally.quorum.rows import put_roster
+from tigertally.quorum.rows import ROSTERS, put_roster
 from tigertally.storage.store import Reader, Transaction
 
 SETTINGS = "authority"  # plain: one row of settings, one of the PIN's state
@@ -55,6 +60,30 @@ def get_settings(reader: Reader) -> Settings:
     return decode(Settings, row)
 
 
+def renew_pin(tx: Transaction, key: SigningKey, *, now: int, randomness: Randomness) -> str:
+    """Put a fresh PIN in place of the one that was printed before; the log says so.
+
+    The authority may run meanwhile: it reads the PIN anew at each try.
+
+    Raises:
+        Refused: the domain has its first holder, and needs no PIN any more.
+    """
+    if any(True for _ in tx.scan(ROSTERS, limit=1)):
+        raise Refused("this domain has its first holder: others enrol without a PIN")
+    settings = get_settings(tx)
+    pin = make_pin(randomness)
+    tx.put(SETTINGS, _PIN_ROW, encode(new_pin_state(pin)))
+    log = AuditLog(restoring.current_origin(tx, domain_of(settings.card)), key)
+    log.append(
+        tx,
+        time=now,
+        kind="pin.renewed",
+        actor="authority",
+        summary="a fresh PIN for the first holder; the one before opens nothing any more",
+    )
+    return pin
+
+
 class AdmissionService:
     """Answers those who are not (yet) members."""
 
@@ -66,12 +95,8 @@ class AdmissionService:
         self._found_hook = found_hook
         self._progress = progress
 
-    def domain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
-        """Who the authority is and how it stands; for anybody."""
-        return encode(self.info(desk))
-
-    def info(self, desk: Desk) -> DomainInfo:
-        """What anybody may know."""
+    def domain(self, desk: Desk, _: Nothing, peer: VerifyKey) -> DomainInfo:
+        """Tell anybody who the authority is and how it stands."""
         settings = get_settings(desk.plain)
         roster = None if desk.chain is None else desk.chain.current
         have, need = self._progress(desk)
@@ -91,34 +116,27 @@ class AdmissionService:
             checkpoint=desk.log.checkpoint(desk.plain).to_text(),
         )
 
-    def terms(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def terms(self, desk: Desk, _: Nothing, peer: VerifyKey) -> JoinTerms:
         """What a join must name. Hashes only: strangers learn nothing about the members."""
         roster = desk.roster
         if desk.barrier is None:
-            _ = desk.sealed  # raises Locked, so that nobody asks in vain
-        return encode(
-            JoinTerms(domain=roster.domain, electorate=roster.electorate, roster=roster.hash)
-        )
+            desk.sealed  # noqa: B018  raises Locked, so that nobody asks in vain
+        return JoinTerms(domain=roster.domain, electorate=roster.electorate, roster=roster.hash)
 
-    def found(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def found(self, desk: Desk, request: FoundRequest, peer: VerifyKey) -> FoundReply:
         """The first holder enrols with the PIN.
 
         Raises:
-            Refused: a wrong or void PIN (counted and audited), or there is a founder already.
+            Refused: a wrong PIN (counted and audited), a void one, or there is a founder already.
         """
-        request = decode(FoundRequest, raw)
         if desk.chain is not None:
-            return self._again(desk, request, peer)
+            return self._again(desk, peer)
         state = decode(PinState, desk.plain.get(SETTINGS, _PIN_ROW) or b"")
         settings = get_settings(desk.plain)
-        try:
-            after = check_pin(state, request, settings.card)
-        except Refused as error:
-            self._record_pin(desk, peer, str(error))
-            raise KeepChanges(error) from error
+        after = check_pin(state, request, settings.card)  # once void, nothing is written any more
         desk.plain.put(SETTINGS, _PIN_ROW, encode(after))
         if after.tries_left < state.tries_left:
-            return self._wrong_pin(desk, peer, after.tries_left)
+            raise self._wrong_pin(desk, peer, after.tries_left)
         self._check(desk, request, settings, peer)
         signed = first_roster(request.roster.body, request.roster, desk.key)
         put_roster(desk.plain, signed)
@@ -133,7 +151,7 @@ class AdmissionService:
         )
         reply = FoundReply(roster=signed, proof=reply_proof(state.key, signed))
         desk.plain.put(SETTINGS, b"found-reply", encode(reply))
-        return encode(reply)
+        return reply
 
     def _check(
         self, desk: Desk, request: FoundRequest, settings: Settings, peer: VerifyKey
@@ -152,19 +170,15 @@ class AdmissionService:
         if expected.holders[0].signing_key != peer:
             raise Refused("the founder's request came over another device's connection")
 
-    def _again(self, desk: Desk, request: FoundRequest, peer: VerifyKey) -> bytes:
+    def _again(self, desk: Desk, peer: VerifyKey) -> FoundReply:
         """The founder did not get the answer and asks again: the same answer."""
         stored = desk.plain.get(SETTINGS, b"found-reply")
         if stored is None or desk.roster.holder_of(peer) is None:
             raise Refused("this domain has its first holder: enrol without a PIN")
-        return stored
+        return decode(FoundReply, stored)
 
-    def _record_pin(self, desk: Desk, peer: VerifyKey, said: str) -> None:
-        who = f"stranger {str(peer.fingerprint)[:9]}"
-        desk.record("pin.wrong", actor=who, summary=said)
-
-    def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> bytes:
+    def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> KeepChanges:
         said = f"wrong PIN, {left} tries left" if left else "wrong PIN, the PIN is now void"
-        self._record_pin(desk, peer, said)
-        void = "; the PIN is now void, run `tally authority init` for a new domain"
-        raise KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))
+        desk.record("pin.wrong", actor=f"stranger {str(peer.fingerprint)[:9]}", summary=said)
+        void = f"; the PIN is now void: {FRESH_PIN}"
+        return KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))

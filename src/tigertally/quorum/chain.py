@@ -5,23 +5,35 @@ Whoever holds a verified chain can verify any tally of any of its versions offli
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, PeerFault, Refused, UsageError
+from tigertally.base.errors import (
+    MalformedMessage,
+    NewerVersion,
+    PeerFault,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 from tigertally.base.ids import Hash, RosterHash
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum.approval import Approval
-from tigertally.quorum.changes import apply_change
-from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.changes import apply_change, check_known
+from tigertally.quorum.proposal import Proposal, open_proposal
 from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
 from tigertally.quorum.tally import Tally, check_live, verify_tally
 
 
-@dataclass(frozen=True, slots=True)
+class UnknownRoster(Refused):
+    """Something is of a roster that this chain has not: a newer one, or one of another chain."""
+
+
+@dataclass(frozen=True)  # no slots: the names are kept once computed
 class Chain:
     """Verified rosters, oldest first. Make one with `found`, lengthen it with `extended`."""
 
@@ -33,19 +45,24 @@ class Chain:
         """The newest roster."""
         return self.rosters[-1]
 
+    @cached_property
+    def names(self) -> Mapping[VerifyKey, str]:
+        """The name of every key that any version lists, those of removed members too."""
+        return {one.signing_key: str(one.name) for old in self.rosters for one in old.members}
+
     def at(self, wanted: RosterHash) -> Roster:
-        """The roster with this hash; `Refused` if it is not in the chain."""
+        """The roster with this hash; `UnknownRoster` if it is not in the chain."""
         for roster in reversed(self.rosters):
             if roster.hash == wanted:
                 return roster
-        raise Refused("that roster is not in the chain we know")
+        raise UnknownRoster("that roster is not in the chain we know")
 
     def with_electorate(self, electorate: Hash) -> Roster:
-        """The newest roster put to these holders; `Refused` if there is none."""
+        """The newest roster put to these holders; `UnknownRoster` if there is none."""
         for roster in reversed(self.rosters):
             if roster.electorate == electorate:
                 return roster
-        raise Refused("no roster we know has these holders and this quorum")
+        raise UnknownRoster("no roster we know has these holders and this quorum")
 
     def for_proposal(self, proposal: Proposal) -> Roster:
         """The roster a proposal was put to, for checking it as history."""
@@ -78,6 +95,24 @@ class Chain:
                 raise Refused(
                     f"another requester was called {requester.name} before, and keys may have been "
                     "made for it: choose another name"
+                )
+
+    def check_new_names(self, new: Roster) -> None:
+        """A change that is asked for today gives nobody a name that was ever another's.
+
+        The log, old tallies and people's memories name members by it. Rosters of before may have
+        done so, and stay valid: this is for new proposals, `check_names` for all history.
+
+        Raises:
+            Refused: a member of the new roster has the name of an earlier one with another key.
+        """
+        self.check_names(new)
+        owners = {m.name: m.signing_key for old in self.rosters for m in old.members}
+        now = {member.name for member in self.current.members}
+        for member in new.members:
+            if member.name not in now and owners.get(member.name) not in (None, member.signing_key):
+                raise Refused(
+                    f"another member was called {member.name} before: choose another name"
                 )
 
     def after(self, version: int) -> tuple[SignedRoster, ...]:
@@ -159,6 +194,7 @@ def verify_successor(old: Roster, signed: SignedRoster) -> Roster:
     Raises:
         MalformedMessage, InvalidSignature, Refused
         PeerFault: the roster does not follow; sure where the authority signed another past.
+        Unavailable: it follows by a change that only a newer version of the program knows.
     """
     new = signed.parse()
     authority = old.authority.signing_key
@@ -171,15 +207,28 @@ def verify_successor(old: Roster, signed: SignedRoster) -> Roster:
             culprits=("authority",),
             sure=True,
         )
-    tally = verify_tally(decode(Tally, signed.tally), old)
-    check_live(tally, now=new.created)
-    if apply_change(old, tally.proposal, created=new.created) != new:
+    try:
+        follows = _followed_by(old, decode(Tally, signed.tally), created=new.created)
+    except NewerVersion as error:  # nobody's fault: a newer program can follow it
+        raise Unavailable(
+            f"roster version {new.version} was made by a newer version of the program ({error}): "
+            "upgrade this device"
+        ) from error
+    if follows != new:
         # Not sure: the tally is not under the authority's signature, so somebody who passed the
         # roster on may have put another one beside it.
         raise PeerFault(
             "the roster is not what the tally beside it approved", culprits=("authority",)
         )
     return new
+
+
+def _followed_by(old: Roster, tally: Tally, *, created: int) -> Roster:
+    """The roster that a tally makes of the one before."""
+    check_known(open_proposal(tally.proposal))
+    verified = verify_tally(tally, old)
+    check_live(verified, now=created)
+    return apply_change(old, verified.proposal, created=created)
 
 
 def next_roster(old: Roster, tally: Tally, key: SigningKey, *, now: int) -> SignedRoster:

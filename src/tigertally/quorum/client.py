@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
-from tigertally.base.ids import DomainId, Hash, Name, Nonce, ProposalId, RosterHash, Text
+from tigertally.base.errors import NewerVersion, PeerFault, Refused, TigertallyError, Unavailable
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, Nonce, ProposalId, RosterHash
 from tigertally.base.limits import LONG_POLL_SECONDS, PROPOSAL_LIFETIME
 from tigertally.base.randomness import Randomness
+from tigertally.base.text import PlainText
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
@@ -30,7 +32,9 @@ from tigertally.quorum.conviction import check_not_convicted, keep_conviction
 from tigertally.quorum.following import follow, load_lines, load_witness, store_witness
 from tigertally.quorum.kinds import Kinds
 from tigertally.quorum.member import (
+    Seen,
     SeenProposal,
+    UnknownProposal,
     advance,
     check_cast,
     check_may_vote_on,
@@ -44,6 +48,7 @@ from tigertally.quorum.member import (
     see,
     take_rosters,
     vote_given,
+    why_ended,
 )
 from tigertally.quorum.messages import (
     NewsReply,
@@ -60,12 +65,26 @@ from tigertally.quorum.messages import (
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Roster, SignedRoster
 from tigertally.quorum.tally import may_vote
+from tigertally.quorum.versions import Before, Call, Lacking, ask, unchanged
+from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
+from tigertally.transport.door import Door
 
 _TALLY_PAGE = 50  # more would not fit one message where 255 holders have approved each
 _WAIT_MARGIN = 10.0  # seconds beyond a long poll
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+_SYNC_BEFORE: Before[SyncRequest, SyncReply] = Before(
+    door=messages.SYNC_V1, question=unchanged, answer=unchanged
+)
+_TALLIES_BEFORE: Before[TalliesRequest, TalliesReply] = Before(
+    door=messages.TALLIES_V1, question=unchanged, answer=unchanged
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +98,42 @@ class Party:
     clock: Clock
     randomness: Randomness
     kinds: Kinds
+    lacking: Lacking = field(default_factory=Lacking)
+
+    async def ask(
+        self, door: Door[Q, A], question: Q, before: Before[Q, A], *, call: Call | None = None
+    ) -> tuple[A, bytes]:
+        """Ask the authority at the newest door that it has; the answer, and its bytes.
+
+        Args:
+            call: how it is asked, if not straight over the channel.
+        """
+        return await ask(
+            call or self.channel.call,
+            door,
+            question,
+            before,
+            lacking=self.lacking,
+            now=self.clock.now(),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
-    """The domain as this member now knows it."""
+    """The domain as this member now knows it.
+
+    `unknown` are open proposals that this program does not understand.
+    """
 
     chain: Chain
     checkpoint: str
     proposals: tuple[SeenProposal, ...]
+    unknown: tuple[UnknownProposal, ...] = ()
+
+    @property
+    def open(self) -> tuple[Seen, ...]:
+        """All open proposals."""
+        return (*self.proposals, *self.unknown)
 
     @property
     def roster(self) -> Roster:
@@ -101,7 +147,8 @@ class MemberClient:
     def __init__(self, party: Party) -> None:
         self.party = party
         self._news = 0
-        self._loaded: Chain | None = None
+        self._loaded: Chain | None = None  # as the store had it when it was read, never as staged
+        self._unkept: tuple[PeerFault, bytes] | None = None  # proof that no disk has taken yet
 
     def chain(self) -> Chain:
         """The rosters that this member has verified; `Unavailable` before it has enrolled."""
@@ -120,6 +167,16 @@ class MemberClient:
             raise Refused("this device is not (or no longer) a holder of the domain")
         return holder
 
+    def scrub(self) -> bool:
+        """Let no file keep what was erased; False if that is still owed (it is tried again).
+
+        What was decided stands: nothing here makes a step fail that is done.
+        """
+        try:
+            return pay(self.party.store) is None
+        except TigertallyError:
+            return False
+
     async def sync(self) -> Synced:
         """Fetch and verify what is new.
 
@@ -128,22 +185,25 @@ class MemberClient:
             PeerFault: the authority forked the rosters or its audit log.
             Locked, Unavailable
         """
-        raw, witness = await self._ask_sync()
-        reply = decode(SyncReply, raw)
+        reply, raw, witness = await self._ask_sync()
         if await self.follow(reply.checkpoint, reply.rosters):
-            raw, witness = await self._ask_sync()  # with proofs from where we stand now
-            reply = decode(SyncReply, raw)
+            reply, raw, witness = await self._ask_sync()  # with proofs from where we stand now
         synced = self._synced(reply, witness, raw)
         await self._look_after_vote(synced)
         return synced
 
-    async def _ask_sync(self) -> tuple[bytes, Witness]:
+    async def _ask_sync(self) -> tuple[SyncReply, bytes, Witness]:
+        if self._unkept is not None:
+            fault, shown = self._unkept
+            self._keep_proof(fault, shown)
+            raise fault
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
             chain = self._load(reader)
             witness = load_witness(reader, chain.current)
         request = SyncRequest(roster_version=len(chain.signed), checkpoint_size=witness.size)
-        return await self.party.channel.call(messages.SYNC, encode(request)), witness
+        reply, raw = await self.party.ask(messages.SYNC, request, _SYNC_BEFORE)
+        return reply, raw, witness
 
     async def follow(self, checkpoint: str, rosters: Sequence[SignedRoster] = ()) -> bool:
         """Follow to the log of a restored authority, if it shows one that holders accepted.
@@ -183,9 +243,19 @@ class MemberClient:
                 yield tx
         except PeerFault as fault:
             if fault.sure:
-                with self.party.store.transaction() as tx:
-                    keep_conviction(tx, fault, shown)
+                self._keep_proof(fault, shown)
             raise
+
+    def _keep_proof(self, fault: PeerFault, shown: bytes) -> None:
+        """Store what convicts the authority; where the disk is full, stop all the same."""
+        self._unkept = fault, shown
+        try:
+            with self.party.store.transaction() as tx:
+                keep_conviction(tx, fault, shown)
+        except Unavailable as full:
+            fault.add_note(f"this device could not store the proof ({full}): free some space")
+        else:
+            self._unkept = None
 
     def _synced(self, reply: SyncReply, before: Witness, shown: bytes) -> Synced:
         """Verify and keep an answer. `before` is what we had seen of the log when we asked."""
@@ -205,13 +275,18 @@ class MemberClient:
             witness = newest_witness(load_witness(tx, chain.current), before, witness)
             store_witness(tx, witness)
         checkpoint = "" if witness.newest is None else witness.newest.to_text()
-        return Synced(chain=chain, checkpoint=checkpoint, proposals=seen)
+        return Synced(
+            chain=chain,
+            checkpoint=checkpoint,
+            proposals=tuple(one for one in seen if isinstance(one, SeenProposal)),
+            unknown=tuple(one for one in seen if isinstance(one, UnknownProposal)),
+        )
 
     async def _look_after_vote(self, synced: Synced) -> None:
         """Is the change of the roster that we voted for rejected by now? Then vote freely."""
         with self.party.store.reading() as reader:
             voted = vote_given(reader, synced.roster)
-        if voted is None or any(one.id == voted for one in synced.proposals):
+        if voted is None or any(one.id == voted for one in synced.open):
             return
         with suppress(Refused):  # our vote never arrived, or the authority has forgotten it
             state = await self.proposal(voted)
@@ -266,9 +341,14 @@ class MemberClient:
     ) -> Envelope:
         """Our signed verdict; for a successor of the roster, our one vote.
 
+        A no needs no understanding; a yes does.
+
         Raises:
+            MalformedMessage: something in the reason does not show.
             Refused: our vote for a successor is given already, we are no holder, we are the one
-                to be removed, or this is put to older holders or by somebody who may not propose.
+                to be removed, or this is put to older holders, by somebody who may not propose, or
+                with a text in which something does not show.
+            NewerVersion: a yes to what this program does not understand.
             PeerFault: we have proof against the authority and stopped.
         """
         id_ = proposal_id(proposal)
@@ -279,12 +359,12 @@ class MemberClient:
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
         me = self.me(synced.roster)
-        if not may_vote(synced.roster, opened, me.index):  # before the vote counts as given
+        if not _has_vote(synced.roster, opened, me.index):  # before the vote counts as given
             raise Refused(f"{me.name} has no vote on its own removal: another holder proposes it")
         if verdict is Verdict.APPROVE:
             check_may_vote_on(opened, synced.roster, self.party.kinds)
             if opened.predecessor is not None:
-                synced.chain.check_names(apply_change(synced.roster, opened, created=now))
+                synced.chain.check_new_names(apply_change(synced.roster, opened, created=now))
                 with self.party.store.transaction() as tx:
                     check_vote_free(tx, opened, id_, now=now)
                     remember_vote(tx, opened, id_)
@@ -295,7 +375,7 @@ class MemberClient:
             holder=me.index,
             checkpoint=synced.checkpoint,
             attachment=attachment_hash(attachment) if attachment else None,
-            reason=Text(reason),
+            reason=PlainText(reason),
             time=now,
         )
         return sign_approval(self.party.key, approval)
@@ -338,27 +418,23 @@ class MemberClient:
             )
         return state
 
-    async def find(self, text: str, synced: Synced) -> SeenProposal:
-        """The proposal with this id (or unambiguous beginning of one), verified.
+    async def find(self, id_: ProposalId, synced: Synced) -> Seen:
+        """The proposal with exactly this id, open or not, verified.
 
         Raises:
-            Refused: none or several begin so.
+            Refused: the authority knows none.
+            PeerFault: it shows another.
         """
-        if len(text) == 2 * ProposalId.SIZE:
-            id_ = ProposalId.from_text(text)
-            return see(await self.proposal(id_), synced.chain, self.party.kinds)
-        found = [one for one in synced.proposals if str(one.id).startswith(text.lower())]
-        if len(found) != 1:
-            if found:
-                raise Refused(f"several open proposals begin with {text}: see `tally holder inbox`")
-            raise Refused(
-                f"no open proposal begins with {text}, or it is void since the members have "
-                "changed: see `tally holder inbox`"
-            )
-        return found[0]
+        return see(await self.proposal(id_), synced.chain, self.party.kinds)
 
-    def give_vote_back(self, seen: SeenProposal, roster: Roster) -> None:
+    def why_ended(self, state: ProposalState) -> str:
+        """Return why a proposal was said no to, quoted, for an error's line."""
+        return why_ended(state, self.chain())
+
+    def give_vote_back(self, seen: Seen, roster: Roster) -> None:
         """After enough rejections, our vote for a successor is free again."""
+        if isinstance(seen, UnknownProposal):
+            return  # we never voted for what we do not understand
         with self.party.store.transaction() as tx:
             free_vote(tx, seen, roster)
 
@@ -371,18 +447,18 @@ class MemberClient:
         )
         self._news = decode(NewsReply, raw).seen
 
-    async def tallies(self, since: int) -> tuple[SeenProposal, ...]:
+    async def tallies(self, since: int) -> tuple[Seen, ...]:
         """All proposals made at or after `since` (Unix seconds), past and open, oldest first.
 
         Each is verified against the roster it was put to.
         """
         synced = await self.sync()
-        found: dict[ProposalId, SeenProposal] = {}
+        found: dict[ProposalId, Seen] = {}
         limit = _TALLY_PAGE
         while True:
             request = TalliesRequest(since=since, limit=limit)
-            raw = await self.party.channel.call(messages.TALLIES, encode(request))
-            states = decode(TalliesReply, raw).proposals
+            reply, _ = await self.party.ask(messages.TALLIES, request, _TALLIES_BEFORE)
+            states = reply.proposals
             page = {one.id: one for one in (see(s, synced.chain, self.party.kinds) for s in states)}
             more = len(states) >= limit
             if page.keys() <= found.keys():
@@ -391,3 +467,11 @@ class MemberClient:
             if not more:
                 return tuple(found.values())
             since = found[proposal_id(states[-1].proposal)].proposal.created
+
+
+def _has_vote(roster: Roster, proposal: Proposal, index: HolderIndex) -> bool:
+    """As far as this program understands the proposal; who counts the vote knows better."""
+    try:
+        return may_vote(roster, proposal, index)
+    except NewerVersion:
+        return True

@@ -18,6 +18,7 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum.card import Card
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.roster import Holder, Roster
+from tigertally.storage.erasure import owe
 from tigertally.storage.sealed import RowSealer, SealedTransaction
 from tigertally.storage.store import Transaction
 
@@ -43,6 +44,31 @@ def barrier_of(key: Secret) -> Barrier:
     return Barrier(key, RowSealer(key))
 
 
+def roster_of(chain: Chain | None) -> Roster:
+    """The current roster of a chain; `Unavailable` before the first holder."""
+    if chain is None:
+        raise Unavailable("this domain has no holder yet: the first one enrols with the PIN")
+    return chain.current
+
+
+def holder_in(roster: Roster, peer: VerifyKey | None) -> Holder:
+    """The holder behind this connection; `Refused` for anybody else."""
+    holder = roster.holder_of(peer) if peer else None
+    if holder is None:
+        raise Refused("this device is not a holder of the domain (removed, or never enrolled)")
+    return holder
+
+
+def member_in(roster: Roster, peer: VerifyKey | None, *, authority: VerifyKey) -> str:
+    """The name of the holder, requester or authority behind this connection; `Refused` else."""
+    known = peer is not None and (
+        roster.holder_of(peer) or roster.requester_of(peer) or peer == authority
+    )
+    if not known or peer is None:
+        raise Refused("this device is not a member of the domain (removed, or never enrolled)")
+    return roster.name_of(peer)
+
+
 @dataclass(slots=True, kw_only=True)
 class Desk:
     """One request's view of the authority.
@@ -51,6 +77,7 @@ class Desk:
         plain: rows outside the barrier (rosters, audit log, envelopes).
         chain: the verified rosters; None before the first holder.
         barrier: seals all other rows; None while locked.
+        address: where the request came from, if that is known; for counting only.
         woken: members that should look again once this has committed.
     """
 
@@ -63,6 +90,7 @@ class Desk:
     wrapping_key: PrivateKey
     card: Card
     log: AuditLog
+    address: str = ""
     woken: set[VerifyKey] = field(default_factory=set)
 
     @property
@@ -75,37 +103,32 @@ class Desk:
     @property
     def roster(self) -> Roster:
         """The current roster; `Unavailable` before the first holder."""
-        return self.known_chain.current
+        return roster_of(self.chain)
 
     @property
     def known_chain(self) -> Chain:
         """The roster chain; `Unavailable` before the first holder."""
-        if self.chain is None:
-            raise Unavailable("this domain has no holder yet: the first one enrols with the PIN")
+        roster_of(self.chain)
+        assert self.chain is not None
         return self.chain
 
     def holder(self, peer: VerifyKey | None) -> Holder:
         """The holder behind this connection; `Refused` for anybody else."""
-        holder = self.roster.holder_of(peer) if peer else None
-        if holder is None:
-            raise Refused("this device is not a holder of the domain (removed, or never enrolled)")
-        return holder
+        return holder_in(self.roster, peer)
 
     def member(self, peer: VerifyKey | None) -> str:
         """The name of the holder, requester or authority behind this connection; `Refused` else."""
-        roster = self.roster
-        known = peer is not None and (
-            roster.holder_of(peer) or roster.requester_of(peer) or peer == self.key.public
-        )
-        if not known or peer is None:
-            raise Refused("this device is not a member of the domain (removed, or never enrolled)")
-        return roster.name_of(peer)
+        return member_in(self.roster, peer, authority=self.key.public)
 
     def record(self, kind: str, *, actor: str, summary: str, detail: bytes = b"") -> None:
         """Write the audit entry of this change. If it cannot be written, the change fails."""
         self.log.append(
             self.plain, time=self.now, kind=kind, actor=actor, summary=summary, detail=detail
         )
+
+    def owe_erasure(self) -> None:
+        """This request erases secrets: until a scrub has succeeded, the files may hold them."""
+        owe(self.plain, now=self.now)
 
     def wake(self, keys: Iterable[VerifyKey]) -> None:
         """After the commit, tell these members to look."""

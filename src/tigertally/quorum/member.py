@@ -6,7 +6,7 @@ the authority it verifies first. No network here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -17,23 +17,33 @@ from tigertally.base.errors import (
     Corrupt,
     InvalidSignature,
     MalformedMessage,
+    NewerVersion,
     PeerFault,
     Refused,
     Unavailable,
 )
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
+from tigertally.base.text import visible
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.approval import Approval, Verdict, open_approval
 from tigertally.quorum.chain import Chain, found
-from tigertally.quorum.changes import JOINS
-from tigertally.quorum.kinds import Kinds, kind_of, words_of
+from tigertally.quorum.kinds import Kinds, check_shows, kind_of, proposer_name, words_of
 from tigertally.quorum.messages import CheckpointProof, ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
 from tigertally.quorum.restoration import Lines, Place, place_of
 from tigertally.quorum.roster import Roster, SignedRoster
-from tigertally.quorum.tally import Tally, check_approval, check_electorate, needed, voters
+from tigertally.quorum.tally import (
+    Tally,
+    check_approval,
+    check_electorate,
+    check_given,
+    check_put_to,
+    needed,
+    voters,
+)
+from tigertally.quorum.words import Quote
 from tigertally.storage.store import Reader, Transaction
 
 ROSTERS = "member-roster"  # version -> SignedRoster
@@ -50,7 +60,13 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenProposal:
-    """A proposal as this member has verified it."""
+    """A proposal as this member has verified it.
+
+    Attributes:
+        words: facts, in one line; nobody else's text is in it.
+        quotes: what its proposer says in its own words.
+        refusals: why holders said no, in their own words.
+    """
 
     id: ProposalId
     proposal: Proposal
@@ -60,14 +76,67 @@ class SeenProposal:
     approvals: tuple[Approval, ...]
     rejections: tuple[Approval, ...]
     needed: int
+    quotes: tuple[Quote, ...] = ()
+    refusals: tuple[Quote, ...] = ()
 
     def voted(self, index: HolderIndex) -> bool:
         """Has this holder given a verdict?"""
-        return any(a.holder == index for a in (*self.approvals, *self.rejections))
+        return self.answer_of(index) is not None
+
+    def answer_of(self, index: HolderIndex) -> Verdict | None:
+        """Return this holder's verdict, or None."""
+        return _answer_of((*self.approvals, *self.rejections), index)
 
     def tally(self) -> Tally:
         """The proposal with its approvals, for `verify_tally`."""
         return Tally(proposal=self.state.proposal, approvals=self.state.approvals)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownProposal:
+    """A proposal that this program does not understand, verified as far as it can be.
+
+    Who must agree is not known, nor is whether these verdicts are enough. `why` says what is
+    unknown. It can be listed, passed on and rejected, never approved.
+    """
+
+    id: ProposalId
+    proposal: Proposal
+    why: str
+    proposer: str
+    state: ProposalState
+    approvals: tuple[Approval, ...]
+    rejections: tuple[Approval, ...]
+    refusals: tuple[Quote, ...] = ()
+
+    @property
+    def needed(self) -> None:
+        """How many must agree: only who knows the kind knows it."""
+
+    @property
+    def quotes(self) -> tuple[Quote, ...]:
+        """What its proposer says: only who knows the kind can tell that from facts."""
+        return ()
+
+    @property
+    def words(self) -> str:
+        """What a person reads."""
+        return f"{self.proposal.kind}, {self.why}: it cannot be approved on this device"
+
+    def answer_of(self, index: HolderIndex) -> Verdict | None:
+        """Return this holder's verdict, or None."""
+        return _answer_of((*self.approvals, *self.rejections), index)
+
+    def refusal(self) -> NewerVersion:
+        """Why this device does not act on it, and what to do."""
+        return NewerVersion(f"{self.words} before that is upgraded")
+
+
+Seen = SeenProposal | UnknownProposal
+
+
+def _answer_of(verdicts: Sequence[Approval], index: HolderIndex) -> Verdict | None:
+    return next((one.verdict for one in verdicts if one.holder == index), None)
 
 
 def load_chain(reader: Reader, known: Chain | None = None) -> Chain:
@@ -227,21 +296,30 @@ def cosigned_sizes(approvals: Sequence[Approval]) -> tuple[int, ...]:
     return tuple(sorted(sizes))
 
 
-def see(state: ProposalState, chain: Chain, kinds: Kinds) -> SeenProposal:
+def see(state: ProposalState, chain: Chain, kinds: Kinds) -> Seen:
     """Verify a proposal and every verdict on it that counts.
+
+    One that this program does not understand ends nothing: it is `UnknownProposal`.
 
     Raises:
         MalformedMessage, InvalidSignature, Refused
     """
     proposal = open_proposal(state.proposal)
     roster = chain.for_proposal(proposal)
+    proposer = proposer_name(chain, proposal)
+    try:
+        words = words_of(kinds, proposal, roster, by=proposer)
+    except NewerVersion as error:
+        why = f"made by a newer version of the program ({visible(str(error))})"
+        return _unknown(state, chain, roster, why)
+    except MalformedMessage as error:  # its authority takes what we do not: an older, a newer one
+        return _unknown(state, chain, roster, f"not readable here ({visible(str(error))})")
     check_electorate(roster, proposal)
     id_ = proposal_id(state.proposal)
-    approvals = _verdicts(state.approvals, Verdict.APPROVE, proposal, id_, roster)
-    rejections = _verdicts(state.rejections, Verdict.REJECT, proposal, id_, roster)
+    approvals, rejections = _counted(
+        state, roster, lambda said: check_approval(said, proposal, id_, roster)
+    )
     want = needed(roster, proposal)
-    if len({one.holder for one in (*approvals, *rejections)}) != len(approvals + rejections):
-        raise _lie("the authority counted a holder twice")
     if state.status is Status.COMPLETE and len(approvals) != want:
         raise _lie(f"the authority calls {len(approvals)} of {want} approvals a tally")
     if state.status is Status.REJECTED and not _rejected(roster, proposal, len(rejections)):
@@ -249,12 +327,32 @@ def see(state: ProposalState, chain: Chain, kinds: Kinds) -> SeenProposal:
     return SeenProposal(
         id=id_,
         proposal=proposal,
-        words=words_of(kinds, proposal, roster),
-        proposer=_proposer(chain.current, proposal),
+        words=words.facts,
+        quotes=words.quotes,
+        refusals=_refusals(rejections, roster),
+        proposer=proposer,
         state=state,
         approvals=approvals,
         rejections=rejections,
         needed=want,
+    )
+
+
+def _unknown(state: ProposalState, chain: Chain, roster: Roster, why: str) -> UnknownProposal:
+    """Verify what can be: who proposed it to whom, and who answered."""
+    proposal = open_proposal(state.proposal)
+    check_put_to(roster, proposal)
+    id_ = proposal_id(state.proposal)
+    approvals, rejections = _counted(state, roster, lambda said: check_given(said, proposal, id_))
+    return UnknownProposal(
+        id=id_,
+        proposal=proposal,
+        why=why,
+        proposer=chain.current.name_of(proposal.proposer),
+        state=state,
+        approvals=approvals,
+        rejections=rejections,
+        refusals=_refusals(rejections, roster),
     )
 
 
@@ -263,18 +361,28 @@ def _lie(text: str) -> PeerFault:
     return PeerFault(text, culprits=("authority",))
 
 
+_Check = Callable[[Approval], None]
+
+
+def _counted(
+    state: ProposalState, roster: Roster, check: _Check
+) -> tuple[tuple[Approval, ...], tuple[Approval, ...]]:
+    """Approvals and rejections, verified, of each holder one at most."""
+    approvals = _verdicts(state.approvals, Verdict.APPROVE, roster, check)
+    rejections = _verdicts(state.rejections, Verdict.REJECT, roster, check)
+    if len({one.holder for one in (*approvals, *rejections)}) != len(approvals + rejections):
+        raise _lie("the authority counted a holder twice")
+    return approvals, rejections
+
+
 def _verdicts(
-    envelopes: Sequence[Envelope],
-    verdict: Verdict,
-    proposal: Proposal,
-    id_: ProposalId,
-    roster: Roster,
+    envelopes: Sequence[Envelope], verdict: Verdict, roster: Roster, check: _Check
 ) -> tuple[Approval, ...]:
     """Verdicts of one sort, verified. A holder is not blamed for what the authority shows."""
     try:
         opened = tuple(open_approval(envelope, roster) for envelope in envelopes)
         for approval in opened:
-            check_approval(approval, proposal, id_, roster)
+            check(approval)
     except InvalidSignature as error:
         raise InvalidSignature(
             f"a verdict was not signed by its holder: {error}", culprits=("authority",)
@@ -286,7 +394,37 @@ def _verdicts(
     return opened
 
 
-def check_cast(seen: SeenProposal, chain: Chain) -> None:
+def _refusals(rejections: Sequence[Approval], roster: Roster) -> tuple[Quote, ...]:
+    """Why these holders said no, where they said why."""
+    return tuple(
+        Quote(by=str(roster.holder(one.holder).name), what="reason to reject", text=one.reason)
+        for one in rejections
+        if one.reason
+    )
+
+
+def why_ended(state: ProposalState, chain: Chain) -> str:
+    """Return why a proposal was said no to, quoted, for an error's line.
+
+    Holders' reasons as their signatures show them; else what the authority says.
+    """
+    try:
+        proposal = open_proposal(state.proposal)
+        roster = chain.for_proposal(proposal)
+        id_ = proposal_id(state.proposal)
+        _, rejections = _counted(state, roster, lambda one: check_given(one, proposal, id_))
+        said = _refusals(rejections, roster)
+    except (MalformedMessage, PeerFault, Refused):  # it ended all the same
+        said = ()
+    return "; ".join(map(str, said)) or str(authority_says(state.why))
+
+
+def authority_says(why: str) -> Quote:
+    """Return why the authority says that a proposal ended: its word, signed by nobody."""
+    return Quote(by="the authority", what="why", text=why)
+
+
+def check_cast(seen: Seen, chain: Chain) -> None:
     """Did all who voted see a roster that we know? For states fetched together with the chain.
 
     Raises:
@@ -300,30 +438,25 @@ def check_cast(seen: SeenProposal, chain: Chain) -> None:
             raise _lie(f"holder {approval.holder} was shown another roster: {error}") from error
 
 
-def _proposer(roster: Roster, proposal: Proposal) -> str:
-    listed = roster.name_of(proposal.proposer)
-    if proposal.kind in JOINS and listed.startswith("stranger"):
-        return f"{proposal.options().get('name')} (not yet a member)"
-    return listed
-
-
 def _rejected(roster: Roster, proposal: Proposal, rejections: int) -> bool:
     """Can the quorum not be reached any more?"""
     return voters(roster, proposal) - rejections < needed(roster, proposal)
 
 
 def check_may_vote_on(proposal: Proposal, roster: Roster, kinds: Kinds) -> None:
-    """Is this put to the holders as they are now, by somebody who may propose it?
+    """Is this put to the holders as they are now, by somebody who may propose it, to be read?
 
     The authority checks it too, but a holder signs nothing on the authority's word.
 
     Raises:
         MalformedMessage
-        Refused: an older electorate or roster, or a proposer without the right.
+        Refused: an older electorate or roster, a proposer without the right, or a text in which
+            something does not show.
     """
     check_electorate(roster, proposal)
     kind = kind_of(kinds, proposal)
     kind.may_propose(roster, proposal, parsed_body(kind.parse, proposal))
+    check_shows(kinds, proposal)
 
 
 def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now: int) -> None:
@@ -340,7 +473,7 @@ def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now:
     vote = decode(Vote, row)
     if vote.proposal != id_ and now < vote.expires:
         raise Refused(
-            f"this device has approved another change of this roster ({str(vote.proposal)[:8]}…): "
+            f"this device has approved another change of this roster ({vote.proposal}): "
             "that one must be done, expire, or be rejected by others (`tally holder reject`) first"
         )
 

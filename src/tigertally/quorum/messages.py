@@ -13,19 +13,10 @@ from tigertally.crypto.envelope import Envelope
 from tigertally.quorum.pending import Status
 from tigertally.quorum.restoration import RestorationRecord
 from tigertally.quorum.roster import SignedRoster
+from tigertally.transport.door import Door, Standing
 
-DOMAIN = "/v1/domain"
-FOUND = "/v1/found"
-TERMS = "/v1/terms"
-PROPOSE = "/v1/propose"
-VOTE = "/v1/vote"
-PROPOSAL = "/v1/proposal"
-SYNC = "/v1/sync"
-NEWS = "/v1/news"
-ROSTERS = "/v1/rosters"
-TALLIES = "/v1/tallies"
-AUDIT = "/v1/audit"
-RESTORATIONS = "/v1/restorations"
+# With a yes to a new key travels its dealing to 255 holders: 315 KiB of pieces and their slots.
+_DEALT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,3 +204,24 @@ class RestorationsReply:
     """Every restore behind this state, with the holders' acceptances, oldest first."""
 
     records: tuple[RestorationRecord, ...]
+
+
+# For those who are no members (yet) too: who the authority is, and how one joins.
+DOMAIN = Door("/v1/domain", Nothing, DomainInfo, who=Standing.STRANGER)
+FOUND = Door("/v1/found", FoundRequest, FoundReply, who=Standing.STRANGER)
+TERMS = Door("/v1/terms", Nothing, JoinTerms, who=Standing.STRANGER)
+PROPOSE = Door(
+    "/v1/propose", ProposeRequest, ProposalState, who=Standing.STRANGER, most_bytes=_DEALT_BYTES
+)
+PROPOSAL = Door("/v1/proposal", ProposalRequest, ProposalState, who=Standing.STRANGER)
+NEWS = Door("/v1/news", NewsRequest, NewsReply, who=Standing.STRANGER, poll=True)
+
+VOTE = Door("/v1/vote", VoteRequest, ProposalState, who=Standing.HOLDER, most_bytes=_DEALT_BYTES)
+SYNC = Door("/v2/sync", SyncRequest, SyncReply)
+ROSTERS = Door("/v1/rosters", RostersRequest, RostersReply)
+TALLIES = Door("/v2/tallies", TalliesRequest, TalliesReply)
+AUDIT = Door("/v1/audit", AuditRequest, AuditReply)
+# Whoever asks here stops at a proposal that it does not know, and is shown none.
+SYNC_V1 = Door("/v1/sync", SyncRequest, SyncReply)
+TALLIES_V1 = Door("/v1/tallies", TalliesRequest, TalliesReply)
+RESTORATIONS = Door("/v1/restorations", Nothing, RestorationsReply)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import Wire, dumps, loads
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, Hash, Name, Nonce, ProposalId, RosterHash
-from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
+from tigertally.base.limits import MAX_OPTION_ITEMS, MAX_PROPOSAL_LIFETIME
+from tigertally.base.recent import Recent
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 
 T = TypeVar("T")
 
-_CACHED_BODIES = 512  # bodies have some kilobytes; a long one is a card or a list of names
+_bodies: Recent[Any] = Recent(entries=512, size=2 * 1024 * 1024)  # most have under four kilobytes
 _OPTION = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -48,11 +48,12 @@ class Proposal:
 
     def options(self) -> dict[str, Wire]:
         """The body as a map of option names to values."""
-        return _options(self.body)
+        return parse_options(self.body)
 
 
-def _options(body: bytes) -> dict[str, Wire]:
-    value = loads(body)
+def parse_options(body: bytes) -> dict[str, Wire]:
+    """A map of option names to values, from its exact bytes; raises `MalformedMessage`."""
+    value = loads(body, max_items=MAX_OPTION_ITEMS)
     if not isinstance(value, dict):
         raise MalformedMessage("a proposal's body is a map")
     if not all(_OPTION.fullmatch(name) for name in value):  # names stand in errors on screens
@@ -71,13 +72,11 @@ def parsed_body(parse: Callable[[dict[str, Wire]], T], proposal: Proposal) -> T:
     Raises:
         MalformedMessage
     """
-    body: T = _parsed_body(parse, proposal.body)
+    body: T | None = _bodies.get((parse, proposal.body))
+    if body is None:
+        body = parse(parse_options(proposal.body))
+        _bodies.put((parse, proposal.body), body, len(proposal.body))
     return body
-
-
-@lru_cache(maxsize=_CACHED_BODIES)
-def _parsed_body(parse: Callable[[dict[str, Wire]], T], body: bytes) -> T:
-    return parse(_options(body))
 
 
 def proposal_id(envelope: Envelope) -> ProposalId:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from typing import ClassVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
@@ -20,6 +21,7 @@ from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import DomainId, Hash, HolderIndex, Nonce, RosterHash
+from tigertally.base.limits import MAX_HOLDERS
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum.roster import Roster, open_from_holder
@@ -100,6 +102,8 @@ class Acceptance:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestorationRecord:
     """A signed restoration with the signed acceptances, as it travels: not yet verified."""
+
+    MOST_ITEMS: ClassVar[int] = 5 + 3 * MAX_HOLDERS
 
     restoration: Envelope
     acceptances: tuple[Envelope, ...]

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, RosterHash, Signature
-from tigertally.base.limits import MAX_HOLDERS, MIN_QUORUM
+from tigertally.base.limits import MAX_HOLDERS, MAX_MESSAGE_BYTES, MIN_QUORUM
 from tigertally.crypto.envelope import Envelope, open_message, parse_message
 from tigertally.crypto.hpke import PublicKey
 from tigertally.crypto.signatures import VerifyKey
@@ -55,6 +55,9 @@ class Roster:
     `threshold` is the quorum m, `unlock` how many holders unlock; `next_index` is the lowest
     holder index never used.
     """
+
+    # More requesters than have room in a message beside each other's wrapping keys are none.
+    MOST_ITEMS: ClassVar[int] = 15 + 5 * MAX_HOLDERS + 4 * (MAX_MESSAGE_BYTES // PublicKey.SIZE)
 
     domain: DomainId
     version: int

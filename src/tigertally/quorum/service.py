@@ -9,22 +9,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, Refused, Unavailable, UsageError
+from tigertally.base.codec import decode
+from tigertally.base.errors import (
+    MalformedMessage,
+    NewerVersion,
+    Refused,
+    Unavailable,
+    UsageError,
+)
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
     CLOCK_SKEW,
     MAX_OPEN_OF_ONE,
     MAX_OPEN_PROPOSALS,
-    MAX_OPEN_STRANGERS,
 )
+from tigertally.base.text import fault_of
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum import changes, rows
 from tigertally.quorum.approval import Approval, Verdict, attachment_hash
 from tigertally.quorum.chain import next_roster
+from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk
-from tigertally.quorum.kinds import Kind, Kinds, kind_of
+from tigertally.quorum.joins import Joins
+from tigertally.quorum.kinds import Kind, Kinds, check_shows, kind_of, proposer_name, words_of
 from tigertally.quorum.messages import (
     ProposalRequest,
     ProposalState,
@@ -35,6 +43,9 @@ from tigertally.quorum.pending import Pending, Status, propose, with_verdict
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally, verify_tally
+from tigertally.quorum.words import Quote, in_one_line
+
+_SUMMARY = 400  # characters of an audit entry's summary
 
 RosterHook = Callable[[Desk, Roster, VerifiedTally], None]
 
@@ -73,7 +84,8 @@ class ChangeRoster:
 
     def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
         """Refuse a change that is not possible on this roster."""
-        desk.known_chain.check_names(changes.apply_change(desk.roster, proposal, created=desk.now))
+        new = changes.apply_change(desk.roster, proposal, created=desk.now)
+        desk.known_chain.check_new_names(new)
 
     def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
         """Nothing to get ready."""
@@ -105,6 +117,7 @@ class ChangeRoster:
         for roster in (old.current, new):  # requesters too: what they wait for may be void now
             desk.wake(holder.signing_key for holder in roster.holders)
             desk.wake(requester.signing_key for requester in roster.requesters)
+        wake_proposers(desk)
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """Roster kinds take no late approvals."""
@@ -117,19 +130,20 @@ class QuorumService:
         UsageError: a kind has no executor, or an executor no kind.
     """
 
-    def __init__(self, kinds: Kinds, executors: Mapping[str, Executor]) -> None:
+    def __init__(self, kinds: Kinds, executors: Mapping[str, Executor], counted: Counted) -> None:
         if apart := set(kinds) ^ set(executors):
             raise UsageError(f"kinds and executors do not pair: {', '.join(sorted(apart))}")
         self._kinds = kinds
         self._executors = executors
+        self._counted = counted
+        self._joins = Joins()
 
-    def propose(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def propose(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> ProposalState:
         """Take a proposal, with its proposer's own approval if it is a holder's.
 
         Raises:
             MalformedMessage, InvalidSignature, Refused, Locked
         """
-        request = decode(ProposeRequest, raw)
         known = proposal_id(request.proposal)
         if desk.sealed.get(rows.PROPOSALS, known) is not None:
             pending = self._readable(desk, known, peer)
@@ -138,28 +152,38 @@ class QuorumService:
         if request.approval is not None:
             desk.holder(peer)
             pending = self._count(desk, pending, request.approval, request.attachment, peer=peer)
-        return encode(state_for(desk, pending, peer))
+        return state_for(desk, pending, peer)
 
     def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster
-        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
-        proposal = open_proposal(request.proposal)
-        if proposal.proposer != peer:
+        self._room(desk, peer)
+        if decode(Proposal, request.proposal.body).proposer != peer:
             raise Refused("a proposal is handed in by its proposer")
-        kind, body = self._parsed(proposal)
+        proposal = open_proposal(request.proposal)
+        try:
+            kind, body = self._parsed(proposal)
+        except NewerVersion as error:
+            raise NewerVersion(
+                f"the authority's program is older than this proposal ({error}): upgrade that first"
+            ) from error
+        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
         if roster.forming and not kind.while_forming:
             raise Unavailable(
                 f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
             )
         kind.may_propose(roster, proposal, body)
-        self._room(desk, peer)
+        check_shows(self._kinds, proposal)
         self._executors[kind.name].check(desk, proposal, body)
         rows.put_pending(desk.sealed, pending)
+        if _is_stranger(roster, peer):
+            self._joins.add(pending.id, desk.address, now=desk.now)
         self._executors[kind.name].admitted(desk, pending, body)
+        who = proposer_name(desk.known_chain, proposal)
+        words = words_of(self._kinds, proposal, roster, by=who)
         desk.record(
             "proposal.made",
             actor=roster.name_of(peer),
-            summary=f"{proposal.kind}: {kind.words(body)}"[:400],
+            summary=in_one_line(f"{proposal.kind}: {words.facts}", words.quotes, most=_SUMMARY),
             detail=pending.id,
         )
         desk.wake_holders()
@@ -178,28 +202,39 @@ class QuorumService:
         roster = desk.roster
         holders = {holder.signing_key for holder in roster.holders}
         listed = {member.signing_key for member in roster.members}
-        open_ = [proposer for _, proposer in rows.open_proposals(desk.sealed)]
-        if open_.count(peer) >= MAX_OPEN_OF_ONE:
+        open_ = list(rows.open_proposals(desk.sealed))
+        if sum(proposer == peer for _, proposer in open_) >= MAX_OPEN_OF_ONE:
             raise Unavailable("too many open proposals of this device: let holders answer some")
         if peer in holders:
             return
-        if sum(one not in holders for one in open_) >= MAX_OPEN_PROPOSALS:
+        if sum(proposer not in holders for _, proposer in open_) >= MAX_OPEN_PROPOSALS:
             raise Unavailable("too many open proposals: let holders answer some first")
-        if peer not in listed and sum(one not in listed for one in open_) >= MAX_OPEN_STRANGERS:
-            raise Unavailable("too many devices want to join: let holders answer some first")
+        if peer not in listed:
+            self._room_to_join(desk, [id_ for id_, proposer in open_ if proposer not in listed])
 
-    def vote(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def _room_to_join(self, desk: Desk, open_: list[ProposalId]) -> None:
+        def unanswered(id_: ProposalId) -> bool:
+            pending = rows.get_pending(desk.sealed, id_)
+            return not (pending.approvals or pending.rejections)
+
+        leaving = self._joins.leaving(open_, desk.address, now=desk.now, unanswered=unanswered)
+        if leaving is not None:
+            pending = rows.get_pending(desk.sealed, leaving)
+            pending = pending.moved_to(Status.VOID, "it gave way to newer requests: ask again")
+            self._close(desk, pending)
+            desk.wake([open_proposal(pending.proposal).proposer])
+
+    def vote(self, desk: Desk, request: VoteRequest, peer: VerifyKey) -> ProposalState:
         """Take one holder's verdict with its attachment.
 
         Raises:
             MalformedMessage, InvalidSignature, Refused, Locked
         """
-        request = decode(VoteRequest, raw)
         desk.holder(peer)
-        approval = parse_message(Approval, request.verdict.body)
+        approval = decode(Approval, request.verdict.body)
         pending = rows.get_pending(desk.sealed, approval.proposal)
         pending = self._count(desk, pending, request.verdict, request.attachment, peer=peer)
-        return encode(state_for(desk, pending, peer))
+        return state_for(desk, pending, peer)
 
     def _count(
         self,
@@ -211,7 +246,7 @@ class QuorumService:
         peer: VerifyKey,
     ) -> Pending:
         roster = desk.roster
-        if parse_message(Approval, verdict.body).holder != desk.holder(peer).index:
+        if decode(Approval, verdict.body).holder != desk.holder(peer).index:
             raise Refused("a verdict is handed in by its holder")
         before = self._refreshed(desk, pending)
         kind, body = self._parsed(open_proposal(before.proposal))
@@ -221,6 +256,8 @@ class QuorumService:
         )
         if pending == before:
             return pending
+        if fault := fault_of(approval.reason):
+            raise Refused(f"the reason has {fault}: say it in plain letters and spaces")
         desk.known_chain.check_cast(approval, open_proposal(pending.proposal))
         self._check_attachment(desk, pending, approval, attachment)
         if attachment:
@@ -254,10 +291,9 @@ class QuorumService:
     def _record_verdict(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         who = desk.roster.holder(approval.holder).name
         done = "approved" if approval.verdict is Verdict.APPROVE else "rejected"
-        why = f": {approval.reason}" if approval.reason else ""
-        desk.record(
-            f"proposal.{done}", actor=who, summary=f"{who} {done}{why}"[:400], detail=pending.id
-        )
+        said = [Quote(by=who, what="reason", text=approval.reason)] if approval.reason else []
+        summary = in_one_line(f"{who} {done}", said, most=_SUMMARY)
+        desk.record(f"proposal.{done}", actor=who, summary=summary, detail=pending.id)
 
     def _execute(self, desk: Desk, executor: Executor, pending: Pending, body: Any) -> None:
         """Carry out a complete tally, once, in the transaction that completed it."""
@@ -270,10 +306,10 @@ class QuorumService:
             detail=pending.id,
         )
 
-    def proposal(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def proposal(self, desk: Desk, request: ProposalRequest, peer: VerifyKey) -> ProposalState:
         """How a proposal stands: for members, and for the one who proposed it."""
-        pending = self._readable(desk, decode(ProposalRequest, raw).id, peer)
-        return encode(state_for(desk, self._refreshed(desk, pending), peer))
+        pending = self._readable(desk, request.id, peer)
+        return state_for(desk, self._refreshed(desk, pending), peer)
 
     def _readable(self, desk: Desk, id_: ProposalId, peer: VerifyKey) -> Pending:
         """A proposal that this peer may read: its own, or as a member any."""
@@ -293,15 +329,24 @@ class QuorumService:
             except Refused as error:
                 fresh = fresh.moved_to(Status.VOID, str(error))
         if fresh != pending:
-            rows.put_pending(desk.sealed, fresh)
-            rows.forget_attachments(desk.sealed, fresh)
-            desk.record(
-                f"proposal.{fresh.status.value}",
-                actor="authority",
-                summary=fresh.why,
-                detail=fresh.id,
-            )
+            self._close(desk, fresh)
         return fresh
+
+    def _close(self, desk: Desk, ended: Pending) -> None:
+        """Nobody completes this any more. What strangers asked is counted, not written each."""
+        rows.put_pending(desk.sealed, ended)
+        rows.forget_attachments(desk.sealed, ended)
+        desk.wake([open_proposal(ended.proposal).proposer])
+        kind = f"proposal.{ended.status.value}"
+        if _is_stranger(desk.roster, open_proposal(ended.proposal).proposer):
+            self._counted.add(desk, kind, actor=STRANGERS, did="asked to join; nobody let them in")
+            return
+        desk.record(kind, actor="authority", summary=ended.why, detail=ended.id)
+
+    def check_waits(self, desk: Desk, peer: VerifyKey) -> None:
+        """Has this peer, who is no member, an open proposal to wait for? Raises `Unavailable`."""
+        if all(proposer != peer for _, proposer in rows.open_proposals(desk.sealed)):
+            raise Unavailable("this device has asked for nothing that it could wait for")
 
     def open_states(self, desk: Desk, mine: VerifyKey | None = None) -> tuple[ProposalState, ...]:
         """All pending proposals (of one proposer), brought up to date."""
@@ -313,6 +358,18 @@ class QuorumService:
             if pending.status is Status.PENDING:
                 found.append(state_of(pending))
         return tuple(found)
+
+
+def wake_proposers(desk: Desk) -> None:
+    """What has just been carried out may have ended other proposals: let their proposers look.
+
+    Those who want to join are in no roster, and nobody else wakes them.
+    """
+    desk.wake(proposer for _, proposer in rows.open_proposals(desk.sealed))
+
+
+def _is_stranger(roster: Roster, key: VerifyKey) -> bool:
+    return all(member.signing_key != key for member in roster.members)
 
 
 def state_of(pending: Pending) -> ProposalState:

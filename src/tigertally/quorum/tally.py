@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.limits import MAX_HOLDERS
 from tigertally.crypto.envelope import Envelope
 from tigertally.quorum import changes
 from tigertally.quorum.approval import Approval, Verdict, open_approval
@@ -20,6 +22,8 @@ from tigertally.quorum.roster import Roster
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
     """A proposal and approvals of it, as they travel: not yet verified."""
+
+    MOST_ITEMS: ClassVar[int] = 5 + 3 * MAX_HOLDERS
 
     proposal: Envelope
     approvals: tuple[Envelope, ...]
@@ -71,13 +75,7 @@ def check_electorate(roster: Roster, proposal: Proposal) -> None:
     Raises:
         Refused: another domain, other holders or quorum, or it follows another roster.
     """
-    if proposal.domain != roster.domain:
-        raise Refused("the proposal is for another domain")
-    if proposal.electorate != roster.electorate:
-        raise Refused(
-            "holders or quorum have changed since this was proposed: its proposer must propose it "
-            "again"
-        )
+    check_put_to(roster, proposal)
     follows = proposal.kind in changes.KINDS
     if follows != (proposal.predecessor is not None):
         raise MalformedMessage("exactly the proposals that change the roster name a predecessor")
@@ -87,16 +85,32 @@ def check_electorate(roster: Roster, proposal: Proposal) -> None:
         )
 
 
+def check_put_to(roster: Roster, proposal: Proposal) -> None:
+    """Of any kind: is this proposal put to these holders and this quorum? Raises `Refused`."""
+    if proposal.domain != roster.domain:
+        raise Refused("the proposal is for another domain")
+    if proposal.electorate != roster.electorate:
+        raise Refused(
+            "holders or quorum have changed since this was proposed: its proposer must propose it "
+            "again"
+        )
+
+
 def check_approval(approval: Approval, proposal: Proposal, id_: ProposalId, roster: Roster) -> None:
     """Does this approval count for this proposal?
 
     Raises:
         Refused: it is for another proposal, by nobody who may vote, or outside its time.
     """
-    if approval.proposal != id_:
-        raise Refused("the approval is for another proposal")
     if not may_vote(roster, proposal, approval.holder):
         raise Refused(f"holder {approval.holder} has no vote on this proposal")
+    check_given(approval, proposal, id_)
+
+
+def check_given(approval: Approval, proposal: Proposal, id_: ProposalId) -> None:
+    """Of any kind: was this verdict given on this proposal, in its time? Raises `Refused`."""
+    if approval.proposal != id_:
+        raise Refused("the approval is for another proposal")
     if approval.time >= proposal.expires:
         raise Refused("the proposal had expired when it was approved")
 
@@ -112,6 +126,8 @@ def verify_tally(tally: Tally, roster: Roster) -> VerifiedTally:
     proposal = open_proposal(tally.proposal)  # (1) the proposer signed exactly these bytes
     id_ = proposal_id(tally.proposal)
     check_electorate(roster, proposal)  # (2) it was put to these holders
+    if len(tally.approvals) > len(roster.holders):  # what cannot count is not verified either
+        raise Refused(f"{len(tally.approvals)} approvals by {len(roster.holders)} holders")
     approvals = _opened(tally.approvals, roster)  # (3) each holder signed its verdict
     for approval in approvals:  # (4) each verdict is a yes to exactly this proposal
         check_approval(approval, proposal, id_, roster)

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from tigertally.base.errors import Corrupt, Unavailable, UsageError
+from tigertally.base.errors import Corrupt, TigertallyError, Unavailable, UsageError
 from tigertally.storage import sqlite
 from tigertally.storage.migrations import prepare
 from tigertally.storage.schema import Statements, statements
@@ -68,6 +68,7 @@ class SqlStore:
             transaction = SqlTransaction(cursor, self._statements, self._driver_error)
             try:
                 yield transaction
+                transaction.check()
                 transaction.end()
                 self._run(cursor, "COMMIT")
             except BaseException:
@@ -75,6 +76,7 @@ class SqlStore:
                 with suppress(self._driver_error):
                     cursor.execute("ROLLBACK")
                 raise
+            # After the COMMIT nothing may raise: a change that is on the disk would look undone.
 
     @contextmanager
     def reading(self) -> Iterator[SqlReader]:
@@ -92,27 +94,46 @@ class SqlStore:
 
     def scrub(self) -> bool:
         """See `Store.scrub`: empties the write-ahead log, which holds older pages."""
-        with self._writer.held(), self._cursor() as cursor:
-            self._run(cursor, sqlite.CHECKPOINT)
-            busy: int = cursor.fetchone()[0]
-            return busy == 0
+        self._check_open()
+        connection = None
+        try:
+            # Of its own, since it must not wait: neither for other processes nor for our writer.
+            connection = self._engine.raw_connection()
+            connection.detach()
+            cursor = connection.cursor()
+            for pragma in (sqlite.DO_NOT_WAIT, sqlite.CHECKPOINT_BESIDE):
+                cursor.execute(pragma)
+            with self._writer.tried() as held:
+                return held and cursor.execute(sqlite.CHECKPOINT).fetchone()[0] == 0
+        except (SQLAlchemyError, self._driver_error) as error:
+            fault = sqlite.fault(error)
+            if sqlite.is_busy(error):
+                return False
+            raise fault from error
+        finally:
+            if connection is not None:
+                with suppress(Exception):
+                    connection.close()
 
     def copy_to(self, path: Path) -> None:
         """Write the store as it is at this moment into a new file of mode 0600; work goes on.
 
         Raises:
             UsageError: the file exists, or cannot be made.
-            Unavailable, Corrupt: as for a transaction.
+            Unavailable, Corrupt: as for a transaction. Then there is no file.
         """
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
-        with self._cursor() as cursor:
-            try:
-                cursor.execute(sqlite.COPY, (os.fspath(path),))
-            except self._driver_error as error:
+        try:
+            with self._cursor() as cursor:
+                sqlite.copy(cursor.connection, path)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, self._driver_error):
                 raise sqlite.fault(error) from error
+            raise
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -124,8 +145,7 @@ class SqlStore:
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
         """A cursor on a connection of our own until the block ends; nothing is left open on it."""
-        if self._closed:
-            raise UsageError("the store is closed")
+        self._check_open()
         try:
             connection = self._connection()
             cursor = connection.cursor()
@@ -134,13 +154,21 @@ class SqlStore:
         try:
             yield cursor
         except BaseException:
-            connection.close()  # back to the engine, which rolls back whatever is still open
+            with suppress(Exception):
+                connection.close()  # back to the engine, which rolls back whatever is still open
             raise
-        cursor.close()
-        if self._closed or len(self._idle) >= sqlite.POOL_SIZE:
+        # A connection that cannot be tidied up is given away; it must not make what was done fail.
+        with suppress(Exception):
+            cursor.close()
+            if not self._closed and len(self._idle) < sqlite.POOL_SIZE:
+                self._idle.append(connection)
+                return
+        with suppress(Exception):
             connection.close()
-        else:
-            self._idle.append(connection)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the store is closed")
 
     def _connection(self) -> Any:
         """One that was used before: the engine's own pool takes longer than a query."""
@@ -164,15 +192,15 @@ class SqlReader:
         self._says = says
         self._driver_error = driver_error
         self._open = True
+        self._given_up: TigertallyError | None = None
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """See `Reader.get`."""
-        if not self._open:
-            raise _ended()
+        self._check_open()
         try:
             row = self._cursor.execute(self._says.get, (table, key)).fetchone()
         except self._driver_error as error:
-            raise sqlite.fault(error) from error
+            raise self._fault(error) from error
         return None if row is None else _blob(row[0])
 
     def scan(
@@ -184,8 +212,7 @@ class SqlReader:
         limit: int | None = None,
     ) -> Iterator[tuple[bytes, bytes]]:
         """See `Reader.scan`."""
-        if not self._open:
-            raise _ended()
+        self._check_open()
         check_limit(limit)
         first, end = key_range(prefix, after)
         says = self._says.scan_to_end if end is None else self._says.scan
@@ -194,12 +221,25 @@ class SqlReader:
         try:
             found = self._cursor.execute(says.text, parameters).fetchall()
         except self._driver_error as error:
-            raise sqlite.fault(error) from error
+            raise self._fault(error) from error
         return ((_blob(key), _blob(value)) for key, value in found)
 
     def end(self) -> None:
         """Refuse any further use."""
         self._open = False
+
+    def _check_open(self) -> None:
+        if self._given_up is not None:
+            raise Unavailable(f"the store has given a transaction up: {self._given_up}")
+        if not self._open:
+            raise UsageError("the transaction has ended")
+
+    def _fault(self, error: Exception) -> TigertallyError:
+        """What an error means; with it the whole transaction may be gone."""
+        fault = sqlite.fault(error)
+        if not sqlite.is_open(self._cursor):
+            self._given_up = fault
+        return fault
 
 
 class SqlTransaction(SqlReader):
@@ -207,21 +247,19 @@ class SqlTransaction(SqlReader):
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         """See `Transaction.put`."""
-        if not self._open:
-            raise _ended()
+        self._check_open()
         try:
             self._cursor.execute(self._says.put, (table, key, value))
         except self._driver_error as error:
-            raise sqlite.fault(error) from error
+            raise self._fault(error) from error
 
     def delete(self, table: str, key: bytes) -> None:
         """See `Transaction.delete`."""
-        if not self._open:
-            raise _ended()
+        self._check_open()
         try:
             self._cursor.execute(self._says.delete, (table, key))
         except self._driver_error as error:
-            raise sqlite.fault(error) from error
+            raise self._fault(error) from error
 
     @contextmanager
     def nested(self) -> Iterator[None]:
@@ -235,22 +273,21 @@ class SqlTransaction(SqlReader):
             raise
         self._execute(sqlite.END_PART)
 
+    def check(self) -> None:
+        """Is everything since the beginning still there? Raises `Unavailable` if not."""
+        self._check_open()
+
     def _execute(self, text: str) -> None:
         """Begin or end a part. Where that fails the whole transaction is lost: it ends."""
-        if not self._open:
-            raise _ended()
+        self._check_open()
         try:
             self._cursor.execute(text)
         except self._driver_error as error:
-            self.end()
-            raise Unavailable("the store has given a transaction up") from error
+            self._given_up = sqlite.fault(error)
+            raise Unavailable(f"the store has given a transaction up: {self._given_up}") from error
 
 
 def _blob(value: object) -> bytes:
     if type(value) is not bytes:
         raise Corrupt("a row of the store does not hold bytes")
     return value
-
-
-def _ended() -> UsageError:
-    return UsageError("the transaction has ended")

@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
@@ -24,12 +25,18 @@ BEGIN_PART = "SAVEPOINT part"  # of one name also inside each other: the innermo
 UNDO_PART = "ROLLBACK TO part"
 END_PART = "RELEASE part"
 PIN_SNAPSHOT = "SELECT version_num FROM alembic_version"  # the snapshot is that of the first read
-CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)"  # answers (busy, frames, moved)
-COPY = "VACUUM INTO ?"  # reads in one transaction, beside a writer; copies no deleted bytes
+DO_NOT_WAIT = "PRAGMA busy_timeout=0"
+# Both answer (busy, frames, moved). The first moves what it can beside a writer, so that the
+# second, which keeps writers out and empties the log, is short.
+CHECKPOINT_BESIDE = "PRAGMA wal_checkpoint(PASSIVE)"
+CHECKPOINT = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 _FILE_MODE = 0o600
 _SMALLEST_PAGE = 512
 POOL_SIZE = 8  # connections kept; more are opened when more threads read at once
+_COPY_PAGES = 256  # in one step: a MiB, for which the log cannot be emptied
+_COPY_PAUSE = 0.002  # seconds between two steps, in which it can
+_COPY_RESTARTS = 8  # because others wrote meanwhile; then the rest is copied in one step
 _RETRY_SECONDS = 0.01  # between attempts to switch a fresh file to its write-ahead log
 
 _PRAGMAS = (
@@ -50,6 +57,7 @@ _PASSING = {
     sqlite3.SQLITE_PERM: "the store may not be opened",
     sqlite3.SQLITE_NOMEM: "memory is short",
     sqlite3.SQLITE_INTERRUPT: "the operation was interrupted",
+    sqlite3.SQLITE_PROTOCOL: "too many processes open the store at this moment",
 }
 
 
@@ -65,6 +73,25 @@ def fault(error: BaseException) -> TigertallyError:
     ):
         return Corrupt("the store is damaged or is not a store; restore it from a backup")
     return UsageError("the store is closed or was given something it cannot keep")
+
+
+def is_busy(error: BaseException) -> bool:
+    """Is somebody else in the way?"""
+    original = getattr(error, "orig", None) or error
+    primary = getattr(original, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_open(cursor: Any) -> bool:
+    """Is the transaction of this cursor still there?
+
+    Where the disk is full or fails, SQLite may roll a whole transaction back by itself; statements
+    after that would each be a transaction of their own.
+    """
+    try:
+        return bool(cursor.connection.in_transaction)
+    except sqlite3.ProgrammingError:
+        return False  # the connection was closed meanwhile
 
 
 def open_engine(path: Path, *, create: bool, wait: float) -> Engine:
@@ -97,6 +124,40 @@ def open_engine(path: Path, *, create: bool, wait: float) -> Engine:
 
     event.listen(engine, "connect", prepare)
     return engine
+
+
+class _TooManyRestarts(Exception):
+    """A copy in steps does not come to its end."""
+
+
+def copy(source: sqlite3.Connection, path: Path) -> None:
+    """Copy a whole database, as it is at one moment, into an empty file; work goes on.
+
+    In steps, so that no step keeps old pages in the log for long; each writer in between makes the
+    copy begin again, so after some of these it is done in one. No deleted bytes are copied:
+    `secure_delete` overwrites them, in pages that are free as well.
+    """
+    last, restarts = 0, 0
+
+    def after_step(_: int, left: int, total: int) -> None:
+        nonlocal last, restarts
+        if last and left >= last:
+            restarts += 1
+            if restarts > _COPY_RESTARTS:
+                raise _TooManyRestarts
+        last = left
+        if left:
+            time.sleep(_COPY_PAUSE)
+
+    target = sqlite3.connect(path, isolation_level=None)
+    try:
+        target.execute("PRAGMA synchronous=OFF")  # whoever wants it on the disk flushes the file
+        try:
+            source.backup(target, pages=_COPY_PAGES, progress=after_step)
+        except _TooManyRestarts:
+            source.backup(target)
+    finally:
+        target.close()
 
 
 def _make_file(path: Path, *, create: bool) -> None:

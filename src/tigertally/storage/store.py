@@ -89,10 +89,15 @@ class Store(Protocol):
         ...
 
     def scrub(self) -> bool:
-        """Remove what deleted rows left behind; False if others were reading meanwhile.
+        """Remove what deleted rows left behind; False if others were reading or writing meanwhile.
 
-        Call it after the transaction that erased a key. **Security:** the file no longer holds
-        the bytes then; a disk, its snapshots and copies of the file still may.
+        It waits for nobody: what it could not do is owed (`storage/erasure.py`) and tried again.
+
+        Raises:
+            Unavailable, Corrupt: the disk does not do it.
+
+        **Security:** if True, the files no longer hold the bytes; a disk, its snapshots and copies
+        of the files still may.
         """
         ...
 

@@ -29,14 +29,34 @@ class WriterLock:
             UsageError: this thread holds it already; it would wait for itself.
             Unavailable: another thread holds it for longer than `wait`.
         """
-        me = threading.get_ident()
-        if self._owner == me:
-            raise UsageError("this thread has a transaction open: pass it on, do not open another")
+        self._check_not_mine()
         if not self._lock.acquire(timeout=self._wait):
             raise Unavailable("another thread has been writing to the store for too long")
-        self._owner = me
+        self._owner = threading.get_ident()
         try:
             yield
         finally:
             self._owner = None
             self._lock.release()
+
+    @contextmanager
+    def tried(self) -> Iterator[bool]:
+        """Hold the lock inside the block if nobody else does; whether it is held.
+
+        Raises:
+            UsageError: this thread holds it already.
+        """
+        self._check_not_mine()
+        held = self._lock.acquire(blocking=False)
+        if held:
+            self._owner = threading.get_ident()
+        try:
+            yield held
+        finally:
+            if held:
+                self._owner = None
+                self._lock.release()
+
+    def _check_not_mine(self) -> None:
+        if self._owner == threading.get_ident():
+            raise UsageError("this thread has a transaction open: pass it on, do not open another")

@@ -7,6 +7,7 @@ implement `Channel`; `transport/server.py` and `transport/memory.py` serve a `Ha
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,13 +21,20 @@ DEFAULT_WAIT = 30.0  # seconds; longer than a long poll (`limits.LONG_POLL_SECON
 class Request:
     """One received message: where it was sent, its exact bytes, and whose connection it came on.
 
+    `address` is the network address it came from, if that is known: to count by, it proves nothing.
+
     **Security:** `peer` is the public key that the TLS handshake proved, nothing more: anybody can
     make such a key. Whether it belongs to a member is the handler's question.
+
+    A long poll waits inside `with request.waiting():`, where it occupies no place of the server;
+    that raises `Unavailable` if too many wait.
     """
 
     path: str
     body: bytes
     peer: VerifyKey | None = None
+    address: str = ""
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 Handler = Callable[[Request], Awaitable[bytes]]

@@ -45,7 +45,7 @@ from tigertally.transport.channel import DEFAULT_WAIT
 _ATTEMPTS: Final = 5
 _FIRST_PAUSE: Final = 0.05  # seconds, doubled each time, times a random 0.5 to 1.5
 _CONNECT_SECONDS: Final = 10.0
-_MAX_CONNECTIONS: Final = 64  # of one channel; a long poll occupies one
+_MAX_CONNECTIONS: Final = 8  # of one channel; a server lets a key have 16, and a poll occupies one
 _KEY_BYTES: Final = 16  # of an idempotency key
 _LARGE_BODY: Final = 1024 * 1024  # bytes; aiohttp sends longer ones piece by piece from a file
 _WRONG_SERVER: Final = "the server at {} does not have the expected key"

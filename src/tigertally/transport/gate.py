@@ -1,80 +1,180 @@
-"""How much one party may ask of a server: a token bucket and a count of open requests each.
+"""How much one party may ask of a server: a rate, requests in work, and long polls that wait.
 
-No I/O: time comes in. A party is named by bytes (its public key, or one name for all strangers).
+No I/O: time comes in. Places in work are a pool for everybody, in it a smaller one for all but
+holders, and in that a smaller one for strangers. In each, no key takes more places than it leaves
+free, and among strangers no address either: so whoever comes next still finds one. A long poll
+gives its place back while it waits.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from tigertally.base.errors import Unavailable
+from tigertally.transport.door import Standing
+
+_BURST_SECONDS = 2.0  # so much may come at once
+_FULL = "the service is answering as many requests as it can"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Party:
+    """Who asks: its key, what that is to the domain, and the address it comes from."""
+
+    key: bytes
+    standing: Standing
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateLimits:
+    """Numbers of one gate; see `base/limits.py`.
+
+    Attributes:
+        rates: requests per second of one key, by its standing.
+        address_rate: of all strangers at one address. A burst of two seconds' worth is allowed.
+        most: requests in work, by who is the highest of those who share these places.
+        polls: long polls of one key that wait at the same time.
+        stranger_polls: of all strangers together.
+        tracked: keys and addresses of strangers that are remembered.
+    """
+
+    rates: dict[Standing, float]
+    address_rate: float
+    most: dict[Standing, int]
+    polls: int
+    stranger_polls: int
+    tracked: int
 
 
 @dataclass(slots=True)
-class _Party:
+class _Bucket:
+    """Tokens that come back at a rate; one is taken per request."""
+
     tokens: float
     at: float  # seconds; when `tokens` was right
-    open: int = 0
+
+    def fill(self, rate: float, burst: float, now: float) -> None:
+        self.tokens = min(burst, self.tokens + (now - self.at) * rate)
+        self.at = now
+
+
+@dataclass(slots=True)
+class _Buckets:
+    """One bucket per name; one that is full again is as good as never seen, and forgotten."""
+
+    rate: float
+    most: int
+    by_name: dict[bytes | str, _Bucket] = field(default_factory=dict)
+
+    def find(self, name: bytes | str, now: float) -> _Bucket:
+        bucket = self.by_name.get(name)
+        if bucket is None:
+            if len(self.by_name) >= self.most:
+                self._forget(now)
+            bucket = self.by_name[name] = _Bucket(_BURST_SECONDS * self.rate, now)
+        bucket.fill(self.rate, _BURST_SECONDS * self.rate, now)
+        return bucket
+
+    def _forget(self, now: float) -> None:
+        for name in [n for n, b in self.by_name.items() if now - b.at >= _BURST_SECONDS]:
+            del self.by_name[name]
+        if len(self.by_name) >= self.most:
+            raise Unavailable("the service is answering as many parties as it can")
 
 
 class Gate:
-    """Lets requests in, or says `Unavailable`.
+    """Lets requests in, or says `Unavailable`."""
 
-    Args:
-        rate: requests per second and party; a burst of one second's worth is allowed.
-        max_open: requests in work at the same time, of all parties.
-        max_open_per_party: of one party.
-        max_parties: how many are remembered; one whose bucket is full again is forgotten first.
-    """
+    def __init__(self, limits: GateLimits) -> None:
+        self._limits = limits
+        # Apart, so that strangers' keys do not fill the tables of the members.
+        self._keys = {one: _Buckets(rate, limits.tracked) for one, rate in limits.rates.items()}
+        self._addresses = _Buckets(limits.address_rate, limits.tracked)
+        self._open: Counter[bytes | str] = Counter()  # by key, and of strangers by address
+        self._in_work: Counter[Standing] = Counter()
+        self._polls: Counter[bytes] = Counter()
+        self._stranger_polls = 0
 
-    def __init__(
-        self, *, rate: float, max_open: int, max_open_per_party: int, max_parties: int
-    ) -> None:
-        self._rate = rate
-        self._burst = max(1.0, rate)
-        self._max_open = max_open
-        self._max_open_per_party = max_open_per_party
-        self._max_parties = max_parties
-        self._parties: dict[bytes, _Party] = {}
-        self.open = 0
+    @property
+    def open(self) -> int:
+        """Requests in work now."""
+        return self._in_work.total()
 
-    def enter(self, name: bytes, *, now: float) -> None:
-        """Count one request in; every `enter` that returns needs one `leave`.
+    @property
+    def waiting(self) -> int:
+        """Long polls that wait now."""
+        return self._polls.total()
+
+    def count(self, party: Party, *, now: float) -> None:
+        """Count one request against the rate of its party.
 
         Raises:
-            Unavailable: too many in work, or too many in this second.
+            Unavailable: too many in this second.
         """
-        if self.open >= self._max_open:
-            raise Unavailable("the service is answering as many requests as it can")
-        party = self._parties.get(name)
-        if party is None:
-            party = self._new_party(name, now)
-        tokens = min(self._burst, party.tokens + (now - party.at) * self._rate)
-        party.tokens, party.at = tokens, now
-        if party.open >= self._max_open_per_party:
-            raise Unavailable("too many open requests of one party")
-        if tokens < 1.0:
+        buckets = [self._keys[party.standing].find(party.key, now)]
+        if party.standing is Standing.STRANGER:
+            buckets.append(self._addresses.find(party.address, now))
+        if any(bucket.tokens < 1.0 for bucket in buckets):
             raise Unavailable("too many requests per second of one party")
-        party.tokens = tokens - 1.0
-        party.open += 1
-        self.open += 1
+        for bucket in buckets:
+            bucket.tokens -= 1.0
 
-    def leave(self, name: bytes) -> None:
-        """Count one request out."""
-        self._parties[name].open -= 1
-        self.open -= 1
+    def enter(self, party: Party) -> None:
+        """Give a request its place; every `enter` that returns needs one `leave` or `wait`.
 
-    def _new_party(self, name: bytes, now: float) -> _Party:
-        if len(self._parties) >= self._max_parties:
-            self._forget(now)
-        party = self._parties[name] = _Party(tokens=self._burst, at=now)
-        return party
+        Raises:
+            Unavailable: there is none.
+        """
+        free = min(
+            most - self._open_up_to(standing)
+            for standing, most in self._limits.most.items()
+            if standing >= party.standing
+        )
+        if free <= 0:
+            raise Unavailable(_FULL)
+        if any(self._open[name] >= free for name in _names(party)):
+            raise Unavailable("too many open requests of one party")
+        self._in_work[party.standing] += 1
+        self._open.update(_names(party))
 
-    def _forget(self, now: float) -> None:
-        """Drop parties with nothing open and a full bucket: as good as never seen."""
-        refill = self._burst / self._rate
-        idle = [n for n, p in self._parties.items() if p.open == 0 and now - p.at >= refill]
-        for name in idle:
-            del self._parties[name]
-        if len(self._parties) >= self._max_parties:
-            raise Unavailable("the service is answering as many parties as it can")
+    def leave(self, party: Party) -> None:
+        """Take the place back: the request is answered."""
+        self._in_work[party.standing] -= 1
+        for name in _names(party):
+            self._open[name] -= 1
+            if not self._open[name]:
+                del self._open[name]
+
+    def wait(self, party: Party) -> None:
+        """Turn a place in work into one that waits; afterwards comes `done_waiting`, no `leave`.
+
+        Raises:
+            Unavailable: too many wait. The place in work stays.
+        """
+        stranger = party.standing is Standing.STRANGER
+        if self._polls[party.key] >= self._limits.polls or (
+            stranger and self._stranger_polls >= self._limits.stranger_polls
+        ):
+            raise Unavailable("too many long polls of one party")
+        self._polls[party.key] += 1
+        self._stranger_polls += stranger
+        self.leave(party)
+
+    def done_waiting(self, party: Party) -> None:
+        """The long poll has ended."""
+        self._polls[party.key] -= 1
+        if not self._polls[party.key]:
+            del self._polls[party.key]
+        self._stranger_polls -= party.standing is Standing.STRANGER
+
+    def _open_up_to(self, standing: Standing) -> int:
+        return sum(count for one, count in self._in_work.items() if one <= standing)
+
+
+def _names(party: Party) -> tuple[bytes | str, ...]:
+    """What places are counted by."""
+    if party.standing is Standing.STRANGER:
+        return (party.key, party.address)
+    return (party.key,)

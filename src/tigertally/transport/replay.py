@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from tigertally.base.errors import UsageError
 from tigertally.transport.answers import Answer
 
+ENTRY_BYTES = 512  # what an execution takes in memory beside its answer
+
 
 @dataclass(slots=True)
 class Execution:
@@ -26,6 +28,11 @@ class Execution:
     started: float
     answer: Answer | None = None
     waiters: list[asyncio.Future[Answer]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes."""
+        return ENTRY_BYTES + (0 if self.answer is None else len(self.answer.body))
 
     async def wait(self) -> Answer:
         """The answer, now or when the first arrival has it."""
@@ -52,7 +59,7 @@ class ReplayStore:
         self._max_each = max_each
         self._max_bytes_each = max_bytes_each
         self._max_bytes = max_bytes
-        self._size = 0
+        self.size = 0  # bytes of all that is kept
         self._parties: dict[bytes, _Kept] = {}
 
     def begin(
@@ -63,9 +70,7 @@ class ReplayStore:
         Raises:
             UsageError: the key was used for another path or body.
         """
-        kept = self._parties.get(party)
-        if kept is None:
-            kept = self._parties[party] = _Kept()
+        kept = self._parties.get(party) or _Kept()
         execution = kept.executions.get(key)
         if execution is not None and now - execution.started < self._seconds:
             if execution.digest != digest:
@@ -73,6 +78,8 @@ class ReplayStore:
             return execution, False
         self._drop_old(kept, now)
         execution = kept.executions[key] = Execution(party, key, digest, now)
+        self._parties[party] = kept
+        self._grow(kept, execution.size)
         return execution, True
 
     def settle(self, execution: Execution, answer: Answer) -> None:
@@ -80,16 +87,19 @@ class ReplayStore:
         kept = self._hand_out(execution, answer)
         if kept is None:  # meanwhile dropped for newer ones
             return
-        kept.size += len(answer.body)
-        self._size += len(answer.body)
-        while self._size > self._max_bytes:
-            self._drop_first(max(self._parties.values(), key=lambda other: other.size))
+        self._grow(kept, len(answer.body))
 
     def forget(self, execution: Execution, answer: Answer) -> None:
         """Hand `answer` to whoever waits but keep nothing: it was not carried out."""
         kept = self._hand_out(execution, answer)
         if kept is not None:
-            del kept.executions[execution.key]
+            self._drop(kept, execution, ENTRY_BYTES)
+
+    def _grow(self, kept: _Kept, size: int) -> None:
+        kept.size += size
+        self.size += size
+        while self.size > self._max_bytes:  # whoever keeps most loses first
+            self._drop_first(max(self._parties.values(), key=lambda other: other.size))
 
     def _hand_out(self, execution: Execution, answer: Answer) -> _Kept | None:
         execution.answer = answer
@@ -104,10 +114,8 @@ class ReplayStore:
 
     def sweep(self, *, now: float) -> None:
         """Drop what is too old, of every party; to be called now and then."""
-        for kept in self._parties.values():
+        for kept in list(self._parties.values()):
             self._drop_old(kept, now)
-        for party in [party for party, kept in self._parties.items() if not kept.executions]:
-            del self._parties[party]
 
     def __len__(self) -> int:
         return sum(len(kept.executions) for kept in self._parties.values())
@@ -122,7 +130,12 @@ class ReplayStore:
             self._drop_first(kept)
 
     def _drop_first(self, kept: _Kept) -> None:
-        execution = kept.executions.pop(next(iter(kept.executions)))
-        size = len(execution.answer.body) if execution.answer is not None else 0
+        first = next(iter(kept.executions.values()))
+        self._drop(kept, first, first.size)
+
+    def _drop(self, kept: _Kept, execution: Execution, size: int) -> None:
+        del kept.executions[execution.key]
         kept.size -= size
-        self._size -= size
+        self.size -= size
+        if not kept.executions:
+            self._parties.pop(execution.party, None)

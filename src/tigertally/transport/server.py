@@ -4,29 +4,31 @@ POST carries CBOR to the handler of its path; errors leave as problem documents;
 pages such as `/healthz`. Loads aiohttp.
 
 **Security:** a client without an identity certificate is refused by TLS. Any key passes TLS; who
-may do what is the handlers' business (`Request.peer`). All peers that `known` does not know share
-one set of limits, so fresh keys buy nobody a larger part of the server.
+may do what is the handlers' business (`Request.peer`). Places are kept by standing: all strangers
+share a small part, however many keys they make, and what they may not do yet costs them time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from tigertally.base import limits
 from tigertally.base.errors import (
     MalformedMessage,
+    NoSuchDoor,
     TigertallyError,
     Unavailable,
     UsageError,
 )
+from tigertally.base.process import give_back_memory
 from tigertally.crypto import certificates
 from tigertally.transport import problems
 from tigertally.transport.answers import (
@@ -40,16 +42,23 @@ from tigertally.transport.answers import (
     refusal,
 )
 from tigertally.transport.channel import Handler, Request
-from tigertally.transport.connections import Listener
-from tigertally.transport.gate import Gate
-from tigertally.transport.replay import ReplayStore
+from tigertally.transport.connections import Connection, Listener, StandingOf
+from tigertally.transport.door import Door, Standing
+from tigertally.transport.gate import Gate, Party
+from tigertally.transport.places import Places
+from tigertally.transport.server_limits import (
+    ServerLimits,
+    gate_of,
+    pages_gate_of,
+    places_of,
+    replays_of,
+)
 
 if TYPE_CHECKING:
     from tigertally.crypto.signatures import SigningKey, VerifyKey
 
 _MAX_IDEMPOTENCY_KEY_LENGTH = 64
-_STRANGER = b"stranger"  # shorter than a key, so it is nobody's
-_SWEEP_SECONDS = 30.0
+_SWEEP_SECONDS = 5.0
 _STOP_GRACE_SECONDS = 2.0
 
 _SERVER_NAME: Final = {"Server": "tigertally"}
@@ -59,21 +68,6 @@ _RETRY_HEADERS: Final = _PROBLEM_HEADERS | {RETRY_AFTER: "1"}
 _STOPPED: Final = refusal(Unavailable("the service is stopping"))
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLimits:
-    """The numbers of `base/limits.py`; tests use smaller ones."""
-
-    body_bytes: int = limits.MAX_MESSAGE_BYTES
-    stranger_body_bytes: int = limits.MAX_SMALL_MESSAGE_BYTES
-    body_seconds: float = limits.MAX_BODY_SECONDS
-    idle_seconds: float = limits.IDLE_CONNECTION_SECONDS
-    connections: int = limits.MAX_CONNECTIONS
-    open_requests: int = limits.MAX_OPEN_REQUESTS
-    open_requests_per_peer: int = limits.MAX_OPEN_REQUESTS_PER_PEER
-    requests_per_second: float = limits.MAX_REQUESTS_PER_SECOND
-    replay_seconds: float = limits.REPLAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +83,7 @@ class Page:
 class ServerCounts:
     """Numbers for `/metrics`, counted since the start."""
 
+    connections: int = 0  # that finished their handshake
     requests: int = 0
     refused: int = 0  # by a limit, before any handler saw them
     replayed: int = 0
@@ -101,10 +96,11 @@ class Server:
 
     Args:
         identity: the key that clients pin.
-        routes: handler by path, for POST.
+        routes: handler by door, for POST; behind a path that is no `Door` anybody may send as much
+            as a message may have.
         pages: callable by path, for GET (`/healthz`, `/readyz`, `/metrics`).
-        known: whether a key belongs to a member; asked once a request, so it must be quick.
-            Without it everybody counts as known.
+        standing: what a key is to the domain; asked once per request, so it must be quick.
+            Without it everybody is a holder.
         limits: numbers; see `base/limits.py`.
     """
 
@@ -114,16 +110,17 @@ class Server:
         routes: Mapping[str, Handler],
         *,
         pages: Mapping[str, Callable[[], Page | Awaitable[Page]]] | None = None,
-        known: Callable[[VerifyKey], bool] | None = None,
+        standing: StandingOf = lambda _: Standing.HOLDER,
         limits: ServerLimits | None = None,
     ) -> None:
         self._identity = identity
-        self._routes = dict(routes)
+        self._routes = {str(path): (path, handler) for path, handler in routes.items()}
         self._pages = dict(pages or {})
-        self._known = known
+        self._standing = standing
         self._limits = limits or ServerLimits()
-        self._gate = _gate(self._limits)
-        self._replays = _replays(self._limits)
+        self._gate = gate_of(self._limits)
+        self._pages_gate = pages_gate_of(self._limits)
+        self._replays = replays_of(self._limits)
         self._listener: Listener | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[object]] = set()
@@ -145,6 +142,11 @@ class Server:
         """Requests in work now."""
         return self._gate.open
 
+    @property
+    def open_polls(self) -> int:
+        """Long polls that wait now."""
+        return self._gate.waiting
+
     async def start(self, host: str, port: int) -> None:
         """Listen on `host` and `port` (0: any free one, see `port`).
 
@@ -160,7 +162,9 @@ class Server:
             self._serve,
             context,
             idle_seconds=self._limits.idle_seconds,
-            max_connections=self._limits.connections,
+            handshakes=self._limits.handshakes,
+            places=places_of(self._limits),
+            standing=self._arrived,
         )
         await listener.open(host, port)
         self._listener = listener
@@ -189,36 +193,47 @@ class Server:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
 
+    def _arrived(self, peer: VerifyKey) -> Standing:
+        self.counts.connections += 1
+        return self._standing(peer)
+
     def _running(self) -> Listener:
         if self._listener is None:
             raise UsageError("the server does not run")
         return self._listener
 
     async def _sweep(self) -> None:
+        """Forget old answers, and give back what those who came have left free."""
+        seen = -1
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            self._replays.sweep(now=time.monotonic())
+            for replays in self._replays.values():
+                replays.sweep(now=time.monotonic())
+            came = self.counts.requests + self.counts.connections
+            if came != seen:
+                seen = came
+                give_back_memory()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """One HTTP request, whatever it is, becomes one HTTP answer."""
         self.counts.requests += 1
-        peer: VerifyKey | None = getattr(request.protocol, "peer", None)
-        if peer is None or self._stopping:
+        connection = request.protocol
+        if not isinstance(connection, Connection) or connection.peer is None or self._stopping:
             return _not_now(Unavailable("the service is stopping"), status=503)
-        known = self._known is None or self._known(peer)
-        party = peer if known else _STRANGER
-        try:
-            self._gate.enter(party, now=time.monotonic())
-        except Unavailable as busy:
-            self.counts.refused += 1
-            return _not_now(busy, status=429)
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        visit = _Visit(connection, self._standing(connection.peer), self._running().places)
         try:
             if request.method == "GET":
-                return await self._page(request)
-            return self._response(await self._answer(request, peer, party, known))
+                return await self._page(request, visit)
+            return self._response(await self._answer(request, visit))
+        except Unavailable as busy:
+            self.counts.refused += 1
+            if visit.party.standing is not Standing.HOLDER:
+                self._tasks.discard(task)  # a stop does not wait for it
+                await asyncio.sleep(self._limits.pause_seconds)  # whoever floods waits
+            return _not_now(busy, status=429)
         except _TurnedAway as turned:
             response = self._response(refusal(turned.error, status=turned.status))
             if turned.close:
@@ -231,49 +246,71 @@ class Server:
             return _not_now(Unavailable("the service is stopping"), status=503)
         finally:
             self._tasks.discard(task)
-            self._gate.leave(party)
 
-    async def _page(self, request: web.BaseRequest) -> web.Response:
+    async def _page(self, request: web.BaseRequest, visit: _Visit) -> web.Response:
+        self._pages_gate.count(visit.party, now=time.monotonic())
         show = self._pages.get(request.raw_path)
         if show is None:
             raise _TurnedAway(404, UsageError("no such page"))
-        try:
-            shown = show()
-            page = shown if isinstance(shown, Page) else await shown
-        except Exception as error:  # noqa: BLE001  a bug in one page must not end the service
-            return self._response(broken(error, request.raw_path))
+        with visit.in_work(self._pages_gate):
+            try:
+                shown = show()
+                page = shown if isinstance(shown, Page) else await shown
+            except Exception as error:  # noqa: BLE001  a bug in one page must not end the service
+                return self._response(broken(error, request.raw_path))
         headers = _SERVER_NAME | {"Content-Type": page.content_type}
         return web.Response(status=page.status, body=page.body, headers=headers)
 
-    async def _answer(
-        self, request: web.BaseRequest, peer: VerifyKey, party: bytes, known: bool
-    ) -> Answer:
-        path = request.raw_path
-        handler = self._routes.get(path)
+    async def _answer(self, request: web.BaseRequest, visit: _Visit) -> Answer:
+        self._gate.count(visit.party, now=time.monotonic())
+        path, handler = self._routes.get(request.raw_path, ("", None))
         if handler is None:
-            raise _TurnedAway(404, UsageError("no such path"))
+            raise _TurnedAway(404, NoSuchDoor("no such path"))
         if request.method != "POST":
             raise _TurnedAway(405, UsageError("messages are sent with POST"))
-        headers = request.headers
-        if headers.get("Content-Type") != CONTENT_TYPE:
+        if request.headers.get("Content-Type") != CONTENT_TYPE:
             raise _TurnedAway(415, MalformedMessage(f"a message is {CONTENT_TYPE}"))
-        bound = self._limits.body_bytes if known else self._limits.stranger_body_bytes
-        body = await _read_body(request, bound, self._limits.body_seconds)
-        key = headers.get(IDEMPOTENCY_KEY)
-        work = Request(path=path, body=body, peer=peer)
-        if key is None:
+        standing = visit.party.standing
+        bound, seconds = self._most_bytes(path, standing), self._limits.body_seconds
+        if standing is not Standing.HOLDER:  # short: none of them holds a place while it arrives
+            body = await _read_body(request, bound, seconds)
+            with visit.in_work(self._gate):
+                return await self._work(request, path, handler, body, visit)
+        with visit.in_work(self._gate):
+            body = await _read_body(request, bound, seconds)
+            return await self._work(request, path, handler, body, visit)
+
+    def _most_bytes(self, path: str, standing: Standing) -> int:
+        numbers = self._limits
+        low = standing is Standing.STRANGER
+        bound = numbers.stranger_body_bytes if low else numbers.body_bytes
+        return min(bound, path.most[standing].bytes) if isinstance(path, Door) else bound
+
+    async def _work(
+        self, request: web.BaseRequest, path: str, handler: Handler, body: bytes, visit: _Visit
+    ) -> Answer:
+        work = Request(
+            path=path,
+            body=body,
+            peer=visit.connection.peer,
+            address=visit.party.address,
+            waiting=visit.waiting,
+        )
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        # A long poll changes nothing: asked again it does no harm, and nobody waits twice for it.
+        if key is None or (isinstance(path, Door) and path.poll):
             return await self._carry_out(handler, work)
         if not 1 <= len(key) <= _MAX_IDEMPOTENCY_KEY_LENGTH:
             raise _TurnedAway(400, MalformedMessage("an idempotency key has 1 to 64 characters"))
-        return await self._carry_out_once(handler, work, party, key)
+        return await self._carry_out_once(handler, work, visit.party, key)
 
     async def _carry_out_once(
-        self, handler: Handler, work: Request, party: bytes, key: str
+        self, handler: Handler, work: Request, party: Party, key: str
     ) -> Answer:
-        parts = (work.peer or b"", work.path.encode(), b"\0", work.body)
-        digest = hashlib.sha256(b"".join(parts)).digest()
+        digest = hashlib.sha256(b"".join((work.path.encode(), b"\0", work.body))).digest()
+        replays, now = self._replays[party.standing], time.monotonic()
         try:
-            execution, new = self._replays.begin(party, key.encode(), digest, now=time.monotonic())
+            execution, new = replays.begin(party.key, key.encode(), digest, now=now)
         except UsageError as error:
             raise _TurnedAway(422, error) from error
         if not new:
@@ -282,9 +319,9 @@ class Server:
         try:
             answer = await self._carry_out(handler, work)
         except BaseException:  # cancelled while stopping: not carried out, so nothing to keep
-            self._replays.forget(execution, _STOPPED)
+            replays.forget(execution, _STOPPED)
             raise
-        self._replays.settle(execution, answer)
+        replays.settle(execution, answer)
         return answer
 
     async def _carry_out(self, handler: Handler, work: Request) -> Answer:
@@ -299,22 +336,43 @@ class Server:
         return web.Response(status=answer.status, body=answer.body, headers=_PROBLEM_HEADERS)
 
 
-def _gate(numbers: ServerLimits) -> Gate:
-    return Gate(
-        rate=numbers.requests_per_second,
-        max_open=numbers.open_requests,
-        max_open_per_party=numbers.open_requests_per_peer,
-        max_parties=limits.MAX_PEERS_TRACKED,
-    )
+class _Visit:
+    """One request: who asks, on which connection, and its place in work."""
 
+    def __init__(
+        self, connection: Connection, standing: Standing, places: Places[Connection]
+    ) -> None:
+        self.connection = connection
+        self.party = connection.party(standing)
+        self._places = places
+        self._gate: Gate | None = None
+        places.know(connection, self.party)
 
-def _replays(numbers: ServerLimits) -> ReplayStore:
-    return ReplayStore(
-        seconds=numbers.replay_seconds,
-        max_each=limits.MAX_REPLAYS_PER_PEER,
-        max_bytes_each=limits.MAX_REPLAY_BYTES_PER_PEER,
-        max_bytes=limits.MAX_REPLAY_BYTES,
-    )
+    @contextlib.contextmanager
+    def in_work(self, gate: Gate) -> Iterator[None]:
+        """Hold a place of this gate; raises `Unavailable` if there is none."""
+        gate.enter(self.party)
+        self._gate = gate
+        self._places.begin(self.connection)
+        try:
+            yield
+        finally:
+            self._places.end(self.connection, now=asyncio.get_running_loop().time())
+            if self._gate is not None:
+                self._gate.leave(self.party)
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Give the place back while a long poll waits; raises `Unavailable` if too many do."""
+        gate, party = self._gate, self.party
+        if gate is None:
+            raise UsageError("a request waits once")
+        gate.wait(party)
+        self._gate = None
+        try:
+            yield
+        finally:
+            gate.done_waiting(party)
 
 
 class _TurnedAway(Exception):

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
+import cbor2
 import pytest
 
 from tigertally.base import codec
@@ -217,3 +218,102 @@ def test_what_cannot_travel_is_a_type_error() -> None:
     for kind in (float, int | str, dict[str, int]):
         with pytest.raises(TypeError):
             codec.from_wire(kind, 1)  # type: ignore[arg-type]
+
+
+# --- counted before it is built --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Few:
+    MOST_ITEMS: ClassVar[int] = 2000
+
+    parts: tuple[bytes, ...]
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """Every body of which something was built."""
+    seen: list[bytes] = []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(cbor2, name)
+
+        def loads(self, raw, **options):
+            seen.append(raw)
+            return cbor2.loads(raw, **options)
+
+    monkeypatch.setattr(codec, "cbor2", Counting())
+    return seen
+
+
+def maps(number: int) -> bytes:
+    """A list of so many empty maps: a byte each on the wire, 64 in memory."""
+    return codec.dumps([{}] * number)
+
+
+EVIL = {
+    "maps": maps(65_000),
+    "a claim of maps that are not there": b"\x9a\x00\x0f\xff\xff" + b"\xa0" * 5000,
+    "the largest claim": b"\x9b" + b"\xff" * 8 + b"\x00" * 5000,
+    "a claim of pairs": b"\xba\x00\x0f\xff\xff" + b"\x60\xa0" * 2500,
+    "lists of lists": codec.dumps([[[]] * 30] * 100),
+    "maps in a map": codec.dumps({str(i): {} for i in range(2000)}),
+    "maps behind a long string": codec.dumps([b"x" * 3000, [{}] * 3000]),
+}
+
+
+@pytest.mark.requirement("X5")
+@pytest.mark.parametrize("case", EVIL)
+def test_too_many_items_are_refused_before_one_is_built(case: str, built) -> None:
+    for read in (
+        lambda raw: codec.loads(raw, max_items=600),
+        lambda raw: codec.decode(Few, raw),
+        lambda raw: codec.decode(Inner, raw),
+    ):
+        with pytest.raises(MalformedMessage):
+            read(EVIL[case])
+    assert built == []
+    assert codec.loads(codec.dumps([b"x" * 5000])) == [b"x" * 5000]
+    assert len(built) == 1, "the fixture sees what is built"
+
+
+@pytest.mark.requirement("X5")
+def test_as_many_items_as_are_allowed() -> None:
+    for number in (codec.UNCOUNTED_ITEMS, 3000):
+        for value in ([0] * (number - 1), {f"{i:03}": i for i in range((number - 1) // 2)}):
+            raw = codec.dumps(value)
+            assert codec.loads(raw, max_items=number) == value
+    with pytest.raises(MalformedMessage, match="at most 2999 items"):
+        codec.loads(codec.dumps([0] * 2999), max_items=2999)
+    few = Few(parts=(b"part",) * 1998)
+    assert codec.decode(Few, codec.encode(few)) == few
+    with pytest.raises(MalformedMessage, match="at most 2000 items"):
+        codec.decode(Few, codec.encode(Few(parts=(b"part",) * 1999)))
+
+
+BROKEN = [
+    codec.dumps(["x" * 700])[:-1],
+    codec.dumps(["x" * 700]) + b"\x00",
+    b"\x81\x5b" + b"\xff" * 8 + b"x" * 700,
+    b"\x81\x5f\x41x\xff" + b"x" * 700,
+    b"\x9f" + b"\x00" * 700 + b"\xff",
+    b"\x81\xc1" + codec.dumps("x" * 700),
+    b"\x82\x59\x02\xbc" + b"x" * 700 + b"\x1c",
+    b"\x82\x59\x02\xbc" + b"x" * 700 + b"\x19\x01",
+]
+
+
+@pytest.mark.parametrize("raw", BROKEN)
+def test_what_is_no_whole_message_is_not_built(raw: bytes, built) -> None:
+    with pytest.raises(MalformedMessage, match="not deterministic"):
+        codec.loads(raw, max_items=600)
+    assert built == []
+
+
+def test_how_many_items_a_kind_has_follows_from_its_fields() -> None:
+    assert codec.most_items(Inner) == 3
+    assert codec.most_items(tuple[Inner, Inner | None]) == 7
+    assert codec.most_items(Few) == 2000
+    for unbounded in (Tree, Outer, Any, tuple[int, ...]):
+        assert codec.most_items(unbounded) == codec.MAX_MESSAGE_ITEMS

@@ -15,9 +15,10 @@ from tigertally.quorum.card import Role
 
 
 def test_what_waits_says_how_it_goes_on():
-    said = next_step({"state": "waiting", "proposal": "0123456789abcdef"})
-    assert said == (
-        "\nHolders approve it: `tally holder approve 0123456789ab`. Then the same command again."
+    id_ = "0123456789abcdef" * 4
+    said = next_step({"state": "waiting", "proposal": id_})
+    assert (
+        said == f"\nHolders approve it: `tally holder approve {id_}`. Then the same command again."
     )
     assert next_step({"state": "complete", "proposal": "0123"}) == ""
     assert next_step({"state": "waiting", "proposal": None}) == ""

@@ -8,6 +8,7 @@ import pytest
 
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
+from tigertally.node.authority import _CHILD
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.storage.memory import MemoryStore
 
@@ -77,7 +78,7 @@ async def test_nobody_is_answered_before_the_commit():
         def transaction(self):
             raise Unavailable("the disk is full")
 
-    rig.authority._store = Full()
+    rig.authority.writer._store = Full()
     outcomes = await asyncio.gather(
         rig.authority.run(say("one")), rig.authority.run(say("two")), return_exceptions=True
     )
@@ -97,7 +98,8 @@ async def test_one_that_is_gone_holds_nobody_up():
 
 async def test_the_worker_does_not_wake_itself():
     rig = DomainRig()
-    rig.authority.wake_worker.clear()
+    wake = rig.authority._wake[_CHILD]
+    wake.clear()
     await rig.authority.run(lambda desk: None, background=True)
     await rig.authority.run(lambda desk: None)
-    assert not rig.authority.wake_worker.is_set()
+    assert not wake.is_set()

@@ -21,8 +21,15 @@ from quorum_rig import (
 )
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, Refused
+from tigertally.base.errors import (
+    InvalidSignature,
+    MalformedMessage,
+    PeerFault,
+    Refused,
+    Unavailable,
+)
 from tigertally.base.ids import Hash, HolderIndex, RosterHash
+from tigertally.quorum import changes
 from tigertally.quorum.approval import open_approval
 from tigertally.quorum.card import Role
 from tigertally.quorum.chain import (
@@ -33,7 +40,7 @@ from tigertally.quorum.chain import (
     verify_chain,
     verify_successor,
 )
-from tigertally.quorum.proposal import open_proposal
+from tigertally.quorum.proposal import open_proposal, options_body, sign_proposal
 from tigertally.quorum.roster import SignedRoster
 from tigertally.quorum.tally import Tally
 
@@ -50,6 +57,26 @@ def resigned(signed, roster, *, key=AUTHORITY.key):
 
 def successor(*indices, asked=NEXT, now=NOW + 9):
     return next_roster(CHAIN.current, tally(asked, CHAIN.current, *indices), AUTHORITY.key, now=now)
+
+
+def test_a_change_that_only_a_newer_version_knows():
+    """It can neither be followed nor held against anybody."""
+    now = CHAIN.current
+    change = replace(proposal(now, kind="tomorrow.change"), predecessor=now.hash)
+    unknown = sign_proposal(who("h1").key, change)
+    added = proposed(now, kind=changes.REMOVE, body=options_body(name="h4", after=7))
+    for asked in (unknown, added):
+        following = replace(now, version=now.version + 1, previous=now.hash, created=NOW + 9)
+        signed = resigned(successor(1, 2), following)
+        signed = replace(signed, tally=encode(tally(asked, now, 1, 2)))
+        with pytest.raises(Unavailable, match="upgrade this device"):
+            CHAIN.extended((signed,))
+    plain = encode(tally(proposed(now), now, 1, 2))  # names no roster: it is no change at all
+    with pytest.raises(MalformedMessage):
+        CHAIN.extended((replace(signed, tally=plain),))
+    stranger = resigned(signed, following, key=who("mallory").key)
+    with pytest.raises(InvalidSignature):
+        CHAIN.extended((stranger,))
 
 
 def test_a_chain_verifies_from_its_beginning():

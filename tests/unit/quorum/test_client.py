@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from tigertally.quorum.changes import JOIN, QUORUM, REMOVE, remove_body
 from tigertally.quorum.messages import AuditReply, ProposalState, SyncReply
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, options_body, proposal_id
+from tigertally.storage.memory import MemoryStore
 
 pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X5")]
 
@@ -121,14 +123,13 @@ def test_finding_a_proposal(rig):
         client = rig.holder("h2")
         one = proposal_id((await question(rig)).proposal)
         synced = await client.sync()
-        assert (await client.find(str(one), synced)).id == one
-        assert (await client.find(str(one)[:8].upper(), synced)).id == one
-        for text in ("zz", str(ProposalId(bytes(32)))):
-            with pytest.raises(Refused):
-                await client.find(text, synced)
-        await question(rig)
-        with pytest.raises(Refused, match="several"):
-            await client.find("", await client.sync())
+        assert (await client.find(one, synced)).id == one
+        with pytest.raises(Refused, match="no proposal has the id"):
+            await client.find(ProposalId(bytes(one)[:-1] + b"?"), synced)
+        other = await question(rig)
+        tell(rig, messages.PROPOSAL, lambda _, raw: encode(other))
+        with pytest.raises(PeerFault, match="another proposal"):
+            await client.find(one, synced)
 
     rig.run(day())
 
@@ -261,5 +262,45 @@ def test_a_state_that_lies_about_its_verdicts_changes_nothing(rig):
         with pytest.raises(PeerFault):
             await client.sync()
         assert dump(rig.devices["h2"].disk) == before
+
+    rig.run(day())
+
+
+class FullDisk(MemoryStore):
+    """A disk that takes nothing while it is full."""
+
+    full = False
+
+    @contextmanager
+    def transaction(self):
+        with super().transaction() as tx:
+            yield tx
+            if self.full:
+                raise Unavailable("the disk is full")
+
+
+class FullRig(DomainRig):
+    def disk_for(self, name):
+        return FullDisk()
+
+
+def test_proof_against_the_authority_stops_a_device_whose_disk_is_full_too():
+    rig = FullRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        client, disk = rig.holder("h1"), rig.devices["h1"].disk
+        disk.full = True
+        fork = PeerFault("two histories", culprits=("authority",), sure=True)
+        with pytest.raises(PeerFault) as caught, client.taking(b"shown"):
+            raise fork
+        assert "free some space" in caught.value.__notes__[0]
+        with pytest.raises(PeerFault, match="two histories"):
+            await client.sync()
+        disk.full = False
+        with pytest.raises(PeerFault, match="two histories"):
+            await client.sync()
+        with pytest.raises(PeerFault, match="stopped: two histories"):  # from the disk, by now
+            await rig.holder("h1").sync()
 
     rig.run(day())

@@ -17,7 +17,7 @@ from tigertally.base.errors import (
     TigertallyError,
     Unavailable,
 )
-from tigertally.base.ids import HolderIndex, Name, RosterHash
+from tigertally.base.ids import HolderIndex, Name, ProposalId, RosterHash
 from tigertally.crypto.envelope import Envelope
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
@@ -74,7 +74,9 @@ def test_a_joiner_that_is_rejected_may_ask_again(rig):
         for name in ("h1", "h2"):
             client = rig.holder(name)
             synced = await client.sync()
-            await client.reject(await client.find(asked.hex(), synced), synced, "who is this?")
+            await client.reject(
+                await client.find(ProposalId(asked), synced), synced, "who is this?"
+            )
         with pytest.raises(Refused, match="rejected"):
             await joining.ask()
         again = await joining.ask()
@@ -222,7 +224,10 @@ class TestInvitation:
             joining = rig.joining(rig.device("zoe", Role.HOLDER))
             asked = await joining.ask(invited_by=str(invitation.inviter_name))
             seen = (await rig.holder("h2").sync()).proposals
-            assert "invited by h1" in seen[0].words
+            assert "h1" not in seen[0].words
+            assert [str(quote) for quote in seen[0].quotes] == [
+                "invited by, as zoe (not yet a member) says: “h1”"
+            ]
             for name in ("h1", "h2"):
                 await rig.approve(name, asked.proposal.hex())
             joined = await joining.ask(wanted=invitation.roster)

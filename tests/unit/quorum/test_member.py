@@ -12,6 +12,7 @@ from quorum_rig import (
     grown,
     join,
     no,
+    proposal,
     proposed,
     remove,
     verdict,
@@ -19,15 +20,29 @@ from quorum_rig import (
 )
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.log import AuditLog
-from tigertally.base.errors import Corrupt, InvalidSignature, PeerFault, Refused, Unavailable
+from tigertally.base.errors import (
+    Corrupt,
+    InvalidSignature,
+    MalformedMessage,
+    NewerVersion,
+    PeerFault,
+    Refused,
+    Unavailable,
+)
 from tigertally.base.ids import Text
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum import following, member, restoration
 from tigertally.quorum.approval import open_approval
 from tigertally.quorum.card import Role
+from tigertally.quorum.changes import REMOVE
 from tigertally.quorum.messages import CheckpointProof, ProposalState
 from tigertally.quorum.pending import Status
-from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.proposal import (
+    open_proposal,
+    options_body,
+    proposal_id,
+    sign_proposal,
+)
 from tigertally.storage.memory import MemoryStore
 
 pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X5")]
@@ -235,3 +250,66 @@ class TestWitness:
 def test_proofs_by_size():
     proof = CheckpointProof(size=3, proof=())
     assert member.proofs_by_size((proof,)) == {3: ()}
+
+
+NOTICE = proposed(NOWADAYS, kind="tomorrow.notice", body=options_body(about=["h4", b"\x01"]))
+ADDED = proposed(NOWADAYS, kind=REMOVE, body=options_body(name="h4", after=7))
+CHANGE = sign_proposal(
+    who("h1").key,
+    replace(proposal(NOWADAYS, kind="tomorrow.change"), predecessor=NOWADAYS.hash),
+)
+GARBLED = proposed(NOWADAYS, kind=REMOVE, body=options_body(name="../h4"))
+UNKNOWN = {"kind": NOTICE, "option": ADDED, "roster kind": CHANGE, "unreadable": GARBLED}
+
+
+class TestUnknown:
+    """A proposal that this program does not understand: seen, listed, never approved."""
+
+    @pytest.mark.parametrize("asked", UNKNOWN.values(), ids=UNKNOWN)
+    def test_it_ends_nothing(self, asked):
+        one = seen(asked, yes=(2, 1), nays=(4,))
+        assert isinstance(one, member.UnknownProposal)
+        assert one.id == proposal_id(asked)
+        assert (one.proposer, one.needed) == ("h1", None)
+        assert [a.holder for a in one.approvals] == [2, 1]
+        assert [a.holder for a in one.rejections] == [4]
+        member.check_cast(one, CHAIN)
+        for text in (one.words, str(one.refusal())):
+            assert str(one.proposal.kind) in text
+            assert "cannot be approved on this device" in text
+        assert ("newer version" in one.words) == (asked is not GARBLED)
+
+    @pytest.mark.parametrize("asked", UNKNOWN.values(), ids=UNKNOWN)
+    def test_nobody_can_be_made_to_sign_it(self, asked):
+        with pytest.raises((NewerVersion, MalformedMessage)):
+            member.check_may_vote_on(open_proposal(asked), NOWADAYS, KINDS)
+
+    def test_how_many_are_enough_is_not_known(self):
+        for status in (Status.COMPLETE, Status.REJECTED):
+            assert seen(NOTICE, yes=(1,), status=status).state.status is status
+
+    @pytest.mark.parametrize("asked", [NOTICE, ADDED], ids=["kind", "option"])
+    def test_its_verdicts_are_verified_all_the_same(self, asked):
+        good = state(asked, yes=(1,))
+        forged = replace(
+            good, approvals=(verdict(asked, NOWADAYS, 2, key=who("mallory").key), *good.approvals)
+        )
+        with pytest.raises(InvalidSignature) as caught:
+            member.see(forged, CHAIN, KINDS)
+        assert caught.value.culprits == ("authority",)
+        for lie in (
+            replace(good, approvals=good.approvals * 2),
+            replace(good, rejections=good.approvals),
+            replace(good, approvals=state(yes=(2,)).approvals),
+            replace(good, approvals=(verdict(asked, NOWADAYS, 2, time=LATER),)),
+        ):
+            with pytest.raises(PeerFault) as lying:
+                member.see(lie, CHAIN, KINDS)
+            assert lying.value.culprits == ("authority",)
+
+    def test_it_is_put_to_us(self):
+        before = chain_of(3, threshold=3)
+        old = proposed(before.current, kind="tomorrow.notice")
+        assert isinstance(seen(old), member.UnknownProposal)  # to holders of the past
+        with pytest.raises(Refused):
+            member.see(state(NOTICE), before, KINDS)

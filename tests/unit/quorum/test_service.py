@@ -9,10 +9,18 @@ import pytest
 from domain_rig import DomainRig
 from evil import dump
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Locked, MalformedMessage, Refused, TigertallyError, Unavailable
+from tigertally.base.errors import (
+    Locked,
+    MalformedMessage,
+    NewerVersion,
+    Refused,
+    TigertallyError,
+    Unavailable,
+)
 from tigertally.base.ids import Name, ProposalId
 from tigertally.base.limits import CLOCK_SKEW, MAX_OPEN_OF_ONE, MAX_OPEN_STRANGERS
 from tigertally.custody.messages.bodies import CREATE, Create, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict, attachment_hash, sign_approval
 from tigertally.quorum.card import Role
@@ -95,7 +103,7 @@ async def test_changes_that_cannot_be(rig):
         (REMOVE, options_body(name="nobody")),
     ):
         await refused(rig, ask(rig, "h1", kind, body))
-    await refused(rig, ask(rig, "h1", Name("no.kind"), b"\xa0"), MalformedMessage)
+    await refused(rig, ask(rig, "h1", Name("no.kind"), b"\xa0"), NewerVersion, match="upgrade")
 
 
 @day(holders=2, threshold=2)
@@ -107,9 +115,7 @@ async def test_a_removal_that_leaves_too_few(rig):
 @day(holders=2, threshold=3)
 @pytest.mark.requirement("C8")
 async def test_while_forming_no_key_can_be_made(rig):
-    body = Create(
-        key=Name("payroll"), suite=Suite.SHAMIR_GF256, acks=2, requesters=(), unattended=False
-    )
+    body = Create(key=Name("payroll"), suite=Suite.SHAMIR_GF256, acks=2, options=KeyOptions.of())
     await refused(rig, ask(rig, "h1", CREATE, body.to_body()), Unavailable, match="forming")
     await refused(rig, ask(rig, "h1", QUORUM, QUORUM_BODY), Unavailable, match="forming")
 

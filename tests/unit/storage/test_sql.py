@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tigertally.base.errors import Corrupt, Unavailable, UsageError
+from tigertally.base.errors import Corrupt, TigertallyError, Unavailable, UsageError
+from tigertally.storage import sqlite
 from tigertally.storage.sql import SqlStore
 
 
@@ -127,7 +129,7 @@ def test_erased_bytes_are_in_no_file_after_scrubbing(path):
 
 
 def test_scrubbing_says_when_a_reader_was_in_the_way(path):
-    store = SqlStore(path, wait=0.01)
+    store = SqlStore(path)
     with store.transaction() as tx:
         tx.put("t", b"k", b"v")
     with store.reading():
@@ -135,6 +137,92 @@ def test_scrubbing_says_when_a_reader_was_in_the_way(path):
             tx.put("t", b"k", b"w")
         assert not store.scrub()
     assert store.scrub()
+    store.close()
+
+
+def test_scrubbing_waits_for_no_writer_of_this_process_or_another(path):
+    """It would wait for 30 seconds each; the two it finds at work never end by themselves."""
+    store, other = SqlStore(path), SqlStore(path)
+    with ThreadPoolExecutor(1) as elsewhere:
+        for writing in (store, other):
+            with writing.transaction() as tx:
+                tx.put("t", b"k", b"v")
+                assert elsewhere.submit(store.scrub).result() is False
+        assert elsewhere.submit(store.scrub).result() is True
+    with store.transaction(), pytest.raises(UsageError):
+        store.scrub()
+    store.close()
+    other.close()
+    with pytest.raises(UsageError):
+        store.scrub()
+
+
+def test_a_copy_has_no_deleted_bytes_though_the_files_still_do(path):
+    store, secret = SqlStore(path), os.urandom(64)
+
+    def in_copy(name):
+        store.copy_to(path.parent / name)
+        return secret in (path.parent / name).read_bytes()
+
+    with store.transaction() as tx:
+        for number in range(200):
+            tx.put("keys", number.to_bytes(2, "big"), secret * 30)
+        tx.put("keys", b"other", bytes(5000))
+    assert in_copy("before"), "the control"
+    with store.transaction() as tx:
+        for number in range(200):
+            tx.delete("keys", number.to_bytes(2, "big"))
+    files = (path, path.with_name(path.name + "-wal"))
+    assert any(secret in one.read_bytes() for one in files)
+    assert not in_copy("after"), "free pages are copied, and overwritten"
+    with SqlStore(path.parent / "after").reading() as reader:
+        assert [key for key, _ in reader.scan("keys")] == [b"other"]
+    assert (path.parent / "after").stat().st_mode & 0o777 == 0o600
+    store.close()
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["one writer now and then", "one at each step"])
+def test_a_copy_in_steps_lets_the_log_be_emptied_and_comes_to_an_end(path, monkeypatch, busy):
+    store, other = SqlStore(path), SqlStore(path)
+    with store.transaction() as tx:
+        for number in range(2000):
+            tx.put("t", number.to_bytes(2, "big"), os.urandom(1000))
+    steps, emptied = 0, 0
+
+    def pause(_):
+        nonlocal steps, emptied
+        steps += 1
+        if busy or steps == 2:
+            with other.transaction() as tx:
+                tx.put("t", b"number", b"%d" % steps)
+        emptied += other.scrub()
+
+    monkeypatch.setattr(sqlite.time, "sleep", pause)
+    store.copy_to(path.parent / "copy")
+    assert emptied == steps > 2, "no step holds a reader open into its pause"
+    if busy:
+        assert steps <= sqlite._COPY_RESTARTS + 2, "then in one step"
+    with SqlStore(path.parent / "copy").reading() as reader, store.reading() as now:
+        assert list(reader.scan("t")) == list(now.scan("t"))
+    store.close()
+    other.close()
+
+
+def test_a_copy_that_fails_leaves_no_file(path, monkeypatch):
+    store = SqlStore(path)
+    fill(path)
+
+    def fails(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(sqlite, "copy", fails)
+    with pytest.raises(TigertallyError):
+        store.copy_to(path.parent / "copy")
+    assert not (path.parent / "copy").exists()
+    (path.parent / "taken").write_bytes(b"mine")
+    with pytest.raises(UsageError):
+        store.copy_to(path.parent / "taken")
+    assert (path.parent / "taken").read_bytes() == b"mine"
     store.close()
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from tigertally.base.errors import UsageError
 from tigertally.transport.answers import Answer
-from tigertally.transport.replay import ReplayStore
+from tigertally.transport.replay import ENTRY_BYTES, ReplayStore
 
 A, B = b"a", b"b"
 DIGEST = b"digest"
 OK = Answer(200, b"done")
 
 
-def a_store(*, seconds=60.0, each=100, bytes_each=1000, all_bytes=10_000):
+def a_store(*, seconds=60.0, each=100, bytes_each=100_000, all_bytes=1_000_000):
     return ReplayStore(
         seconds=seconds, max_each=each, max_bytes_each=bytes_each, max_bytes=all_bytes
     )
@@ -88,10 +88,13 @@ async def test_what_was_not_carried_out_is_told_and_forgotten():
     await asyncio.sleep(0)
     store.forget(first, Answer(503, b"stopping"))
     assert await waiting == Answer(503, b"stopping")
-    assert len(store) == 0
+    assert (len(store), store.size) == (0, 0)
 
 
-@pytest.mark.parametrize("bound", [{"each": 10}, {"bytes_each": 40}, {"all_bytes": 40}])
+TEN = 10 * (ENTRY_BYTES + 4)
+
+
+@pytest.mark.parametrize("bound", [{"each": 10}, {"bytes_each": TEN}, {"all_bytes": TEN}])
 def test_number_and_bytes_are_bounded_and_the_oldest_go_first(bound):
     store = a_store(**bound)
     for number in range(100):
@@ -103,7 +106,7 @@ def test_number_and_bytes_are_bounded_and_the_oldest_go_first(bound):
 
 
 def test_who_keeps_most_loses_first():
-    store = a_store(all_bytes=100)
+    store = a_store(all_bytes=3 * ENTRY_BYTES + 100)
     settled(store, B, b"small")
     settled(store, A, b"large", answer=Answer(200, bytes(90)))
     settled(store, A, b"more", answer=Answer(200, bytes(9)))
@@ -117,10 +120,18 @@ def test_an_answer_that_comes_after_its_entry_was_dropped_costs_no_memory():
     settled(store, A, b"2")
     store.settle(first, Answer(200, bytes(900)))
     store.sweep(now=1000.0)
-    assert len(store) == 0
-    for number in range(20):  # bytes counted wrongly would drop these
+    assert (len(store), store.size) == (0, 0)
+    for number in range(20):
         settled(store, A, b"n%d" % number, now=1000.0)
         assert store.begin(A, b"n%d" % number, DIGEST, now=1000.0)[1] is False
+
+
+def test_a_party_without_answers_is_forgotten():
+    store = a_store(seconds=60.0, all_bytes=10 * ENTRY_BYTES)
+    for number in range(1000):
+        settled(store, b"party %d" % number, b"1", now=0.0)
+    assert len(store._parties) <= 10
+    assert store.size <= 10 * ENTRY_BYTES
 
 
 def test_a_sweep_drops_what_is_old_of_everybody():

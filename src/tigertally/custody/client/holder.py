@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import encode
 from tigertally.base.errors import (
+    Corrupt,
     InvalidSignature,
     MalformedMessage,
     PeerFault,
@@ -22,22 +23,24 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.client import rows
-from tigertally.custody.client.report import Report
+from tigertally.custody.client.erasing import StillOnDisk
+from tigertally.custody.client.report import HeldUp, Report
 from tigertally.custody.client.reporting import ReportingClient
 from tigertally.custody.client.restored import tell_if_restored
 from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import (
     KeyRef,
 )
 from tigertally.custody.messages.dealing import (
-    BaseKey,
     DealingPackage,
     Opening,
     PublishedKeys,
     Statement,
     bundle_hash,
 )
+from tigertally.custody.messages.options import KNOWN_OPTIONS
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.messages.sync import (
     ACKNOWLEDGE,
@@ -51,7 +54,19 @@ from tigertally.custody.messages.sync import (
     CustodySyncRequest,
     DealRequest,
 )
-from tigertally.custody.protocol.dealing import Occasion, draw_sharing, sign_sharing
+from tigertally.custody.messages.v1 import (
+    CUSTODY_SYNC_V1,
+    CustodySyncReplyV1,
+    CustodySyncRequestV1,
+)
+from tigertally.custody.policy import some_of
+from tigertally.custody.protocol.dealing import (
+    NotPublished,
+    Occasion,
+    dealer_name,
+    draw_sharing,
+    sign_sharing,
+)
 from tigertally.custody.protocol.epochs import verify_certificate
 from tigertally.custody.protocol.holding import (
     Complained,
@@ -77,11 +92,18 @@ from tigertally.custody.protocol.resharing import (
     share_again,
 )
 from tigertally.custody.state.holder import HeldEpoch, Terms
+from tigertally.quorum.chain import UnknownRoster
 from tigertally.quorum.client import Synced
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.versions import Before
+from tigertally.storage.erasure import owe
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
-_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
+_SYNC_BEFORE: Before[CustodySyncRequest, CustodySyncReply] = Before(
+    door=CUSTODY_SYNC_V1, question=CustodySyncRequestV1.of, answer=CustodySyncReplyV1.today
+)
+# Of one step. `Corrupt`: a row of one key; what the whole sync rests on is read outside of steps.
+_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused, Corrupt, StillOnDisk)
 
 
 class HolderClient(ReportingClient):
@@ -100,6 +122,9 @@ class HolderClient(ReportingClient):
             if not await self._round(synced, report, renew=renew):
                 break
             renew = False
+        for error in report.overtaken:  # the authority goes on speaking of what it does not show
+            report.blame(error)
+        self.scrub()  # what an earlier one could not
         await self._guarded(report, self.report_held(synced))
         return synced, report
 
@@ -109,9 +134,13 @@ class HolderClient(ReportingClient):
         bundle = self._receive_keys(synced, me, renew=renew)
         with self.party.store.reading() as reader:
             uncertified = rows.uncertified(reader)
-        request = CustodySyncRequest(receive_keys=bundle, uncertified=uncertified)
-        reply = decode(CustodySyncReply, await self._call(CUSTODY_SYNC, encode(request)))
-        report.waiting_for = reply.waiting_for
+        request = CustodySyncRequest(
+            receive_keys=bundle,
+            uncertified=uncertified,
+            options=tuple(sorted(KNOWN_OPTIONS)),
+        )
+        reply, _ = await self.party.ask(CUSTODY_SYNC, request, _SYNC_BEFORE, call=self._call)
+        report.waiting_for, report.overtaken = reply.waiting_for, []
         if bundle is not None:
             with self.party.store.transaction() as tx:
                 rows.mark_published(tx, bundle_hash(bundle))
@@ -135,9 +164,15 @@ class HolderClient(ReportingClient):
         return done or len(sending) == MOST_OWED  # fragments bring nothing new by themselves
 
     async def _guarded(self, report: Report, step: Awaitable[None]) -> bool:
-        """One step; a fault in it is reported and holds up nothing else."""
+        """One step; a fault in it, or a wait, is reported and holds up nothing else."""
         try:
             await step
+        except HeldUp as wait:
+            report.wait(wait)
+            return False
+        except UnknownRoster as error:  # it has changed since we fetched the rosters: once more
+            report.overtaken.append(error)
+            return True
         except _FAULTS as error:
             report.blame(error)
             return False
@@ -171,8 +206,10 @@ class HolderClient(ReportingClient):
             too_old = now - MAX_PROPOSAL_LIFETIME
             erased = rows.forget_old_seeds(tx, in_use=in_use, made_before=too_old)
             erased += rows.forget_expired(tx, now)
+            if erased:
+                owe(tx, now=now)
         if erased:
-            self.party.store.scrub()
+            self.scrub()
 
     async def _open(
         self, synced: Synced, opening: Opening, me: HolderIndex, report: Report
@@ -280,7 +317,11 @@ class HolderClient(ReportingClient):
                 row = reader.get(rows.DEALT, key)
             if row is None:
                 published, _ = await self.receive_keys(synced)
-                row = encode(self._deal(occasion, asked.base, me, published))
+                try:
+                    row = encode(self._deal(occasion, asked.base, me, published))
+                except NotPublished as error:  # its next sync wakes us: the authority sees to that
+                    receiver = dealer_name(synced.roster, error.receiver)
+                    raise HeldUp(f"{some_of(occasion.keys)}: {receiver} to sync first") from error
                 self._keep(rows.DEALT, key, row)
             try:
                 await self._call(DEAL, row)
@@ -329,8 +370,8 @@ class HolderClient(ReportingClient):
         """Where the authority deals: our fragments go to its child, under a fresh key."""
         me = self.me(synced.roster).index
         _, fresh = await self.receive_keys(synced, id_)
-        if fresh is None:
-            raise Refused("the authority has given no fresh key for this change yet")
+        if fresh is None:  # forgotten since we were asked: others have sent enough
+            return
         target = open_authority_key(fresh, synced.roster, id_)
         fragments = []
         with self._holding() as holding:
@@ -358,12 +399,9 @@ class HolderClient(ReportingClient):
                 sharing = share_again(occasion, base, me, holding.live, randomness)
         else:
             sharing = draw_sharing(occasion, randomness)
-        try:
-            return sign_sharing(
-                occasion, sharing, dealer=me, receive_keys=published, key=self.party.key
-            )
-        except Unavailable as error:  # somebody has not synced yet: that holds up this key alone
-            raise Refused(str(error)) from error
+        return sign_sharing(
+            occasion, sharing, dealer=me, receive_keys=published, key=self.party.key
+        )
 
     def _certified(self, synced: Synced, reply: CustodySyncReply, report: Report) -> bool:
         """Take certificates; then erase lower epochs of the same keys, and their wraps."""
@@ -373,14 +411,20 @@ class HolderClient(ReportingClient):
                 statement = parse_message(Statement, certificate.statement)
                 verify_certificate(certificate, synced.chain.at(statement.roster))
                 self._check_certifiable(statement)
+            except UnknownRoster as error:
+                report.overtaken.append(error)
+                taken = True
+                continue
             except _FAULTS as error:
                 report.blame(error)
                 continue
             with self.party.store.transaction() as tx:
                 changed = rows.certify(tx, certificate)
+                if changed:
+                    owe(tx, now=self.party.clock.now())
             taken = True
             if changed:
-                self.party.store.scrub()
+                self.scrub()
         return taken
 
     def _check_certifiable(self, statement: Statement) -> None:

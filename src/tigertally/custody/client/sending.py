@@ -33,7 +33,7 @@ from tigertally.quorum.approval import Verdict
 from tigertally.quorum.auditing import AuditingClient
 from tigertally.quorum.client import Synced
 from tigertally.quorum.conviction import check_not_convicted
-from tigertally.quorum.member import SeenProposal, check_cast, see
+from tigertally.quorum.member import SeenProposal, UnknownProposal, check_cast, see
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, parsed_body
@@ -93,7 +93,8 @@ class SendingClient(AuditingClient):
             ref = parsed_body(parse_release, proposal).ref
             terms = rows.terms_of(reader, ref)
         if terms is not None:
-            check_may_ask(ref, terms.requesters, name)
+            terms.options.check_known(ref)
+            check_may_ask(ref, terms.options.requesters, name)
 
     def _first_approval(
         self, seen: SeenProposal, synced: Synced, wrap: KeptWrap | None = None
@@ -161,6 +162,8 @@ class SendingClient(AuditingClient):
         if not approved:
             raise Refused("the authority asks for a fragment that this device never approved")
         seen = see(state, synced.chain, self.party.kinds)
+        if isinstance(seen, UnknownProposal):
+            raise seen.refusal()
         check_cast(seen, synced.chain)
         wrap, new = await self._wrapped(seen, synced)
         if new:

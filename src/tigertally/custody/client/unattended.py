@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault, Refused
+from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import Hash, ProposalId
 from tigertally.custody.client import rows
 from tigertally.custody.client.holder import HolderClient
@@ -27,7 +27,8 @@ from tigertally.storage.store import Reader, Transaction
 GRANTED = "holder-granted"  # proposal id -> time (8 bytes), the name of the rule that allowed it
 GRANTED_BY_TIME = "holder-granted-time"  # time (8 bytes), proposal id -> the rule's name
 
-_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused)
+# Of one step. `Corrupt`: a row of one key; what the whole sync rests on is read outside of steps.
+_FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused, Corrupt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

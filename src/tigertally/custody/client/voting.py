@@ -24,7 +24,7 @@ from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.state.holder import Terms
 from tigertally.quorum.approval import Verdict
 from tigertally.quorum.client import Synced
-from tigertally.quorum.member import SeenProposal, see
+from tigertally.quorum.member import Seen, SeenProposal, UnknownProposal, see
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.proposal import open_proposal, proposal_id
 from tigertally.quorum.tally import check_electorate
@@ -35,14 +35,17 @@ DEAL_TRIES = 4  # receive keys may be replaced while we deal
 class VotingClient(SendingClient):
     """What a holder's device does when its person has decided."""
 
-    async def approve(self, seen: SeenProposal, synced: Synced) -> tuple[ProposalState, Report]:
+    async def approve(self, seen: Seen, synced: Synced) -> tuple[ProposalState, Report]:
         """Say yes to exactly this proposal, with what it needs from this device.
 
         The person has been authenticated (the profile is open) and has seen `seen.words`.
 
         Raises:
             Refused: we have no vote, hold no fragment, or voted for another change of the roster.
+            NewerVersion: this program does not understand it.
         """
+        if isinstance(seen, UnknownProposal):
+            raise seen.refusal()
         report = Report()
         kind = seen.proposal.kind
         if kind in MAKING:
@@ -53,8 +56,8 @@ class VotingClient(SendingClient):
             state = await self.vote(seen.state, self._first_approval(seen, synced))
         return state, report
 
-    async def reject(self, seen: SeenProposal, synced: Synced, reason: str) -> ProposalState:
-        """Say no, with a reason that others read."""
+    async def reject(self, seen: Seen, synced: Synced, reason: str) -> ProposalState:
+        """Say no, with a reason that others read. One may say no to what one cannot understand."""
         verdict = self.new_verdict(seen.state.proposal, synced, Verdict.REJECT, reason=reason)
         state = await self.vote(seen.state, verdict)
         self.give_vote_back(see(state, synced.chain, self.party.kinds), synced.roster)
@@ -128,7 +131,7 @@ class VotingClient(SendingClient):
             rows.check_not_destroyed(reader, body.ref)
             before = rows.terms_before(reader, body.ref)
             suite = rows.suite_before(reader, body.ref)
-        said = Terms(requesters=body.requesters, unattended=body.unattended)
+        said = Terms(options=body.options)
         if before not in (None, said) or suite not in (None, body.suite):
             raise Refused(f"{body.ref} would be on other terms than the versions before")
 

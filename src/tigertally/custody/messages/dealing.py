@@ -8,17 +8,20 @@ the tally and the dealings alone, so honest holders acknowledge the very same by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage
-from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, ProposalId, RosterHash
-from tigertally.base.limits import MAX_HOLDERS
+from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId, RosterHash
+from tigertally.base.limits import MAX_HOLDERS, MAX_KEYS_TOGETHER
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.quorum.tally import Tally
 
@@ -32,6 +35,12 @@ def check_attempt(attempt: int) -> None:
     """Attempts are counted from 1; raises `MalformedMessage`."""
     if not 1 <= attempt <= MAX_ATTEMPT:
         raise MalformedMessage(f"an attempt is 1 to {MAX_ATTEMPT}")
+
+
+def check_pieces(pieces: Sequence[bytes], dealings: Sequence[Envelope]) -> None:
+    """A receiver gets its piece of each dealing; raises `MalformedMessage`."""
+    if len(pieces) != len(dealings) or not dealings:
+        raise MalformedMessage("an opening brings one piece of each dealing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +58,8 @@ class SenderKey:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveKeys:
     """One holder's numbered receive keys, one per possible sender; replaced as a whole."""
+
+    MOST_ITEMS: ClassVar[int] = 6 + 3 * (MAX_HOLDERS + 1)
 
     domain: DomainId
     holder: HolderIndex
@@ -94,28 +105,14 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BaseKey:
-    """What a key is when it is shared anew: its live epoch, its commitments, its terms."""
-
-    ref: KeyRef
-    epoch: Hash
-    commitments: bytes
-    requesters: tuple[Name, ...]
-    unattended: bool
-
-
-def base_hash(base: tuple[BaseKey, ...]) -> Hash | None:
-    """Names what a reshare starts from; None for keys that are made."""
-    return tagged_hash(tags.EPOCH_BASE, *(encode(one) for one in base)) if base else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Dealing:
     """One dealer's sharing of all `keys`, signed by the dealer.
 
     `commitments` has one entry a key, in the suite's own encoding. `base` names the epochs whose
     fragments are shared anew (see `base_hash`); None where keys are made.
     """
+
+    MOST_ITEMS: ClassVar[int] = 11 + 4 * MAX_KEYS_TOGETHER + 5 * MAX_HOLDERS
 
     domain: DomainId
     proposal: ProposalId
@@ -153,6 +150,8 @@ class Dealing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DealingPackage:
     """A signed dealing with all its encrypted pieces, in the order of its slots."""
+
+    MOST_ITEMS: ClassVar[int] = 5 + MAX_HOLDERS
 
     dealing: Envelope
     pieces: tuple[bytes, ...]
@@ -193,6 +192,8 @@ class Statement:
     Epochs of a key are ordered by (`roster_version`, `attempt`). `acks` is how many identical
     acknowledgements certify it.
     """
+
+    MOST_ITEMS: ClassVar[int] = 17 + 4 * MAX_KEYS_TOGETHER + 4 * MAX_HOLDERS
 
     domain: DomainId
     proposal: ProposalId
@@ -257,6 +258,8 @@ class Acknowledgement:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
     """A statement (its exact bytes) with enough acknowledgements: the epoch may be used."""
+
+    MOST_ITEMS: ClassVar[int] = 3 + 3 * MAX_HOLDERS
 
     statement: bytes
     acknowledgements: tuple[Envelope, ...]
@@ -325,5 +328,4 @@ class Opening:
 
     def __post_init__(self) -> None:
         check_attempt(self.attempt)
-        if len(self.pieces) != len(self.dealings) or not self.dealings:
-            raise MalformedMessage("an opening brings one piece of each dealing")
+        check_pieces(self.pieces, self.dealings)

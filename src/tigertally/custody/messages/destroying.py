@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tigertally.base.ids import DomainId, HolderIndex, ProposalId
+from tigertally.crypto.envelope import Envelope
+from tigertally.quorum.messages import Nothing
 from tigertally.quorum.tally import Tally
-
-ERASURE = "/v1/custody/erasure"
+from tigertally.transport.door import Door, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,3 +26,6 @@ class Erasure:
     proposal: ProposalId
     holder: HolderIndex
     time: int
+
+
+ERASURE = Door("/v1/custody/erasure", Envelope, Nothing, who=Standing.HOLDER)

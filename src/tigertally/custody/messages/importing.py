@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, ProposalId
-from tigertally.base.limits import MAX_IMPORT_BYTES
+from tigertally.base.limits import MAX_IMPORT_BYTES, MAX_REQUESTER_BYTES
 from tigertally.crypto.aead import OVERHEAD
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import KeyRef
+from tigertally.quorum.messages import Nothing
 from tigertally.quorum.tally import Tally
-
-IMPORT = "/v1/custody/import"
-CONTENT = "/v1/custody/content"
+from tigertally.transport.door import Door
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +42,7 @@ class ContentReply:
 
     tally: Tally
     content: Envelope | None
+
+
+IMPORT = Door("/v1/custody/import", Envelope, Nothing, most_bytes=MAX_REQUESTER_BYTES)
+CONTENT = Door("/v1/custody/content", ContentRequest, ContentReply)

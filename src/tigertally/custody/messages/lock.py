@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, Nonce, RosterHash
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Nonce, RosterHash
+from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
 from tigertally.custody.messages.dealing import Certificate
-from tigertally.quorum.messages import CheckpointProof
+from tigertally.custody.messages.options import KeyOptions
+from tigertally.quorum.messages import CheckpointProof, Nothing
 from tigertally.quorum.roster import SignedRoster
 from tigertally.quorum.tally import Tally
-
-UNLOCK_CHALLENGE = "/v1/unlock/challenge"
-UNLOCK_ANSWER = "/v1/unlock/answer"
-UNLOCK_REPORT = "/v1/unlock/report"
+from tigertally.transport.door import Door, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +128,7 @@ class KeyTerms:
     `making` is the tally that made the key; None from a holder that joined later.
     """
 
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
     making: Tally | None
 
 
@@ -152,3 +150,31 @@ class ReportRequest:
     """What a holder holds, for a restored authority; a page of it."""
 
     claims: tuple[EpochClaim, ...]
+
+
+# A roster is an envelope with a tally of envelopes: three items with a signature of 66 bytes.
+_ROSTER_ITEMS = MAX_MESSAGE_BYTES // 32
+# A page of a report has a quarter of a message, or one epoch: of each key at least eight items, its
+# name, and 64 bytes of commitments.
+REPORT_ITEMS = MAX_MESSAGE_BYTES // 8
+
+# Who is no holder is let in too, so that the attempt is counted (C6).
+UNLOCK_CHALLENGE = Door(
+    "/v1/unlock/challenge", ChallengeRequest, ChallengeReply, who=Standing.STRANGER
+)
+UNLOCK_ANSWER = Door(
+    "/v1/unlock/answer",
+    AnswerRequest,
+    AnswerReply,
+    who=Standing.STRANGER,
+    most_bytes=MAX_MESSAGE_BYTES,
+    most_items=_ROSTER_ITEMS,
+)
+UNLOCK_REPORT = Door(
+    "/v2/unlock/report",
+    ReportRequest,
+    Nothing,
+    who=Standing.HOLDER,
+    most_bytes=MAX_MESSAGE_BYTES,
+    most_items=REPORT_ITEMS,
+)

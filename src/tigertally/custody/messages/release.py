@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
+from tigertally.base.limits import MAX_KEYS_TOGETHER
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
 from tigertally.custody.messages.bodies import KeyRef
@@ -36,6 +38,8 @@ class WrappedFragment:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
     """A donor's fragments for the authority's child (`shamir-gf256`), in the order of the keys."""
+
+    MOST_ITEMS: ClassVar[int] = 4 + 5 * MAX_KEYS_TOGETHER
 
     proposal: ProposalId
     attempt: int

@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash
+from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import (
-    BaseKey,
     Certificate,
     Conviction,
+    DealingPackage,
     Opening,
     check_attempt,
 )
 from tigertally.custody.messages.destroying import EraseDue
-from tigertally.custody.messages.release import WrappedFragment
+from tigertally.custody.messages.options import KeyOptions
+from tigertally.custody.messages.release import (
+    CollectReply,
+    CollectRequest,
+    Contribution,
+    WrappedFragment,
+)
 from tigertally.custody.messages.watching import RemovedFragment, RemovedHolder
-from tigertally.quorum.messages import ProposalState
+from tigertally.quorum.messages import Nothing, ProposalState
 from tigertally.quorum.tally import Tally
-
-CUSTODY_SYNC = "/v1/custody/sync"
-RECEIVE_KEYS = "/v1/custody/receive-keys"
-DEAL = "/v1/custody/deal"
-CONTRIBUTE = "/v1/custody/contribute"
-ACKNOWLEDGE = "/v1/custody/acknowledge"
-COMPLAIN = "/v1/custody/complain"
-ERASED = "/v1/custody/erased"
-DELIVER = "/v1/custody/deliver"
-COLLECT = "/v1/custody/collect"
-KEYS = "/v1/custody/keys"
-HOLDERS = "/v1/custody/holders"
-KEY_EPOCH = "/v1/custody/epoch"
+from tigertally.transport.door import Door, Standing
 
 MOST_OWED = 50  # of one sort in one answer; a holder that got so many asks again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustodySyncRequest:
-    """New receive keys (if it is time) and the epochs whose certificate the holder lacks."""
+    """New receive keys (if it is time) and the epochs whose certificate the holder lacks.
+
+    `options` are the names of the key options that this device knows, in order: it is asked to
+    take part in no key that has others.
+    """
 
     receive_keys: Envelope | None
     uncertified: tuple[Hash, ...]
+    options: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if list(self.options) != sorted(set(self.options)):
+            raise MalformedMessage("a device names each option that it knows once, in order")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +136,7 @@ class KeyInfo:
     acknowledged: tuple[HolderIndex, ...]
     missing: tuple[HolderIndex, ...]
     erased: tuple[HolderIndex, ...]
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
     imported: bool
     stored: int
     created: int
@@ -143,6 +149,7 @@ class KeyInfo:
 class KeysReply:
     """Keys in order of name and version."""
 
+    MOST_ITEMS: ClassVar[int] = MAX_MESSAGE_BYTES // 2  # who acknowledged: two bytes a number
     keys: tuple[KeyInfo, ...]
 
 
@@ -180,3 +187,42 @@ class HoldersReply:
     least_margin: int | None
     lost: int
     removed: tuple[RemovedHolder, ...]
+
+
+# Receive keys for 257 senders have 310 KiB; the rest is for 10,000 epochs without a certificate.
+SYNC_BYTES = 1024 * 1024
+SYNC_ITEMS = 16 * 1024
+CUSTODY_SYNC = Door(
+    "/v2/custody/sync",
+    CustodySyncRequest,
+    CustodySyncReply,
+    who=Standing.HOLDER,
+    most_bytes=SYNC_BYTES,
+    most_items=SYNC_ITEMS,
+)
+RECEIVE_KEYS = Door(
+    "/v1/custody/receive-keys", ReceiveKeysRequest, ReceiveKeysReply, who=Standing.HOLDER
+)
+DEAL = Door(
+    "/v1/custody/deal",
+    DealingPackage,
+    Nothing,
+    who=Standing.HOLDER,
+    most_bytes=MAX_MESSAGE_BYTES,
+)
+CONTRIBUTE = Door(
+    "/v1/custody/contribute",
+    Contribution,
+    Nothing,
+    who=Standing.HOLDER,
+    most_bytes=MAX_MESSAGE_BYTES,
+    most_items=Contribution.MOST_ITEMS,
+)
+ACKNOWLEDGE = Door("/v1/custody/acknowledge", Envelope, Nothing, who=Standing.HOLDER)
+COMPLAIN = Door("/v1/custody/complain", Envelope, Nothing, who=Standing.HOLDER)
+ERASED = Door("/v1/custody/erased", Envelope, Nothing, who=Standing.HOLDER)
+DELIVER = Door("/v1/custody/deliver", DeliverRequest, Nothing, who=Standing.HOLDER)
+COLLECT = Door("/v1/custody/collect", CollectRequest, CollectReply)
+KEYS = Door("/v2/custody/keys", KeysRequest, KeysReply)
+HOLDERS = Door("/v1/custody/holders", Nothing, HoldersReply)
+KEY_EPOCH = Door("/v1/custody/epoch", EpochRequest, Certificate)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, Hash, HolderIndex
+from tigertally.base.limits import MAX_MESSAGE_BYTES
+from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import KeyRef
-
-HELD = "/v1/custody/held"
+from tigertally.quorum.messages import Nothing
+from tigertally.transport.door import Door, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,8 @@ class HeldReport:
 
     `number` grows with every report, so that an old one cannot take the place of a newer.
     """
+
+    MOST_ITEMS: ClassVar[int] = 128 * 1024  # six an erased key, of more than 20,000
 
     domain: DomainId
     holder: HolderIndex
@@ -54,3 +59,9 @@ class RemovedHolder:
 
     index: HolderIndex
     alive: int
+
+
+# 40 bytes per epoch and as many per erased key of one: of 10,000 keys hundreds of kilobytes.
+HELD = Door(
+    "/v1/custody/held", Envelope, Nothing, who=Standing.HOLDER, most_bytes=MAX_MESSAGE_BYTES
+)

@@ -52,6 +52,17 @@ class Occasion:
     receivers: tuple[HolderIndex, ...]
 
 
+class NotPublished(Unavailable):
+    """A receiver has published no receive key for this dealer yet: it must sync first."""
+
+    def __init__(self, receiver: HolderIndex, dealer: int) -> None:
+        super().__init__(
+            f"holder {receiver} has published no receive key for dealer {dealer} yet: it must sync "
+            "first"
+        )
+        self.receiver = receiver
+
+
 def dealer_name(roster: Roster, dealer: int) -> str:
     """A dealer's name for errors and screens."""
     return "authority" if dealer == AUTHORITY else str(roster.holder(dealer).name)
@@ -75,7 +86,7 @@ def make_dealing(
     """Deal a fresh random sharing of every key of the occasion, and sign it.
 
     Raises:
-        Unavailable: a receiver has published no receive key for this dealer yet.
+        NotPublished: by a receiver; its next sync mends it.
     """
     commitments, payloads = draw_sharing(occasion, randomness)
     return sign_sharing(
@@ -99,7 +110,7 @@ def sign_sharing(
     receive_keys: Mapping[HolderIndex, PublishedKeys],
     key: SigningKey,
 ) -> DealingPackage:
-    """Wrap a sharing to its receivers and sign it. Raises `Unavailable` as `make_dealing`."""
+    """Wrap a sharing to its receivers and sign it. Raises `NotPublished` as `make_dealing`."""
     commitments, payloads = sharing
     pieces, slots = wrap_pieces(occasion, dealer, commitments, payloads, receive_keys)
     dealing = dealing_of(occasion, dealer, commitments, slots)
@@ -148,10 +159,7 @@ def wrap_pieces(
         published = receive_keys.get(receiver)
         public = published.keys.for_sender(dealer) if published else None
         if published is None or public is None:
-            raise Unavailable(
-                f"holder {receiver} has published no receive key for dealer {dealer} yet: it must "
-                "sync first"
-            )
+            raise NotPublished(receiver, dealer)
         number = published.keys.number
         info = _piece_info(occasion, dealer, receiver, number, commitments)
         with payloads[receiver] as payload:

@@ -14,13 +14,13 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, UsageError
 from tigertally.base.ids import DomainId, HolderIndex, RosterHash
 from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.base_key import base_hash
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
     Certificate,
     DealerRef,
     Dealing,
     Statement,
-    base_hash,
     dealing_hash,
 )
 from tigertally.custody.protocol.dealing import Occasion, check_form, dealer_name
@@ -226,6 +226,10 @@ def verify_certificate(certificate: Certificate, roster: Roster) -> Statement:
     """
     statement = decode(Statement, certificate.statement)
     check_terms(statement, roster)
+    if len(certificate.acknowledgements) > len(statement.holders):
+        raise PeerFault(  # what cannot count is not verified either
+            "a certificate with more acknowledgements than holders", culprits=("authority",)
+        )
     wanted = statement.hash
     who: set[HolderIndex] = set()
     for envelope in certificate.acknowledgements:

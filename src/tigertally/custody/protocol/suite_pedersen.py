@@ -42,8 +42,8 @@ class PedersenEd25519:
         self, commitments: bytes, *, threshold: int, receivers: Sequence[HolderIndex]
     ) -> None:
         """See `SuiteRules.check_commitments`: as many points as the threshold."""
-        if pedersen.Commitments.from_bytes(commitments).threshold != threshold:
-            raise MalformedMessage("as many commitments as the threshold are needed")
+        self.check_form(commitments, threshold=threshold, receivers=receivers)  # before any point
+        pedersen.Commitments.from_bytes(commitments)
 
     def check_form(
         self, commitments: bytes, *, threshold: int, receivers: Sequence[HolderIndex]

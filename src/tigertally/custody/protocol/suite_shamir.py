@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash, tagged_mac
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import Hash, HolderIndex
+from tigertally.base.limits import MAX_HOLDERS
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
 from tigertally.custody.protocol.suite_rules import KEY_BYTES
@@ -31,6 +32,8 @@ class FragmentHash:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShamirCommitments:
     """Hash commitments to all fragments, and the key check value."""
+
+    MOST_ITEMS: ClassVar[int] = 4 + 3 * MAX_HOLDERS
 
     threshold: int
     fragments: tuple[FragmentHash, ...]

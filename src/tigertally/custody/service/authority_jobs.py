@@ -90,11 +90,16 @@ def _keys_to_deal_to(desk: Desk, record: EpochRecord) -> tuple[Envelope, ...] | 
 def finish_reshare(desk: Desk, id_: bytes) -> None:
     """An attempt is dealt or has ended: forget its fragments, and the key that opened them."""
     rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
-    for place, _ in list(desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_)):
+    arrived = [place for place, _ in desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_)]
+    for place in arrived:
         desk.sealed.delete(rows.CONTRIBUTIONS, place)
+    if arrived:
+        desk.owe_erasure()
     attempts = desk.sealed.scan(rows.EPOCHS, prefix=id_[:32])
     others = [rows.parsed(EpochRecord, row) for key, row in attempts if key != id_]
     if not any(_waits_for_child(record) for record in others):
+        if desk.sealed.get(rows.FRESH, id_[:32]) is not None:
+            desk.owe_erasure()
         desk.sealed.delete(rows.FRESH, id_[:32])  # no other keys of this change wait for it
 
 

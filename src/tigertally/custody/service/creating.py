@@ -32,6 +32,7 @@ from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Pending
 from tigertally.quorum.proposal import Proposal
 from tigertally.quorum.rows import ATTACHMENTS, get_pending
+from tigertally.quorum.service import wake_proposers
 from tigertally.quorum.tally import VerifiedTally
 
 
@@ -103,8 +104,7 @@ class MakeKey:
             ref=body.ref,
             made_by=tally.id,
             suite=body.suite,
-            requesters=body.requesters,
-            unattended=body.unattended,
+            options=body.options,
             created=desk.now,
             coming=rows.epoch_id(record),
             imported=isinstance(body, Create) and body.imported,
@@ -121,6 +121,7 @@ class MakeKey:
             desk.sealed.delete(ATTACHMENTS, tally.id + bytes([index]))
         rows.put_epoch(desk.sealed, record)
         announce(desk, record)
+        wake_proposers(desk)
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """The dealers are exactly the approvers in the tally: late ones deal nothing."""
@@ -144,8 +145,7 @@ def _check_rotation(desk: Desk, body: Rotate) -> None:
         raise Refused(
             f"{body.key} was imported: import the new secret under another name, then destroy it"
         )
-    terms = (before.suite, before.requesters, before.unattended)
-    if terms != (body.suite, body.requesters, body.unattended):
+    if (before.suite, before.options) != (body.suite, body.options):
         raise Refused(f"a rotation keeps the terms of {before.ref}: make another key for others")
 
 
@@ -177,7 +177,7 @@ def announce(desk: Desk, record: EpochRecord) -> None:
     name = some_of(record.keys)
     if record.status is EpochStatus.OPEN:
         for index in record.holders:
-            rows.put_due(desk.sealed, index, rows.Due.ACKNOWLEDGE, id_)
+            rows.owe(desk, index, rows.Due.ACKNOWLEDGE, id_)
             rows.drop_due(desk.sealed, index, rows.Due.DEAL, id_)
         desk.record(
             "custody.opened",
@@ -189,7 +189,7 @@ def announce(desk: Desk, record: EpochRecord) -> None:
         return
     for dealer in record.missing_dealers:
         if dealer != AUTHORITY:
-            rows.put_due(desk.sealed, HolderIndex(dealer), rows.Due.DEAL, id_)
+            rows.owe(desk, HolderIndex(dealer), rows.Due.DEAL, id_)
     desk.wake_holders()
 
 

@@ -79,19 +79,16 @@ def owe_fragments(desk: Desk, pending: Pending, key: KeyRecord) -> None:
     """Every approver who is still here owes its fragment of the live epoch, unless it is there."""
     if key.live_hash is None or desk.sealed.get(rows.REBUILT, pending.id) is not None:
         return
-    woken = []
+    here = {holder.index for holder in desk.roster.holders}
     for index in (*approvers(pending.approvals), *approvers(pending.late)):
-        holder = next((h for h in desk.roster.holders if h.index == index), None)
         place = pending.id + key.live_hash + bytes([index])
         if (
-            holder is None
+            index not in here
             or desk.sealed.get(rows.FRAGMENTS, place) is not None
             or rows.has_due(desk.sealed, index, rows.Due.FRAGMENT, pending.id)
         ):
             continue
-        rows.put_due(desk.sealed, index, rows.Due.FRAGMENT, pending.id)
-        woken.append(holder.signing_key)
-    desk.wake(woken)
+        rows.owe(desk, index, rows.Due.FRAGMENT, pending.id)
 
 
 def approvers(envelopes: Iterable[Envelope]) -> list[HolderIndex]:

@@ -70,13 +70,14 @@ class DestroyKey:
             _end_coming(desk, record)
             _destroy(desk, record, tally.id)
         gone = {record.ref for record in targets}
+        desk.owe_erasure()
         for record in targets:
             _retire_live(desk, record)
         _void_releases(desk, gone)
         for old in replaced:
             _drop_replaced(desk, body, old)
         for holder in desk.roster.holders:
-            rows.put_due(desk.sealed, holder.index, rows.Due.ERASE, tally.id)
+            rows.owe(desk, holder.index, rows.Due.ERASE, tally.id)
         desk.record(
             "custody.destroyed",
             actor="authority",
@@ -93,9 +94,8 @@ class DestroyKey:
 class ErasureService:
     """What holders send once they have erased."""
 
-    def erasure(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def erasure(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """(5) A holder has erased: keep what it signed, and write it into the audit log."""
-        envelope = decode(Envelope, raw)
         holder = desk.holder(peer)
         if decode(Erasure, envelope.body).holder != holder.index:
             raise Refused("an erasure is handed in by its holder")
@@ -105,7 +105,7 @@ class ErasureService:
         if proposal.kind != DESTROY:
             raise Refused(f"{proposal.kind} destroys nothing")
         if not rows.has_due(desk.sealed, holder.index, rows.Due.ERASE, said.proposal):
-            return encode(Nothing())  # its answer was lost, or a newer tally is there
+            return Nothing()  # its answer was lost, or a newer tally is there
         rows.drop_due(desk.sealed, holder.index, rows.Due.ERASE, said.proposal)
         place = said.proposal + bytes([holder.index])
         desk.sealed.put(rows.ERASURES, place, encode(envelope))
@@ -120,7 +120,7 @@ class ErasureService:
             summary=f"{holder.name} has erased {words(body)}",
             detail=encode(envelope),
         )
-        return encode(Nothing())
+        return Nothing()
 
     def due(self, desk: Desk, me: HolderIndex) -> tuple[EraseDue, ...]:
         """The destructions that this holder has not acknowledged."""

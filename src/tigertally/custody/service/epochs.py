@@ -60,9 +60,8 @@ from tigertally.quorum.roster import Roster
 class EpochService:
     """What holders send about an epoch."""
 
-    def deal(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def deal(self, desk: Desk, package: DealingPackage, peer: VerifyKey) -> Nothing:
         """A dealing that was asked for (an attempt after the first)."""
-        package = decode(DealingPackage, raw)
         holder = desk.holder(peer)
         dealing = decode(Dealing, package.dealing.body)
         if dealing.dealer != holder.index:
@@ -71,14 +70,14 @@ class EpochService:
         record = rows.get_epoch(desk.sealed, id_)
         done = record.status is not EpochStatus.DEALING or holder.index in record.barred
         if done or package.dealing in record.dealings:  # others were enough; its answer was lost
-            return encode(Nothing())
+            return Nothing()
         checked = self._checked(desk, record, package)
         check_bundles(desk, checked)
         record = take_package(desk, record, package)
         rows.put_epoch(desk.sealed, record)
         rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
         announce(desk, record)
-        return encode(Nothing())
+        return Nothing()
 
     def _checked(self, desk: Desk, record: EpochRecord, package: DealingPackage) -> Dealing:
         """A dealing that is in order; a donor that dealt something else is named and left out."""
@@ -131,11 +130,10 @@ class EpochService:
             end_attempt(desk, record, "wrong fragments")
             retry(desk, replace(record, barred=(*record.barred, *faulty)))
 
-    def acknowledge(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def acknowledge(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A holder has stored its fragment; with enough of them the key is active."""
-        envelope = decode(Envelope, raw)
-        ack = decode(Acknowledgement, envelope.body)
         holder = desk.holder(peer)
+        ack = decode(Acknowledgement, envelope.body)
         if ack.holder != holder.index:
             raise Refused("an acknowledgement is handed in by its holder")
         record = rows.find_epoch(desk.sealed, ack.epoch)
@@ -143,7 +141,7 @@ class EpochService:
             raise Refused("there is no such epoch")
         before = record.status
         if before is EpochStatus.ABORTED:
-            return encode(Nothing())  # it was on its way when somebody complained
+            return Nothing()  # it was on its way when somebody complained
         record, ack = with_acknowledgement(record, envelope, self._roster(desk, record))
         rows.put_epoch(desk.sealed, record)
         id_ = rows.epoch_id(record).to_bytes()
@@ -161,7 +159,7 @@ class EpochService:
         elif record.status is EpochStatus.CERTIFIED and record.roster != desk.roster.hash:
             more_donors(desk, record.keys)
             share_stale_keys(desk)  # so far too few may have had it to share it anew
-        return encode(Nothing())
+        return Nothing()
 
     def _activate(self, desk: Desk, record: EpochRecord) -> None:
         """The epoch is certified: its keys live in it from now on."""
@@ -192,9 +190,8 @@ class EpochService:
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
 
-    def complain(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def complain(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A receiver shows what it was sent: judge it, and go on without the liar."""
-        envelope = decode(Envelope, raw)
         holder = desk.holder(peer)
         said = decode(Complaint, envelope.body)
         if said.complainer != holder.index:
@@ -204,7 +201,7 @@ class EpochService:
         complaint = open_complaint(envelope, roster)
         judged = tagged_hash(tags.COMPLAINT, envelope.body)
         if record.status is EpochStatus.ABORTED or desk.sealed.get(rows.JUDGED, judged) is not None:
-            return encode(Nothing())  # that attempt has ended; or this very complaint came before
+            return Nothing()  # that attempt has ended; or this very complaint came before
         desk.sealed.put(rows.JUDGED, judged, b"")
         conviction = self._evidence(desk, record, complaint, envelope)
         culprit = judge(conviction, occasion_of(record, roster.domain), roster)
@@ -221,7 +218,7 @@ class EpochService:
                 PeerFault("the complaint is false: the piece is good", culprits=(name,), sure=True)
             )
         self._again(desk, record, holder.index, conviction, culprit)
-        return encode(Nothing())
+        return Nothing()
 
     def _evidence(
         self, desk: Desk, record: EpochRecord, complaint: Complaint, envelope: Envelope
@@ -289,9 +286,8 @@ class EpochService:
             rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(following).to_bytes())
         announce(desk, following)
 
-    def erased(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def erased(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A receiver has replaced the key that a piece went to: deal again, blame nobody."""
-        envelope = decode(Envelope, raw)
         holder = desk.holder(peer)
         said = decode(Erased, envelope.body)
         if said.holder != holder.index:
@@ -302,7 +298,7 @@ class EpochService:
             raise MalformedMessage("a notice of another domain")
         id_ = rows.epoch_id(record).to_bytes()
         if not rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
-            return encode(Nothing())
+            return Nothing()
         desk.record(
             "custody.dealt-again",
             actor=holder.name,
@@ -310,7 +306,7 @@ class EpochService:
             detail=record.proposal,
         )
         self._again(desk, record, holder.index)
-        return encode(Nothing())
+        return Nothing()
 
     def _roster(self, desk: Desk, record: EpochRecord) -> Roster:
         """The roster under which this epoch was opened."""

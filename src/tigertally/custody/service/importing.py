@@ -23,19 +23,19 @@ from tigertally.quorum.rows import get_pending
 class ImportService:
     """Write once, then read by members."""
 
-    def take(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def take(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """(4) Keep a sealed secret, from the requester that proposed the key; once."""
-        envelope = decode(Envelope, raw)
-        said = decode(Imported, envelope.body)
         who = desk.member(peer)
+        said = decode(Imported, envelope.body)
         record = rows.get_key(desk.sealed, said.key)
         if peer != proposer_of(desk, record):
             raise Refused(f"{said.key} is imported by whoever proposed it, not by {who}")
         making = get_pending(desk.sealed, record.made_by).proposal
         open_content(envelope, making, parse_making(open_proposal(making)))
+        raw = encode(envelope)
         known = desk.sealed.get(rows.CONTENTS, said.key.to_bytes())
         if known == raw:
-            return encode(Nothing())  # the answer was lost
+            return Nothing()  # the answer was lost
         if known is not None:
             raise Refused(f"a secret was imported as {said.key} already")
         if not record.usable:
@@ -47,16 +47,14 @@ class ImportService:
             summary=f"{who} stored a sealed secret as {said.key}",
             detail=record.made_by,
         )
-        return encode(Nothing())
+        return Nothing()
 
-    def content(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def content(self, desk: Desk, request: ContentRequest, peer: VerifyKey) -> ContentReply:
         """How a key was made, and what is stored under it, for members."""
-        request = decode(ContentRequest, raw)
         desk.member(peer)
         record = rows.get_key(desk.sealed, request.key)
         row = desk.sealed.get(rows.CONTENTS, request.key.to_bytes())
-        reply = ContentReply(
+        return ContentReply(
             tally=get_pending(desk.sealed, record.made_by).tally(),
             content=None if row is None else rows.parsed(Envelope, row),
         )
-        return encode(reply)

@@ -35,6 +35,7 @@ from tigertally.custody.messages.lock import (
     Envelopes,
     ReportRequest,
 )
+from tigertally.custody.messages.v1 import ReportRequestV1
 from tigertally.custody.protocol.lock import (
     BARRIER_BYTES,
     challenge_hash,
@@ -50,15 +51,18 @@ from tigertally.custody.protocol.lock import (
     unwrap_answer,
 )
 from tigertally.custody.service import resharing
+from tigertally.custody.service.old_rows import bring_up_to_date, note_form
 from tigertally.custody.service.relearning import relearn
 from tigertally.custody.service.restarting import restart_dealing
 from tigertally.quorum import restoring
+from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk, KeepChanges, barrier_of
 from tigertally.quorum.messages import CheckpointProof, Nothing
 from tigertally.quorum.restoration import restored_needs
 from tigertally.quorum.roster import Holder, Roster
 from tigertally.quorum.rows import put_roster
 from tigertally.quorum.tally import VerifiedTally
+from tigertally.quorum.words import Quote, in_one_line
 
 ENVELOPES = "envelopes"  # plain: one row
 _ROW = b"newest"
@@ -85,10 +89,11 @@ class LockService:
     """
 
     sealed: tuple[str, ...]
+    counted: Counted
     _asked: dict[Hash, _Asked] = field(default_factory=dict)
     _parts: dict[HolderIndex, Secret] = field(default_factory=dict)
     _parts_until: int = 0
-    failures: int = 0  # since the start, for `/metrics`; the audit log has them all
+    failures: int = 0  # since the start, for `/metrics`
     _accepted: dict[HolderIndex, Envelope] = field(default_factory=dict)
     _reports: dict[HolderIndex, list[bytes]] = field(default_factory=dict)
 
@@ -96,6 +101,7 @@ class LockService:
         """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
         key = Secret.random(desk.randomness, BARRIER_BYTES)
         desk.barrier = barrier_of(key)
+        note_form(desk)
         self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
 
     def roster_changed(self, desk: Desk, old: Roster, tally: VerifiedTally) -> None:
@@ -123,6 +129,7 @@ class LockService:
             for key, value in list(before.scan(table)):
                 after.put(table, key, value)
                 count += 1
+        desk.owe_erasure()
         desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
 
     def _put(self, desk: Desk, envelopes: Envelopes) -> None:
@@ -152,9 +159,8 @@ class LockService:
         missing = max(0, self.envelopes(desk).unlock - parts)
         return have, max(restored_needs(desk.roster), have + missing)
 
-    def challenge(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def challenge(self, desk: Desk, request: ChallengeRequest, peer: VerifyKey) -> ChallengeReply:
         """(1) A holder offers to unlock: ask it for its envelope."""
-        request = decode(ChallengeRequest, raw)
         holder = self._holder(desk, peer, "asked to unlock")
         if request.wrong_passphrases:
             self.failures += request.wrong_passphrases
@@ -181,15 +187,13 @@ class LockService:
         )
         envelope = sign_challenge(desk.key, challenge)
         self._remember(envelope, private, holder.index, challenge.expires)
-        return encode(
-            ChallengeReply(
-                challenge=envelope,
-                rosters=desk.known_chain.after(request.roster_version),
-                proofs=self._proofs(desk, sizes, checkpoint),
-                electorate=envelopes.electorate,
-                unlock=envelopes.unlock,
-                sealed=sealed,
-            )
+        return ChallengeReply(
+            challenge=envelope,
+            rosters=desk.known_chain.after(request.roster_version),
+            proofs=self._proofs(desk, sizes, checkpoint),
+            electorate=envelopes.electorate,
+            unlock=envelopes.unlock,
+            sealed=sealed,
         )
 
     def _envelope(self, desk: Desk, envelopes: Envelopes, holder: Holder) -> bytes:
@@ -219,9 +223,8 @@ class LockService:
             if 0 < size <= newest
         )
 
-    def answer(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def answer(self, desk: Desk, request: AnswerRequest, peer: VerifyKey) -> AnswerReply:
         """(6)-(8) A holder answers; with enough answers the authority is ready."""
-        request = decode(AnswerRequest, raw)
         holder = self._holder(desk, peer, "answered an unlock challenge")
         said = decode(Answer, request.answer.body)
         name = said.challenge
@@ -274,6 +277,7 @@ class LockService:
         except TigertallyError as error:
             raise self._failed(desk, holder.name, error) from error
         desk.barrier = barrier_of(barrier)
+        bring_up_to_date(desk)
         desk.record("unlock.done", actor=holder.name, summary=f"unlocked by {holder.name}")
         if restored is not None:
             restoring.add_acceptances(desk, tuple(self._accepted.values()))
@@ -293,21 +297,25 @@ class LockService:
         restoring.check_acceptance(acceptance, found[-1], holder.index, desk.roster)
         restoring.add_acceptances(desk, (acceptance,))
 
-    def report(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def report(self, desk: Desk, report: ReportRequest, peer: VerifyKey) -> Nothing:
         """What a holder holds, for a restored authority; kept in memory while it is locked."""
-        report = decode(ReportRequest, raw)
         holder = desk.holder(peer)
         if not restoring.records(desk.plain):
-            return encode(Nothing())
+            return Nothing()
         if desk.barrier is not None:
             relearn(desk, report, holder)
-            return encode(Nothing())
+            return Nothing()
         kept = self._reports.setdefault(holder.index, [])
+        raw = encode(report)  # shorter than what it says
         if raw not in kept:
             if sum(map(len, kept)) + len(raw) > _MOST_REPORTED:
                 raise Refused("this device has reported more than a device can hold")
             kept.append(raw)
-        return encode(Nothing())
+        return Nothing()
+
+    def report_v1(self, desk: Desk, report: ReportRequestV1, peer: VerifyKey) -> Nothing:
+        """The same from a device that knows what version 1 knew."""
+        return self.report(desk, report.today(), peer)
 
     def _relearn(self, desk: Desk) -> None:
         """Everything that holders have reported while the authority was locked."""
@@ -331,12 +339,15 @@ class LockService:
             self._put(desk, seal_barrier(desk.barrier.key, roster, desk.randomness))
         resharing.catch_up(desk)
 
-    def _refused(self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder) -> bytes:
+    def _refused(
+        self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder
+    ) -> AnswerReply:
         """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
+        said = Quote(by=str(holder.name), what="reason", text=answer.refusal)
         desk.record(
             "unlock.refused",
             actor=holder.name,
-            summary=f"{holder.name} does not unlock: {answer.refusal}"[:400],
+            summary=in_one_line(f"{holder.name} does not unlock", [said], most=400),
         )
         chain = desk.known_chain
         try:
@@ -358,20 +369,23 @@ class LockService:
                 self._catch_up(desk, self.envelopes(desk))
         return self._reply(desk)
 
-    def _reply(self, desk: Desk) -> bytes:
+    def _reply(self, desk: Desk) -> AnswerReply:
         have, need = self.progress(desk)
         state = "locked" if desk.barrier is None else "ready"
         restored = restoring.pending(desk.plain) is not None
-        return encode(AnswerReply(state=state, have=have, need=need, restored=restored))
+        return AnswerReply(state=state, have=have, need=need, restored=restored)
 
     def _holder(self, desk: Desk, peer: VerifyKey, did: str) -> Holder:
         holder = desk.roster.holder_of(peer)
         if holder is not None:
             return holder
         self.failures += 1
-        who = desk.roster.name_of(peer)
-        desk.record("unlock.failed", actor=who, summary=f"{who} {did} and is no holder")
-        raise KeepChanges(Refused("only a holder of the domain can unlock it"))
+        error = Refused("only a holder of the domain can unlock it")
+        who = desk.known_chain.names.get(peer, STRANGERS)  # a removed holder by its name
+        did = did if who == STRANGERS else f"{did} and is no holder"
+        if self.counted.add(desk, "unlock.failed", actor=who, did=did):
+            raise KeepChanges(error)
+        raise error
 
     def _failed(self, desk: Desk, who: str, error: TigertallyError) -> KeepChanges:
         self.failures += 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tigertally.algebra import tags
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import encode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, HolderIndex
 from tigertally.crypto.envelope import Envelope, open_message
@@ -24,9 +24,8 @@ from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 
 
-def held(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+def held(desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
     """A holder reports which epochs it has fragments of. Older reports change nothing."""
-    envelope = decode(Envelope, raw)
     holder = desk.holder(peer)
 
     def signer(report: HeldReport) -> tuple[VerifyKey, str]:
@@ -37,7 +36,7 @@ def held(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         raise Refused("a report is handed in by its holder, in its own domain")
     known = reports(desk).get(holder.index)
     if known is not None and known.number >= report.number:
-        return encode(Nothing())
+        return Nothing()
     desk.sealed.put(rows.HELD, bytes([holder.index]), encode(envelope))
     desk.record(
         "custody.held",
@@ -45,7 +44,7 @@ def held(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         summary=f"{holder.name} has fragments of {len(report.claims)} epochs and no others",
         detail=report_hash(envelope),
     )
-    return encode(Nothing())
+    return Nothing()
 
 
 def reports(desk: Desk) -> dict[HolderIndex, HeldReport]:

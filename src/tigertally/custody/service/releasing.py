@@ -58,7 +58,7 @@ class ReleaseKey:
         """The key is active, and this requester may ask for it."""
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
-        check_may_ask(body.ref, key.requesters, who)
+        check_may_ask(body.ref, key.options.requesters, who)
         if not key.usable:
             raise Refused(f"{body.ref} is {key.state.value}")
         importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
@@ -83,15 +83,14 @@ class ReleaseKey:
     def execute(self, desk: Desk, tally: VerifiedTally, body: Release) -> None:
         """Every approver owes its fragment."""
         for index in tally.approved_by:
-            rows.put_due(desk.sealed, index, rows.Due.FRAGMENT, tally.id)
+            rows.owe(desk, index, rows.Due.FRAGMENT, tally.id)
 
     def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         """A spare fragment is welcome: another one may be wrong or late."""
         release = parsed_body(parse_release, open_proposal(pending.proposal))
         if not rows.get_key(desk.sealed, release.ref).usable:
             return
-        rows.put_due(desk.sealed, approval.holder, rows.Due.FRAGMENT, pending.id)
-        desk.wake([desk.roster.holder(approval.holder).signing_key])
+        rows.owe(desk, approval.holder, rows.Due.FRAGMENT, pending.id)
 
 
 class ReleaseService:
@@ -105,9 +104,9 @@ class ReleaseService:
         public = PrivateKey(Secret(row)).public
         return sign_authority_key(desk.key, desk.roster.domain, proposal, public)
 
-    def deliver(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def deliver(self, desk: Desk, request: DeliverRequest, peer: VerifyKey) -> Nothing:
         """A fragment leaves its device; keep it for the requester."""
-        fragment = decode(DeliverRequest, raw).fragment
+        fragment = request.fragment
         holder = desk.holder(peer)
         if decode(FragmentDelivery, fragment.delivery.body).holder != holder.index:
             raise Refused("a fragment is handed in by its holder")
@@ -125,7 +124,7 @@ class ReleaseService:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
         if desk.sealed.get(rows.REBUILT, delivery.proposal) is not None:
-            return encode(Nothing())  # too late to be needed: do not keep it
+            return Nothing()  # too late to be needed: do not keep it
         place = delivery.proposal + delivery.epoch + bytes([holder.index])
         if desk.sealed.get(rows.FRAGMENTS, place) is None:
             desk.sealed.put(rows.FRAGMENTS, place, encode(fragment))
@@ -136,7 +135,7 @@ class ReleaseService:
                 detail=delivery.proposal,
             )
         self._enough(desk, key, tally, release)
-        return encode(Nothing())
+        return Nothing()
 
     def _enough(self, desk: Desk, key: KeyRecord, tally: VerifiedTally, body: Release) -> None:
         """With m fragments, wake the requester or give the child its work."""
@@ -195,13 +194,14 @@ class ReleaseService:
 
     def _forget_fragments(self, desk: Desk, proposal: ProposalId) -> None:
         """The key is wrapped: what could rebuild it once more must not lie about."""
+        desk.owe_erasure()
         desk.sealed.delete(rows.FRESH, proposal)
         for place, _ in list(desk.sealed.scan(rows.FRAGMENTS, prefix=proposal)):
             desk.sealed.delete(rows.FRAGMENTS, place)
 
-    def collect(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def collect(self, desk: Desk, request: CollectRequest, peer: VerifyKey) -> CollectReply:
         """What has arrived for a requester's own proposal."""
-        id_ = decode(CollectRequest, raw).proposal
+        id_ = request.proposal
         pending = get_pending(desk.sealed, id_).refreshed(desk.roster, now=desk.now)
         proposal = open_proposal(pending.proposal)
         if proposal.proposer != peer:
@@ -219,21 +219,19 @@ class ReleaseService:
             faults=self._faulty(desk, id_),
         )
         if state.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
-            return encode(reply)
+            return reply
         rebuilt = desk.sealed.get(rows.REBUILT, id_)
         epoch = epoch_to_collect(desk, key, id_)
         name = epoch.parsed_statement().hash
         if name != key.live_hash:  # who comes back may have found a wrong fragment among these
             owe_fragments(desk, pending, key)
         arrived = [] if key.suite.authority_deals else present_fragments(desk, id_, name)
-        return encode(
-            CollectReply(
-                state=reply.state,
-                certificate=epoch.certificate(),
-                fragments=tuple(arrived),
-                rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
-                faults=reply.faults,
-            )
+        return CollectReply(
+            state=reply.state,
+            certificate=epoch.certificate(),
+            fragments=tuple(arrived),
+            rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
+            faults=reply.faults,
         )
 
     def _faulty(self, desk: Desk, proposal: ProposalId) -> tuple[HolderIndex, ...]:
@@ -247,6 +245,8 @@ class ReleaseService:
             dead += [(rows.ENDS, end), *left_behind(desk, end[8:])]
         for table, key in dead:
             desk.sealed.delete(table, key)
+        if dead:
+            desk.owe_erasure()
         return len(dead)
 
 

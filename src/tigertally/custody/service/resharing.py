@@ -13,8 +13,9 @@ from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
-from tigertally.custody.messages.dealing import AUTHORITY, BaseKey
+from tigertally.custody.messages.dealing import AUTHORITY
 from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
 from tigertally.custody.protocol.resharing import Change, change_at, latest_change
@@ -169,13 +170,18 @@ def _stale(desk: Desk, since: int) -> Iterator[Live]:
 def _groups(
     desk: Desk, stale: Iterable[Live]
 ) -> Iterator[tuple[list[Live], tuple[HolderIndex, ...]]]:
-    """Keys that can travel together: one suite, one threshold, enough common donors."""
+    """Keys that can travel together: one suite, one threshold, enough common donors.
+
+    And with the same options: a device that does not know one of them takes no part in those keys
+    alone.
+    """
     here = {holder.index for holder in desk.roster.holders}
-    sorts: dict[tuple[Suite, int, tuple[HolderIndex, ...]], list[Live]] = {}
+    sorts: dict[tuple[Suite, int, tuple[HolderIndex, ...], tuple[str, ...]], list[Live]] = {}
     for key, record in stale:
         donors = tuple(index for index in record.acknowledged if index in here)
-        sorts.setdefault((key.suite, record.threshold, donors), []).append((key, record))
-    for (_, threshold, donors), members in sorts.items():
+        sort = (key.suite, record.threshold, donors, tuple(sorted(key.options.names)))
+        sorts.setdefault(sort, []).append((key, record))
+    for (_, threshold, donors, _), members in sorts.items():
         if len(donors) < threshold:
             for key, _ in members:
                 why = f"only {len(donors)} holders of the live epoch are left, {threshold} needed"
@@ -226,8 +232,7 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
         ref=key.ref,
         epoch=key.live_hash or record.epoch,
         commitments=statement.commitments_of(key.ref),
-        requesters=key.requesters,
-        unattended=key.unattended,
+        options=key.options,
     )
 
 
@@ -239,7 +244,7 @@ def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderInde
     id_ = rows.epoch_id(record).to_bytes()
     for index in donors:
         if desk.sealed.get(rows.CONTRIBUTIONS, id_ + bytes([index])) is None:
-            rows.put_due(desk.sealed, index, rows.Due.DEAL, id_)
+            rows.owe(desk, index, rows.Due.DEAL, id_)
 
 
 def retry(desk: Desk, record: EpochRecord) -> None:
@@ -315,16 +320,15 @@ def bar_donor(desk: Desk, record: EpochRecord, donor: int) -> None:
         trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
 
 
-def contribute(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+def contribute(desk: Desk, sent: Contribution, peer: VerifyKey) -> Nothing:
     """Where the authority deals: a donor's fragments, encrypted to the authority's fresh key."""
-    sent = decode(Contribution, raw)
     holder = desk.holder(peer)
     id_ = EpochId(proposal=sent.proposal, attempt=sent.attempt)
     record = rows.get_epoch(desk.sealed, id_)
     if record.status is not EpochStatus.DEALING or not record.suite.authority_deals:
-        return encode(Nothing())
+        return Nothing()
     if not rows.has_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes()):
-        return encode(Nothing())  # it came before, or its sender is barred from this attempt
+        return Nothing()  # it came before, or its sender is barred from this attempt
     if len(sent.fragments) != len(record.base):
         raise MalformedMessage("a contribution has one fragment a key")
     for fragment, one in zip(sent.fragments, record.base, strict=True):
@@ -335,13 +339,13 @@ def contribute(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         if said != (holder.index, sent.proposal, one.ref, one.epoch):
             raise Refused("a fragment in this contribution is for something else")
     place = id_.to_bytes() + bytes([holder.index])
-    desk.sealed.put(rows.CONTRIBUTIONS, place, raw)
+    desk.sealed.put(rows.CONTRIBUTIONS, place, encode(sent))
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
     arrived = sum(1 for _ in desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
     threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
-    return encode(Nothing())
+    return Nothing()
 
 
 def _live_of(desk: Desk, record: EpochRecord) -> EpochId:

@@ -20,6 +20,7 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     view_of_epoch,
 )
+from tigertally.quorum.desk import Desk
 from tigertally.storage.store import Reader, Transaction
 
 T = TypeVar("T")
@@ -48,6 +49,7 @@ JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
 CLAIMS = "custody-claim"  # epoch hash, holder -> EpochClaim: after a restore, until it is certified
 MAKINGS = "custody-claimed-making"  # key reference -> proposal id: after a restore
 TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
+FORM = "custody-form"  # one row: of which version's form the rows above are
 
 SEALED = (
     KEYS,
@@ -74,6 +76,7 @@ SEALED = (
     CLAIMS,
     MAKINGS,
     TERMS,
+    FORM,
 )
 """Every table above: sealed anew under a new barrier key."""
 
@@ -200,9 +203,10 @@ def due_key(holder: HolderIndex, due: Due, id_: bytes) -> bytes:
     return bytes([holder]) + due.value + id_
 
 
-def put_due(tx: Transaction, holder: HolderIndex, due: Due, id_: bytes) -> None:
-    """A holder owes something from now on."""
-    tx.put(DUES, due_key(holder, due, id_), b"")
+def owe(desk: Desk, holder: HolderIndex, due: Due, id_: bytes) -> None:
+    """A holder owes something from now on, and is woken: there is no other way to owe."""
+    desk.sealed.put(DUES, due_key(holder, due, id_), b"")
+    desk.wake(one.signing_key for one in desk.roster.holders if one.index == holder)
 
 
 def drop_due(tx: Transaction, holder: HolderIndex, due: Due, id_: bytes) -> None:
@@ -219,6 +223,14 @@ def dues(reader: Reader, holder: HolderIndex, due: Due, limit: int = MOST_OWED) 
     """What a holder owes of one sort, by id."""
     prefix = bytes([holder]) + due.value
     return [key[2:] for key, _ in reader.scan(DUES, prefix=prefix, limit=limit)]
+
+
+def every_due(reader: Reader, holder: HolderIndex, due: Due) -> Iterator[bytes]:
+    """All that a holder owes of one sort, by id, read some at a time."""
+    prefix, after = bytes([holder]) + due.value, None
+    while page := list(reader.scan(DUES, prefix=prefix, after=after, limit=MOST_OWED)):
+        after = page[-1][0]
+        yield from (key[2:] for key, _ in page)
 
 
 def owes_acknowledgement(reader: Reader, holder: HolderIndex, proposal: ProposalId) -> bool:

@@ -10,8 +10,10 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import Certificate, Opening, ReceiveKeys, bundle_hash
 from tigertally.custody.messages.sync import (
+    MOST_OWED,
     CustodySyncReply,
     CustodySyncRequest,
     DealRequest,
@@ -20,6 +22,8 @@ from tigertally.custody.messages.sync import (
     ReceiveKeysRequest,
     ReleaseDue,
 )
+from tigertally.custody.messages.v1 import CustodySyncReplyV1, CustodySyncRequestV1
+from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
 from tigertally.custody.service.crossing import may_send
@@ -48,9 +52,8 @@ class SyncService:
         self._releases = releases
         self._erasures = erasures
 
-    def sync(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def sync(self, desk: Desk, request: CustodySyncRequest, peer: VerifyKey) -> CustodySyncReply:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
-        request = decode(CustodySyncRequest, raw)
         me = desk.holder(peer).index
         now = desk.now.to_bytes(8, "big")
         if desk.sealed.get(rows.SEEN, bytes([me])) != now:  # else nothing to commit
@@ -58,9 +61,13 @@ class SyncService:
         if request.receive_keys is not None:
             self._publish(desk, request.receive_keys, me)
         certified = (rows.find_epoch(desk.sealed, name) for name in request.uncertified)
-        reply = CustodySyncReply(
-            openings=tuple(self._openings(desk, me)),
-            deals=tuple(self._deals(desk, me)),
+        beyond: set[KeyRef] = set()
+        knows = frozenset(request.options)
+        openings = tuple(self._openings(desk, me, knows, beyond))
+        deals = tuple(self._deals(desk, me, knows, beyond))
+        return CustodySyncReply(
+            openings=openings,
+            deals=deals,
             releases=tuple(self._releases_due(desk, me)),
             erasures=self._erasures.due(desk, me),
             certificates=tuple(
@@ -69,9 +76,14 @@ class SyncService:
                 if record is not None and record.status is EpochStatus.CERTIFIED
             ),
             open_bundles=self._open_bundles(desk, me),
-            waiting_for=waiting_for(desk, me),
+            waiting_for=(*waiting_for(desk, me), *_beyond_words(beyond)),
         )
-        return encode(reply)
+
+    def sync_v1(
+        self, desk: Desk, request: CustodySyncRequestV1, peer: VerifyKey
+    ) -> CustodySyncReplyV1:
+        """The same for a device that knows what version 1 knew."""
+        return CustodySyncReplyV1.of(self.sync(desk, request.today(), peer))
 
     def _open_bundles(self, desk: Desk, me: HolderIndex) -> tuple[Hash, ...]:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
@@ -115,6 +127,7 @@ class SyncService:
         desk.sealed.put(rows.RECEIVE_KEYS, bytes([me]), encode(envelope))
         desk.sealed.put(rows.BUNDLES, bytes([me]) + bundle_hash(envelope), encode(envelope))
         self._prune(desk, me, keys.number)
+        _wake_dealers(desk, me)
 
     def _prune(self, desk: Desk, me: HolderIndex, number: int) -> None:
         """Once in a while, forget sets that no open dealing can have used."""
@@ -133,11 +146,35 @@ class SyncService:
             if key[1:] not in keep:
                 desk.sealed.delete(rows.BUNDLES, key)
 
-    def _openings(self, desk: Desk, me: HolderIndex) -> Iterator[Opening]:
+    def _owed(
+        self,
+        desk: Desk,
+        me: HolderIndex,
+        due: rows.Due,
+        knows: frozenset[str],
+        beyond: set[KeyRef],
+    ) -> Iterator[EpochRecord]:
+        """Attempts that a holder owes something to, and can: it knows all options of their keys.
+
+        Those that it cannot take part in are added to `beyond`, and keep no place from others.
+        """
+        found = 0
+        for id_ in rows.every_due(desk.sealed, me, due):
+            record = rows.get_epoch(desk.sealed, _epoch_id(id_))
+            if not option_names(desk, record) <= knows:
+                beyond.update(record.keys)
+                continue
+            yield record
+            found += 1
+            if found == MOST_OWED:
+                return
+
+    def _openings(
+        self, desk: Desk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
+    ) -> Iterator[Opening]:
         """As many as fit into an answer; the holder asks again until none is left."""
         size = 0
-        for id_ in rows.dues(desk.sealed, me, rows.Due.ACKNOWLEDGE):
-            record = rows.get_epoch(desk.sealed, _epoch_id(id_))
+        for record in self._owed(desk, me, rows.Due.ACKNOWLEDGE, knows, beyond):
             opening = self._opening(desk, record, me)
             this = len(encode(opening))
             size += this
@@ -161,9 +198,10 @@ class SyncService:
             convictions=record.convictions,
         )
 
-    def _deals(self, desk: Desk, me: HolderIndex) -> Iterator[DealRequest]:
-        for id_ in rows.dues(desk.sealed, me, rows.Due.DEAL):
-            record = rows.get_epoch(desk.sealed, _epoch_id(id_))
+    def _deals(
+        self, desk: Desk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
+    ) -> Iterator[DealRequest]:
+        for record in self._owed(desk, me, rows.Due.DEAL, knows, beyond):
             yield DealRequest(
                 tally=_tally(record),
                 attempt=record.attempt,
@@ -181,9 +219,10 @@ class SyncService:
             elif may is None:
                 rows.drop_due(desk.sealed, me, rows.Due.FRAGMENT, id_)
 
-    def receive_keys(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def receive_keys(
+        self, desk: Desk, request: ReceiveKeysRequest, peer: VerifyKey
+    ) -> ReceiveKeysReply:
         """Everybody's newest receive keys (for dealers), and the fresh key for a proposal."""
-        request = decode(ReceiveKeysRequest, raw)
         desk.holder(peer)
         fresh = None
         if request.proposal is not None:
@@ -194,17 +233,41 @@ class SyncService:
             for envelope in rows.receive_keys(desk.sealed)
             if decode(ReceiveKeys, envelope.body).holder in listed
         )
-        return encode(ReceiveKeysReply(keys=keys, fresh=fresh))
+        return ReceiveKeysReply(keys=keys, fresh=fresh)
 
-    def epoch(self, desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+    def epoch(self, desk: Desk, request: EpochRequest, peer: VerifyKey) -> Certificate:
         """The live epoch of a key, with its certificate, for members."""
-        request = decode(EpochRequest, raw)
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
         if key.live is None or key.state is KeyState.DESTROYED:
             raise Refused(f"{key.ref} is {key.state.value}")
-        certificate: Certificate = rows.get_epoch(desk.sealed, key.live).certificate()
-        return encode(certificate)
+        return rows.get_epoch(desk.sealed, key.live).certificate()
+
+
+def option_names(desk: Desk, record: EpochRecord) -> frozenset[str]:
+    """The options that the keys of an attempt have; a device that lacks one takes no part."""
+    if record.base:
+        return frozenset().union(*(one.options.names for one in record.base))
+    keys = (rows.find_key(desk.sealed, ref) for ref in record.keys)
+    return frozenset().union(*(key.options.names for key in keys if key is not None))
+
+
+def _beyond_words(keys: set[KeyRef]) -> tuple[str, ...]:
+    """One line for the person, who can do something about it."""
+    which = some_of(sorted(keys))
+    return (f"{which}: a newer version of the program on this device",) if keys else ()
+
+
+def _wake_dealers(desk: Desk, receiver: HolderIndex) -> None:
+    """Whoever has still to deal to this holder may have waited for nothing but its receive keys.
+
+    The one-shot child's jobs look again after every request by themselves.
+    """
+    for holder in desk.roster.holders:
+        owed = rows.dues(desk.sealed, holder.index, rows.Due.DEAL)
+        views = (rows.epoch_view(desk.sealed, EpochId.from_bytes(id_)) for id_ in owed)
+        if any(receiver in view.holders for view in views):
+            desk.wake([holder.signing_key])
 
 
 def _tally(record: EpochRecord) -> Tally:

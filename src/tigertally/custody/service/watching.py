@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from tigertally.base.codec import decode, encode
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.dealing import AUTHORITY
@@ -21,6 +20,7 @@ from tigertally.custody.messages.sync import (
     KeysReply,
     KeysRequest,
 )
+from tigertally.custody.messages.v1 import KeysReplyV1
 from tigertally.custody.messages.watching import RemovedHolder
 from tigertally.custody.policy import some_of
 from tigertally.custody.service import rows
@@ -87,13 +87,17 @@ class _Margins:
         return len(self.usable(key)) - self.view(key.live).threshold
 
 
-def keys(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+def keys(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
     """The keys of the domain, for members."""
-    request = decode(KeysRequest, raw)
     desk.member(peer)
     margins, watch = _Margins(desk), Watch(desk)
     records = rows.all_keys(desk.sealed, request.name)
-    return encode(KeysReply(keys=tuple(_key_info(desk, key, margins, watch) for key in records)))
+    return KeysReply(keys=tuple(_key_info(desk, key, margins, watch) for key in records))
+
+
+def keys_v1(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReplyV1:
+    """The same for those who know what version 1 knew."""
+    return KeysReplyV1.of(keys(desk, request, peer))
 
 
 def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) -> KeyInfo:
@@ -115,8 +119,7 @@ def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) ->
         acknowledged=epoch.acknowledged,
         missing=waiting,
         erased=record.erased,
-        requesters=record.requesters,
-        unattended=record.unattended,
+        options=record.options,
         imported=record.imported,
         stored=len(sealed or b""),
         created=record.created,
@@ -126,9 +129,8 @@ def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) ->
     )
 
 
-def holders(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
+def holders(desk: Desk, _: Nothing, peer: VerifyKey) -> HoldersReply:
     """For members: when each holder was last seen, what it holds, lacks, and is needed for."""
-    decode(Nothing, raw)
     desk.member(peer)
     margins, watch = _Margins(desk), Watch(desk)
     have: Counter[int] = Counter()
@@ -157,7 +159,7 @@ def holders(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
         )
         for holder in desk.roster.holders
     )
-    reply = HoldersReply(
+    return HoldersReply(
         holders=infos,
         least_margin=max(0, min(least)) if least else None,
         lost=sum(margin < 0 for margin in least),
@@ -166,7 +168,6 @@ def holders(desk: Desk, raw: bytes, peer: VerifyKey) -> bytes:
             for index, count in sorted(alive.items())
         ),
     )
-    return encode(reply)
 
 
 def _last_seen(desk: Desk, index: HolderIndex) -> int:

@@ -216,7 +216,9 @@ def _rotated(
     """Steps (3) and (4): one batch to the proxy and back, checked."""
     inputs = [capsule for _, capsule in found]
     raw = proxy(rotation.task.id, inputs, rotation.key)  # (3)
-    checked = verify_batch(rotation.task, inputs, RotatedBatch.from_bytes(raw))  # (4)
+    checked = verify_batch(
+        rotation.task, inputs, RotatedBatch.from_bytes(raw, most=len(inputs))
+    )  # (4)
     slots = [
         NewSlot(
             path=one.path,

@@ -6,11 +6,12 @@ docs/protocols/delegation-files.md, "Cards".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tigertally.algebra import tags
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import Fingerprint, Name
-from tigertally.base.limits import MAX_WRITERS
+from tigertally.base.limits import MAX_LABEL_DEPTH, MAX_WRITERS
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.hpke import PublicKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
@@ -62,6 +63,8 @@ class LabelCard:
     `levels` are those of the root, …, the label itself; `writers` may write; `expires` is in Unix
     seconds.
     """
+
+    MOST_ITEMS: ClassVar[int] = 6 + MAX_LABEL_DEPTH + 4 * (MAX_LABEL_DEPTH + 1) + MAX_WRITERS
 
     owner: VerifyKey
     path: tuple[Component, ...]

@@ -42,6 +42,8 @@ class Hint(FixedBytes):
 class Meta:
     """What only readers see: the label, and when it was written, in Unix seconds."""
 
+    MOST_ITEMS: ClassVar[int] = 3 + MAX_LABEL_DEPTH
+
     path: tuple[Component, ...]
     written: int
 
@@ -52,6 +54,8 @@ class Meta:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixed:
     """The header. `seq` numbers a stream's records; `hints` are the addressees, root first."""
+
+    MOST_ITEMS: ClassVar[int] = 10 + MAX_LABEL_DEPTH
 
     format: int
     kind: int

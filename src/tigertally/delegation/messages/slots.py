@@ -62,6 +62,8 @@ class Slot:
 class SlotSet:
     """All slots of one write."""
 
+    MOST_ITEMS: ClassVar[int] = 3 + 7 * (MAX_LABEL_DEPTH + 1)
+
     file_id: FileId
     slots: tuple[Slot, ...]
 
@@ -86,6 +88,8 @@ class SlotSet:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """The object `PATH.keys`: the slots of a write; while it is replaced, also of the next one."""
+
+    MOST_ITEMS: ClassVar[int] = 2 + _SETS * SlotSet.MOST_ITEMS
 
     sets: tuple[SlotSet, ...]
 

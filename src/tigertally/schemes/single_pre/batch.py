@@ -41,16 +41,19 @@ class RotatedBatch:
         return self.proof.to_bytes() + b"".join(points)
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> RotatedBatch:
+    def from_bytes(cls, raw: bytes, *, most: int = MAX_ROTATION_BATCH) -> RotatedBatch:
         """Parse what `to_bytes` wrote.
+
+        Args:
+            most: how many capsules the proxy was given: of a longer answer no point is read.
 
         Raises:
             MalformedMessage: another length, more than a batch may have, a point off the curve, or
                 a scalar that is zero or not below the group order.
         """
         count, left_over = divmod(len(raw) - PROOF_BYTES, _PAIR_BYTES)
-        if left_over or not 1 <= count <= MAX_ROTATION_BATCH:
-            raise MalformedMessage(f"not a proof and 1 to {MAX_ROTATION_BATCH} rotated pairs")
+        if left_over or not 1 <= count <= most:
+            raise MalformedMessage(f"not a proof and 1 to {most} rotated pairs")
         starts = range(PROOF_BYTES, len(raw), _PAIR_BYTES)
         return cls(
             proof=ReencryptionProof.from_bytes(raw[:PROOF_BYTES]),

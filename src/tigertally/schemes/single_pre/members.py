@@ -123,6 +123,8 @@ def found_good(rotation: RotationId, batch: int, leaves: merkle.Tree) -> Rotated
 class Place:
     """Where in which set a member stands, and the hashes that lead from it to the root."""
 
+    MOST_ITEMS: ClassVar[int] = 4 + MAX_ROTATION_BATCH.bit_length()
+
     batch: int
     index: int
     path: tuple[Hash, ...]

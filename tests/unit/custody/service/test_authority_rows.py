@@ -13,6 +13,7 @@ from tigertally.base.errors import Corrupt, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.base.secret import Secret
 from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.service import rows
 from tigertally.custody.service.rows import Due, Job
 from tigertally.custody.state.authority import EpochId, KeyRecord
@@ -47,8 +48,7 @@ def key(name: str, version: int) -> KeyRecord:
         ref=KeyRef(name=Name(name), version=version),
         made_by=P,
         suite=Suite.PEDERSEN_ED25519,
-        requesters=(),
-        unattended=False,
+        options=KeyOptions.of(),
         created=1,
     )
 
@@ -69,11 +69,16 @@ def test_keys_by_name_and_in_order() -> None:
             rows.get_key(tx, KEY)
 
 
+def owe(tx: SealedTransaction, holder: HolderIndex, due: Due, id_: bytes) -> None:
+    """A row as `rows.owe` writes it."""
+    tx.put(rows.DUES, rows.due_key(holder, due, id_), b"")
+
+
 def test_debts_belong_to_one_holder_and_one_sort() -> None:
     with transaction() as tx:
-        rows.put_due(tx, ONE, Due.ACKNOWLEDGE, P + b"\x00\x01")
-        rows.put_due(tx, ONE, Due.FRAGMENT, Q)
-        rows.put_due(tx, TWO, Due.ACKNOWLEDGE, Q + b"\x00\x07")
+        owe(tx, ONE, Due.ACKNOWLEDGE, P + b"\x00\x01")
+        owe(tx, ONE, Due.FRAGMENT, Q)
+        owe(tx, TWO, Due.ACKNOWLEDGE, Q + b"\x00\x07")
         assert rows.dues(tx, ONE, Due.ACKNOWLEDGE) == [P + b"\x00\x01"]
         assert rows.dues(tx, ONE, Due.FRAGMENT) == [Q]
         assert rows.dues(tx, ONE, Due.DEAL) == []
@@ -90,7 +95,7 @@ def test_a_debt_is_found_among_many() -> None:
     """More debts than one answer shows must not hide that a delivery is on its way."""
     with transaction() as tx:
         for number in range(60):
-            rows.put_due(tx, ONE, Due.ACKNOWLEDGE, bytes([number]) * 32 + b"\x00\x01")
+            owe(tx, ONE, Due.ACKNOWLEDGE, bytes([number]) * 32 + b"\x00\x01")
         assert len(rows.dues(tx, ONE, Due.ACKNOWLEDGE)) == 50
         assert rows.owes_acknowledgement(tx, ONE, ProposalId(bytes([59]) * 32))
 

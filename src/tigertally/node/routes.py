@@ -1,0 +1,87 @@
+"""From a door to a handler: bytes become a question before the work, and the answer bytes after it.
+
+The writer thread works on messages only. Small bodies are parsed and written on the event loop,
+large ones on threads of their own, so that neither the next request nor a commit waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from tigertally.base.codec import encode
+from tigertally.base.errors import InvalidSignature
+from tigertally.base.limits import MAX_SMALL_MESSAGE_BYTES
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.quorum.desk import Desk
+from tigertally.transport.channel import Handler, Request
+from tigertally.transport.door import Door, Standing
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+Route = Callable[[Desk, Any, VerifyKey], Any]
+Answerer = Callable[[Q, VerifyKey, Request], Awaitable[A]]
+
+_THREADS: Final = 2  # as the machine of the benchmarks has cores; more only take turns
+
+
+def served(
+    door: Door[Q, A], work: Callable[[Desk, Q, VerifyKey], A]
+) -> tuple[Door[Any, Any], Route]:
+    """Pair a door with what answers there; the types must fit."""
+    return door, work
+
+
+class Codec:
+    """Parses what comes through doors, and writes what leaves, beside the writer thread."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="codec")
+        self._lengths: dict[str, int] = {}  # of each door's last answer: the next is like it
+
+    async def read(self, door: Door[Q, A], body: bytes, standing: Standing) -> Q:
+        """Parse a question; `MalformedMessage` if it is none."""
+        if len(body) <= MAX_SMALL_MESSAGE_BYTES:
+            return door.read(body, standing)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, door.read, body, standing)
+
+    async def write(self, door: Door[Q, A], answer: A) -> bytes:
+        """Encode an answer."""
+        if self._lengths.get(door, 0) <= MAX_SMALL_MESSAGE_BYTES:
+            raw = encode(answer)
+        else:
+            raw = await asyncio.get_running_loop().run_in_executor(self._threads, encode, answer)
+        self._lengths[door] = len(raw)
+        return raw
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=True)
+
+
+def handler_of(
+    door: Door[Q, A],
+    answerer: Answerer[Q, A],
+    codec: Codec,
+    admit: Callable[[Door[Any, Any], VerifyKey], Standing],
+) -> Handler:
+    """The handler of a door.
+
+    Args:
+        answerer: the work between question and answer, of the question, the peer, and the request.
+        admit: from door and peer to the peer's standing; raises what the door tells those whom it
+            is not for. So nothing that they sent is parsed.
+    """
+
+    async def handle(request: Request) -> bytes:
+        peer = request.peer
+        if peer is None:
+            raise InvalidSignature("a request without a client certificate")
+        question = await codec.read(door, request.body, admit(door, peer))
+        return await codec.write(door, await answerer(question, peer, request))
+
+    return handle

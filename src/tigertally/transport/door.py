@@ -1,0 +1,98 @@
+"""Doors: every path of a server with what goes in, what comes out, and how much of it.
+
+A door stands beside the messages that pass through it. From the doors come the handlers of an
+authority, the limits that its server keeps, the fuzz tests' list and the table in
+`docs/protocols/transport.md`. No I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, Generic, TypeVar
+
+from tigertally.base.codec import decode
+from tigertally.base.errors import UsageError
+from tigertally.base.limits import (
+    MAX_MESSAGE_BYTES,
+    MAX_REQUESTER_BYTES,
+    MAX_REQUESTER_ITEMS,
+    MAX_SMALL_MESSAGE_BYTES,
+    MAX_SMALL_MESSAGE_ITEMS,
+)
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+class Standing(IntEnum):
+    """What a key is to the domain; who stands higher may do all that a lower one may."""
+
+    STRANGER = 0
+    REQUESTER = 1
+    HOLDER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that one message may have."""
+
+    bytes: int
+    items: int
+
+
+# Whoever stands low is given little, whatever the door takes from holders.
+_MOST: Final = {
+    Standing.STRANGER: Bounds(MAX_SMALL_MESSAGE_BYTES, MAX_SMALL_MESSAGE_ITEMS),
+    Standing.REQUESTER: Bounds(MAX_REQUESTER_BYTES, MAX_REQUESTER_ITEMS),
+    Standing.HOLDER: Bounds(MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES),
+}
+
+
+class Door(str, Generic[Q, A]):
+    """A path, which is its text, and what travels there: one question, one answer.
+
+    Attributes:
+        question, answer: the messages.
+        who: who may ask at all; anybody else is refused before the question is read.
+        most: how much a question may have, by the standing of who asks.
+        poll: an asker waits here until something happens: it is no work meanwhile.
+    """
+
+    __slots__ = ("answer", "most", "poll", "question", "who")
+
+    def __new__(
+        cls,
+        path: str,
+        question: type[Q],
+        answer: type[A],
+        *,
+        who: Standing = Standing.REQUESTER,
+        most_bytes: int = MAX_SMALL_MESSAGE_BYTES,
+        most_items: int = MAX_SMALL_MESSAGE_ITEMS,
+        poll: bool = False,
+    ) -> Door[Q, A]:
+        if not path.startswith("/"):
+            raise UsageError("a path begins with /")
+        door = super().__new__(cls, path)
+        door.question, door.answer, door.who, door.poll = question, answer, who, poll
+        door.most = {
+            standing: Bounds(min(most_bytes, most.bytes), min(most_items, most.items))
+            for standing, most in _MOST.items()
+        }
+        return door
+
+    question: type[Q]
+    answer: type[A]
+    who: Standing
+    most: dict[Standing, Bounds]
+    poll: bool
+
+    def read(self, body: bytes, standing: Standing) -> Q:
+        """Parse a question from somebody of this standing.
+
+        Raises:
+            MalformedMessage: it is not one, or longer than such a party may send.
+        """
+        most = self.most[standing]
+        return decode(self.question, body, max_bytes=most.bytes, max_items=most.items)

@@ -1,0 +1,138 @@
+"""What is erased is owed until no file shows it: nothing is called erased before, nothing waits."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from change_rig import remove
+from custody_thief import held_by
+from domain_rig import DomainRig
+from tigertally.base.ids import Name
+from tigertally.custody.client.known import fetch_keys
+from tigertally.custody.messages.bodies import Suite
+from tigertally.node.health import Metrics
+from tigertally.storage.erasure import OWED, owed
+from tigertally.storage.memory import MemoryStore
+
+
+@dataclass
+class StubbornRig(DomainRig):
+    """A domain whose disks can be scrubbed only while nobody is in the way."""
+
+    in_the_way: set[str] = field(default_factory=set)
+
+    def disk_for(self, name: str) -> MemoryStore:
+        others = self.in_the_way
+
+        class Disk(MemoryStore):
+            def scrub(self) -> bool:
+                return name not in others and super().scrub()
+
+        return Disk()
+
+
+def still_owed(disk: MemoryStore) -> bool:
+    return bool(disk._tables.get(OWED))
+
+
+@pytest.mark.requirement("C9")
+def test_a_device_says_that_it_has_erased_only_once_no_file_shows_it() -> None:
+    rig = StubbornRig(threshold=2)
+
+    async def erased() -> tuple[int, ...]:
+        (info,) = await fetch_keys(rig.devices["h1"].party, Name("payroll"))
+        return tuple(info.erased)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.create("payroll")
+        rig.in_the_way |= {"h1", "h2"}
+        await rig.destroy("payroll", by=["h1", "h2"])  # h2's yes completes it: h2 erases at once
+        report = await rig.sync("h1")
+        assert held_by(rig, "h1") == held_by(rig, "h2") == [], "out of the store all the same"
+        assert await erased() == ()
+        assert report.erased == 1
+        assert any("may still show it" in problem for problem in report.problems)
+        assert still_owed(rig.devices["h1"].disk)
+        await rig.sync("h3")
+        assert await erased() == (3,), "the control"
+        rig.in_the_way.clear()
+        for name in ("h1", "h2"):
+            report = await rig.sync(name)
+            assert report.problems == []
+            assert not still_owed(rig.devices[name].disk)
+        assert await erased() == (1, 2, 3)
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C9")
+def test_an_old_fragment_is_not_called_dead_before_no_file_shows_it() -> None:
+    rig = StubbornRig(threshold=2)
+
+    async def dead() -> list[bool]:
+        (info,) = await fetch_keys(rig.devices["h1"].party, Name("payroll"))
+        return [one.dead for one in info.removed]
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.create("payroll")
+        await remove(rig, "h4", by=["h1", "h2"])
+        rig.in_the_way |= {"h1", "h2", "h3"}
+        for name in ("h1", "h2", "h3", "h1", "h2", "h3"):
+            await rig.sync(name)
+        assert all(len(held_by(rig, name)) == 1 for name in ("h1", "h2", "h3")), "all erased"
+        assert await dead() == [False]
+        rig.in_the_way.clear()
+        for name in ("h1", "h2", "h3"):
+            await rig.sync(name)
+        assert await dead() == [True]
+
+    rig.run(day())
+
+
+async def shown(rig: DomainRig, name: str) -> float:
+    """A number as a fresh collector of metrics sees it."""
+    text = (await Metrics(rig.authority).page()).body.decode()
+    (line,) = [one for one in text.splitlines() if one.startswith(f"tigertally_{name} ")]
+    return float(line.rpartition(" ")[2])
+
+
+@pytest.mark.requirement("C6")
+def test_the_authority_scrubs_beside_its_writer_until_it_has_succeeded() -> None:
+    """A reader in the way costs tries and nothing else; the row goes with the success."""
+    rig = StubbornRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.create("vault", suite=Suite.SHAMIR_GF256)
+        assert not still_owed(rig.disk)
+        rig.in_the_way.add("authority")
+        worker = asyncio.create_task(rig.authority.work())
+        await rig.requester("app")
+        await rig.release("app", "vault", by=["h1", "h2"])
+        assert still_owed(rig.disk), "its fresh key has gone"
+        await remove(rig, "h3", by=["h1", "h2"])
+        await asyncio.sleep(100)
+        for name in ("h1", "h2"):
+            await rig.sync(name)
+        assert +rig.authority.alarms.faults == {}
+        failed = rig.authority.alarms.failures["erasing"]
+        assert failed >= 20, "at least every five seconds"
+        with rig.disk.reading() as reader:
+            found = owed(reader)
+        assert found is not None
+        assert found.count >= 2, "the release, and the removal"
+        assert await shown(rig, "erasures_owed") == found.count
+        assert await shown(rig, "erasure_owed_since_timestamp_seconds") == rig.clock.time
+        rig.in_the_way.clear()
+        await asyncio.sleep(6)
+        assert not still_owed(rig.disk)
+        assert not worker.done()
+        worker.cancel()
+        assert await shown(rig, "erasures_owed") == 0
+
+    rig.run(day())

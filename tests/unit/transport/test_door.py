@@ -1,0 +1,67 @@
+"""A door is its path, and knows what may pass through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from tigertally.base.codec import encode
+from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.limits import (
+    MAX_MESSAGE_BYTES,
+    MAX_REQUESTER_BYTES,
+    MAX_SMALL_MESSAGE_BYTES,
+)
+from tigertally.node.wiring import AuthorityServices
+from tigertally.transport.door import Door, Standing
+
+pytestmark = pytest.mark.requirement("X5")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    raw: bytes
+
+
+LARGE = Door("/large", Question, Question, most_bytes=MAX_MESSAGE_BYTES)
+SMALL = Door("/small", Question, Question)
+
+
+def of(size: int) -> bytes:
+    """A question of exactly so many bytes."""
+    raw = encode(Question(raw=bytes(size - (4 if size <= 65539 else 6))))
+    assert len(raw) == size
+    return raw
+
+
+def test_a_door_is_its_path():
+    assert SMALL == "/small"
+    assert {SMALL: 1}["/small"] == 1
+    assert SMALL.who is Standing.REQUESTER, "nobody is let in who was not thought of"
+
+
+def test_a_path_begins_with_a_slash():
+    with pytest.raises(UsageError):
+        Door("small", Question, Question)
+
+
+@pytest.mark.parametrize(
+    ("standing", "most"),
+    [
+        (Standing.STRANGER, MAX_SMALL_MESSAGE_BYTES),
+        (Standing.REQUESTER, MAX_REQUESTER_BYTES),
+        (Standing.HOLDER, MAX_MESSAGE_BYTES),
+    ],
+)
+def test_who_stands_low_may_send_little(standing, most):
+    assert LARGE.read(of(most), standing).raw
+    with pytest.raises(MalformedMessage, match="at most"):
+        LARGE.read(of(most + 1), standing)
+    assert SMALL.most[standing].bytes == MAX_SMALL_MESSAGE_BYTES
+
+
+def test_all_doors_of_an_authority_are_different_paths():
+    doors = AuthorityServices().doors()
+    assert len({str(door) for door in doors}) == len(doors) > 30
+    assert [door for door in doors if door.poll] == ["/v1/news"]
