@@ -15,6 +15,7 @@ from tigertally.cli.members import opened, run_as, warn
 from tigertally.cli.output import emit
 from tigertally.cli.proposals import card_of, quoted_of
 from tigertally.cli.question import ask, at_terminal, check_screen, named_by, show
+from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.client.answer import check_same, look
 from tigertally.custody.client.holder import HolderClient
 from tigertally.node.clock import SystemClock
@@ -44,8 +45,11 @@ class Answer:
         """What the profile is locked for."""
         return "approving" if self.approve else "rejecting"
 
-    def check(self, seen: Seen, synced: Synced) -> None:
+    def check(self, seen: Seen, synced: Synced, device: VerifyKey) -> None:
         """Check that it may be signed, so that nobody is asked in vain.
+
+        Args:
+            device: the key of who answers.
 
         Raises:
             NewerVersion: it is a yes to what this program does not understand.
@@ -55,6 +59,9 @@ class Answer:
             return
         if isinstance(seen, UnknownProposal):
             raise seen.refusal()
+        me = synced.roster.holder_of(device)
+        if me is not None and seen.voted(me.index):
+            return  # the same command again: our yes may have been the last one, and changed much
         check_may_vote_on(seen.proposal, synced.roster, all_kinds())
 
     async def sign(self, client: HolderClient, seen: Seen, synced: Synced) -> ProposalState:
@@ -113,7 +120,7 @@ def _unasked(
             seen, synced, report = await look(client, id_)
             warn(report)
             show(card_of(seen))
-            answer.check(seen, synced)
+            answer.check(seen, synced, party.key.public)
             return seen, await answer.sign(client, seen, synced)
 
     return run_as(open_profile, work)
@@ -143,6 +150,6 @@ def _asked(
 
     seen, synced = run_as(open_profile, find)
     show(card_of(seen))
-    answer.check(seen, synced)
+    answer.check(seen, synced, open_profile.signing_key.public)
     ask(answer.question, otherwise="nothing was signed")
     return seen, run_as(open_profile, sign)
