@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from domain_rig import DomainRig
@@ -109,3 +111,22 @@ def test_who_is_quiet_is_forgotten(rig):
         assert counted._counts == {}
 
     rig.run(night())
+
+
+def test_requests_to_join_that_are_refused_are_counted_and_change_nothing():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        before = dump(rig.disk)
+        for number in range(30):
+            device = rig.device(f"mallory{number}", Role.HOLDER)
+            joining = rig.joining(replace(device, name="h1"))  # a name that is taken
+            with pytest.raises(Refused):
+                await joining.ask()
+        assert dump(rig.disk) == before
+        await rig.authority._write_counted()
+        written = "strangers asked to join and were refused (30 times)"
+        assert said(rig, "proposal.refused") == [written]
+
+    rig.run(day())
