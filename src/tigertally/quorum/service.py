@@ -19,7 +19,6 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
-    CLOCK_SKEW,
     MAX_OPEN_OF_ONE,
     MAX_OPEN_PROPOSALS,
     MIN_PROPOSAL_SECONDS,
@@ -33,7 +32,15 @@ from tigertally.quorum.chain import next_roster
 from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.joins import Joins
-from tigertally.quorum.kinds import Kind, Kinds, check_shows, kind_of, proposer_name, words_of
+from tigertally.quorum.kinds import (
+    Kind,
+    Kinds,
+    check_formed,
+    check_shows,
+    kind_of,
+    proposer_name,
+    words_of,
+)
 from tigertally.quorum.messages import (
     ProposalRequest,
     ProposalState,
@@ -169,11 +176,8 @@ class QuorumService:
             raise NewerVersion(
                 f"the authority's program is older than this proposal ({error}): upgrade that first"
             ) from error
-        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
-        if roster.forming and not kind.while_forming:
-            raise Unavailable(
-                f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
-            )
+        pending = propose(request.proposal, roster, now=desk.now)
+        check_formed(kind, roster)
         kind.may_propose(roster, proposal, body)
         check_shows(self._kinds, proposal)
         self._executors[kind.name].check(desk, proposal, body)

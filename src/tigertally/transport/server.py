@@ -49,6 +49,7 @@ from tigertally.transport.places import Places
 from tigertally.transport.server_limits import (
     ServerLimits,
     gate_of,
+    handshakes_of,
     pages_gate_of,
     places_of,
     replays_of,
@@ -162,7 +163,8 @@ class Server:
             self._serve,
             context,
             idle_seconds=self._limits.idle_seconds,
-            handshakes=self._limits.handshakes,
+            most_handshakes=self._limits.handshakes,
+            handshakes=handshakes_of(self._limits),
             places=places_of(self._limits),
             standing=self._arrived,
         )

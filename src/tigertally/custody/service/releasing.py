@@ -46,7 +46,7 @@ from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body
 from tigertally.quorum.rows import get_pending
 from tigertally.quorum.service import state_of
-from tigertally.quorum.tally import VerifiedTally
+from tigertally.quorum.tally import THE_AUTHORITY, VerifiedTally
 
 _TIDIED_AT_ONCE = 500  # releases
 
@@ -116,7 +116,9 @@ class ReleaseService:
         pending = get_pending(desk.sealed, delivery.proposal)
         if pending.status is not Status.COMPLETE:
             raise Refused(f"the release is {pending.status.value}")
-        tally, release = check_release_tally(pending.tally(), desk.known_chain, now=desk.now)
+        tally, release = check_release_tally(
+            pending.tally(), desk.known_chain, now=desk.now, clock=THE_AUTHORITY
+        )
         key = rows.get_key(desk.sealed, release.ref)
         if not key.usable:
             raise Refused(f"{release.ref} is {key.state.value}")
