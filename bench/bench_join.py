@@ -28,6 +28,7 @@ from tigertally.base.ids import Fingerprint, Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.messages.bodies import CREATE, Create, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.node.members import connected, introduced
 from tigertally.node.profile import home, open_profile
 from tigertally.quorum.card import Role
@@ -142,8 +143,7 @@ def propose_keys(numbers: range) -> None:
                         key=Name(f"key-{number}"),
                         suite=Suite.PEDERSEN_ED25519,
                         acks=len(HOLDERS),
-                        requesters=(),
-                        unattended=False,
+                        options=KeyOptions.of(),
                     )
                     await client.create_key(body, synced)
         return Spent()

@@ -28,6 +28,7 @@ from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.messages.bodies import Create, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.node.members import connected
 from tigertally.node.profile import home, open_profile
 from tigertally.quorum.card import Role
@@ -49,8 +50,7 @@ async def create_key() -> None:
                 key=KEY.name,
                 suite=Suite.PEDERSEN_ED25519,
                 acks=len(HOLDERS),
-                requesters=(),
-                unattended=False,
+                options=KeyOptions.of(),
             )
             state = await client.create_key(body, synced)
     await approve(proposal_id(state.proposal).hex(), HOLDERS[1:])

@@ -4,8 +4,9 @@ In a block a line after `$ ` is a command (a closing `\\` continues it), all oth
 prints, both streams together. `...` stands for any text inside a line, and on a line of its own
 for any lines; a number of seconds with two digits behind the point (`1.42`) for any such number. A
 command with no lines below it may print anything. `# exit 4` behind a command is the exit code that
-is expected instead of 0. A command that ends in `&` goes on in the background; the lines below it
-are awaited before the next command.
+is expected instead of 0. Where a page shows `[y/N]` with an answer behind it, the command runs at a
+terminal and the answer is typed there; otherwise there is none. A command that ends in `&` goes on
+in the background; the lines below it are awaited before the next command.
 
 The shell runs in an empty folder with its own TALLY_HOME, ports of the page are replaced by free
 ones, and everything it started ends with it.
@@ -32,6 +33,7 @@ from typing import Self
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EXIT = re.compile(r"\s+# exit (\d+)$")
+_ANSWERED = re.compile(r"^.*\? \[y/N\] (\S+)$")
 _PORT = re.compile(r"127\.0\.0\.1:(\d{4,5})")
 _SECONDS = re.compile(r"(?<![\w.])\d+\.\d\d(?![\w.])")
 
@@ -47,6 +49,12 @@ class Step:
     command: str
     expected: tuple[str, ...] = ()
     code: int = 0
+
+    @property
+    def answer(self) -> str | None:
+        """What a person types at the terminal; None if the command needs none."""
+        answers = [found[1] for line in self.expected if (found := _ANSWERED.match(line))]
+        return answers[0] if answers else None
 
     @property
     def in_background(self) -> bool:
@@ -140,7 +148,8 @@ class Shell:
         if step.in_background:
             printed, code = self._start(step), step.code
         else:
-            printed, code = self._call(self._with_free_ports(step.command))
+            at_terminal = f"person {step.answer} " if step.answer else ""
+            printed, code = self._call(self._with_free_ports(at_terminal + step.command))
         printed = self._with_page_ports(printed)
         assert code == step.code, f"$ {step.command}\nexit {code}, not {step.code}\n{printed}"
         if step.expected:
@@ -163,7 +172,11 @@ class Shell:
             client = Path(__file__).with_name("fork_client.py")
             words = (sys.executable, "-I", "-S", str(client), str(self.fork_server))
             tally.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-        tally.chmod(0o755)
+        person = commands / "person"
+        words = (sys.executable, str(Path(__file__).with_name("person.py")))
+        person.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        for script in (tally, person):
+            script.chmod(0o755)
         source = Path(__file__).parents[1] / "src"
         return {
             **{name: value for name, value in os.environ.items() if name not in _OUTER_MAKE},

@@ -21,6 +21,7 @@ from tigertally.custody.messages.bodies import (
     Suite,
 )
 from tigertally.custody.messages.dealing import DealingPackage, Opening, PublishedKeys
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.protocol.dealing import Occasion
 from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.protocol.receive_keys import newest_by_holder
@@ -104,7 +105,7 @@ class Small:
         self, *, by: Sequence[int] = (1, 2, 3), suite: Suite = Suite.PEDERSEN_ED25519, acks: int = 4
     ) -> tuple[Tally, VerifiedTally, Create]:
         """An approved `custody.create`."""
-        body = Create(key=KEY.name, suite=suite, acks=acks, requesters=(), unattended=False)
+        body = Create(key=KEY.name, suite=suite, acks=acks, options=KeyOptions.of())
         tally = self.tally(CREATE, body.to_body(), proposer=self.key(by[0]), by=by)
         return tally, verify_tally(tally, self.roster), body
 

@@ -19,9 +19,9 @@ from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import OVERHEAD, PrivateKey
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import Create, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
-    BaseKey,
     Dealing,
     DealingPackage,
     PublishedKeys,

@@ -30,6 +30,7 @@ from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import Released, RequesterClient
 from tigertally.custody.client.unlocking import UnlockingClient
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.service import child
 from tigertally.node.authority import Authority
 from tigertally.node.kinds import all_kinds
@@ -263,8 +264,7 @@ class DomainRig:
             key=Name(key),
             suite=suite,
             acks=acks or len(synced.roster.holders),
-            requesters=(),
-            unattended=False,
+            options=KeyOptions.of(),
         )
         return await client.create_key(body, synced)
 
@@ -329,8 +329,7 @@ class DomainRig:
             "key": Name(key),
             "suite": Suite.PEDERSEN_ED25519,
             "acks": len(synced.roster.holders),
-            "requesters": (),
-            "unattended": False,
+            "options": KeyOptions.of(),
             "imported": True,
         }
         with Secret(secret) as raw:

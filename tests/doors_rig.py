@@ -18,6 +18,7 @@ from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.rows import REPORTED
 from tigertally.custody.messages import destroying, importing, lock, sync
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.watching import HELD
 from tigertally.node.wiring import AuthorityServices
 from tigertally.quorum import messages
@@ -144,8 +145,7 @@ class Doors:
             key=Name(key),
             suite=Suite.PEDERSEN_ED25519,
             acks=3,
-            requesters=(),
-            unattended=False,
+            options=KeyOptions.of(),
         )
         await client.create_key(body, synced)
 

@@ -138,10 +138,16 @@ def _arm_faults() -> None:
     `FAULT_AT=N`: this process kills itself (`kill -9`) at its N-th journal step: just before or
     after a commit of its store, just before a message is sent or after its answer has come, just
     before or after a profile gets its name.
-    `FAULT_CLOCK=S`: its clock is S seconds ahead; or as many as now stand in the file S, if there.
+    `FAULT_CLOCK=S`: its clock is S seconds ahead (or behind, with a minus); or as many as now stand
+    in the file S, if there.
     `FAULT_FULL=FILE`: its disk is full while that file is there (`full_disk.FullDisk.watch`).
     `FAULT_CHORES=S`: the authority looks for background work every S seconds.
+    `FAULT_TOMORROW=1`: it is tomorrow's program (`tomorrow.py`).
     """
+    if os.environ.pop("FAULT_TOMORROW", ""):
+        import tomorrow
+
+        tomorrow.arm()
     marker = os.environ.pop("FAULT_FULL", "")
     if marker:
         from full_disk import FullDisk
@@ -159,7 +165,7 @@ def _arm_faults() -> None:
         now, said = SystemClock.now, Path(ahead)
 
         def shifted(self: SystemClock) -> int:
-            if ahead.isdecimal():
+            if ahead.removeprefix("-").isdecimal():
                 return now(self) + int(ahead)
             return now(self) + (int(said.read_text()) if said.exists() else 0)
 

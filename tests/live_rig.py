@@ -25,7 +25,6 @@ from typing import Any, TypeVar
 
 from crash_rig import InPlace
 from domain_rig import DomainRig
-from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, ProposalId
 from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.custody.client.changing import ChangingClient
@@ -78,6 +77,12 @@ class Lines:
 
     def warning(self, event: str, **more: Any) -> None:
         self.said.append(("warning", event, more))
+
+    def critical(self, event: str, **more: Any) -> None:
+        self.said.append(("critical", event, more))
+
+    def exception(self, event: str, **more: Any) -> None:
+        self.said.append(("exception", event, more))
 
 
 @dataclass
@@ -204,15 +209,7 @@ class LiveRig(DomainRig):
         party = self.devices[name].party
         lines = self.lines.setdefault(name, Lines())
         profile: Any = _Profile(party.store)
-        self.command(self._daemon(name, party, profile, lines))
-
-    async def _daemon(self, name: str, party: Party, profile: Any, lines: Lines) -> None:
-        try:
-            await daemon._follow(_Syncing(party, self.locks[name]), profile, lines, None)
-        except Refused:
-            chain = self.authority.chain
-            if chain is not None and chain.current.holder_of(party.key.public) is not None:
-                raise  # else it ends as it should: its holder was removed
+        self.command(daemon._follow(_Syncing(party, self.locks[name]), profile, lines, None))
 
     def restart(self) -> None:
         """The authority is ended and started again: it comes up locked."""
@@ -280,9 +277,15 @@ class LiveRig(DomainRig):
         return next(name for name, one in self.devices.items() if one.key.public == key)
 
     def faults(self) -> list[str]:
-        """What daemons have logged as the fault of somebody."""
-        every = [line for lines in self.lines.values() for line in lines.said]
-        return [str(more) for _, event, more in every if event == "fault"]
+        """What holders' daemons have logged as the fault of somebody."""
+        assert self.authority.chain is not None
+        here = [str(holder.name) for holder in self.authority.chain.current.holders]
+        every = [line for name in here if name in self.lines for line in self.lines[name].said]
+        return [
+            f"{event}: {more}"
+            for level, event, more in every
+            if event != "notice" and level != "info"
+        ]
 
     # --- commands, as on the command line -------------------------------------------------------
 

@@ -124,11 +124,13 @@ def _put(connection: sqlite3.Connection, table: str, key: bytes, value: bytes) -
 class MixedTown(Town):
     """A home whose profiles run different versions of the program.
 
-    `old` runs the profiles in `runs_old`, `server` all others. `ahead` is added to all clocks.
+    `old` runs the profiles in `runs_old`, `server` all others, those in `runs_tomorrow` as
+    `tomorrow.py` is. `ahead` is added to all clocks.
     """
 
     old: ForkServer | None = None
     runs_old: set[str] = field(default_factory=set)
+    runs_tomorrow: set[str] = field(default_factory=set)
     ahead: int = 0
 
     def start(
@@ -143,6 +145,8 @@ class MixedTown(Town):
             self.server = self.old
         try:
             whole = {"FAULT_CLOCK": str(self.ahead), **environment}
+            if name in self.runs_tomorrow:
+                whole["FAULT_TOMORROW"] = "1"
             return super().start(*args, started_anew=started_anew, **whole)
         finally:
             self.server = today
@@ -159,6 +163,8 @@ def mixed_town(
     """The recorded domain at an address of its own; nothing is started yet."""
     with tarfile.open(found.home) as archive:
         archive.extractall(path, filter="data")
+    for one in (path / "home", *(path / "home").rglob("*")):
+        one.chmod(0o700 if one.is_dir() else 0o600)
     with reserved_port() as port:
         town = MixedTown(path / "home", server, port, str(found.facts["fingerprint"]))
         town.old, town.runs_old = old, runs_old

@@ -24,7 +24,7 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages import destroying, importing, lock, release, sync, watching
+from tigertally.custody.messages import destroying, importing, lock, release, sync, v1, watching
 from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
@@ -49,6 +49,7 @@ OPEN_TO_ALL = {messages.DOMAIN, messages.TERMS}
 # Doors whose good messages leave a trace even if a field was changed, and which.
 TRACES = {
     sync.CUSTODY_SYNC: {"custody-seen", "custody-receive-keys", "custody-bundle"},
+    v1.CUSTODY_SYNC_V1: {"custody-seen", "custody-receive-keys", "custody-bundle"},
     lock.UNLOCK_CHALLENGE: set(AUDIT),
 }
 # Refusals that are remembered: strangers at the lock, bad answers to a challenge, wrong PINs.
@@ -80,11 +81,14 @@ def good() -> dict[str, tuple[str, bytes]]:
 READS = {
     messages.PROPOSAL: lambda: messages.ProposalRequest(id=open_id()),
     messages.SYNC: lambda: messages.SyncRequest(roster_version=0, checkpoint_size=3),
+    messages.SYNC_V1: lambda: messages.SyncRequest(roster_version=0, checkpoint_size=3),
+    messages.TALLIES_V1: lambda: messages.TalliesRequest(since=0, limit=100),
     messages.ROSTERS: lambda: messages.RostersRequest(after=0),
     messages.TALLIES: lambda: messages.TalliesRequest(since=0, limit=100),
     messages.AUDIT: lambda: messages.AuditRequest(since=0, limit=100, prove=(1, 2, 3)),
     messages.NEWS: lambda: messages.NewsRequest(seen=0, wait=1),
     sync.KEYS: lambda: sync.KeysRequest(name=None),
+    v1.KEYS_V1: lambda: sync.KeysRequest(name=None),
     sync.KEY_EPOCH: lambda: sync.EpochRequest(key=KeyRef(name="payroll", version=1)),
     sync.RECEIVE_KEYS: lambda: sync.ReceiveKeysRequest(proposal=None),
     importing.CONTENT: lambda: importing.ContentRequest(key=KeyRef(name="wallet", version=1)),

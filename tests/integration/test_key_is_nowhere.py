@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from memory_search import contents_of, forms, memory_of, names_in
-from process_rig import HOLDERS, PASSPHRASE
+from process_rig import HOLDERS, PASSPHRASE, SECONDS
 from tigertally.algebra.ed25519 import ORDER
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.base.secret import Secret
@@ -91,8 +91,10 @@ def test_the_search_finds_what_is_there(tmp_path):
         assert names_in(memory_of(process.pid), {"it": secret, "not it": os.urandom(32)}) == {"it"}
     finally:
         process.communicate(b"x")
-    for form in forms(secret):
-        (tmp_path / "file").write_bytes(b"before" + form + b"after")
+    for number, form in enumerate(forms(secret)):
+        # Also where the search goes on from one part to the next.
+        before = bytes(2**18 - number * 4)
+        (tmp_path / "file").write_bytes(before + form + b"after")
         assert names_in((raw for _, raw in contents_of(tmp_path)), {"it": secret}) == {"it"}
 
 
@@ -112,21 +114,22 @@ def look_everywhere(town, secrets):
             assert names_in([raw], secrets) == set(), path
 
 
-def requester_at_work(town, key, tmp_path):
-    """The requester, stopped in the middle of encrypting: it does have the final key."""
+def requesters_at_work(town, keys, tmp_path):
+    """The requester, stopped in the middle of encrypting: it does have the final keys."""
     source = tmp_path / "big"
     with source.open("wb") as file:
         file.truncate(3_000_000_000)
-    encrypt = ("encrypt", "--profile", "app", "--key", key, "--reason", "r", "--in", source)
-    working = town.start(*encrypt, "--out", tmp_path / "sealed", "--wait", "50")
-    (one,) = town.asked()
-    town.approve(one["id"], "alice", "bob")
-    deadline = time.monotonic() + 60
-    while not working.ended() and _read_by(working.pid) < 20_000_000:
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    working.send(signal.SIGSTOP)
-    assert not working.ended()
+    encrypt = ("encrypt", "--profile", "app", "--reason", "r", "--in", source, "--wait", "50")
+    working = [town.start(*encrypt, "--key", key, "--out", tmp_path / key) for key in keys]
+    for one in town.asked(number=len(keys)):
+        town.approve(one["id"], "alice", "bob")
+    deadline = time.monotonic() + SECONDS
+    for command in working:
+        while not command.ended() and _read_by(command.pid) < 20_000_000:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        command.send(signal.SIGSTOP)
+        assert not command.ended()
     return working
 
 
@@ -134,39 +137,44 @@ def _read_by(pid):
     return int(Path(f"/proc/{pid}/io").read_text().split()[1])
 
 
-@pytest.mark.parametrize("suite", list(Suite), ids=lambda suite: suite.value)
-def test_the_key_is_nowhere_but_at_the_requester(stopped_town, tmp_path, suite):
+def test_the_key_is_nowhere_but_at_the_requester(stopped_town, tmp_path):
     town = stopped_town
     town.authority_up(started_anew=True)
     town.unlock()
     for name in HOLDERS:
         town.holder_up(name, started_anew=True)
-    asked = town.json(
-        *("key", "create", "wages", "--profile", "alice", "--no-wait", "--suite", suite.value)
-    )
-    town.approve(asked["proposal"], "bob")
-    create = ("key", "create", "wages", "--profile", "alice", "--suite", suite.value)
-    assert town.json(*create, "--wait", "30")["state"] == "active"
+    secrets = {}
+    for suite in Suite:
+        create = ("key", "create", f"wages-{suite.value}", "--profile", "alice")
+        asked = town.json(*create, "--no-wait", "--suite", suite.value)
+        town.approve(asked["proposal"], "bob")
+        done = town.json(*create, "--suite", suite.value, "--wait", "30")
+        assert done["state"] == "active"
+        for name, raw in truth(town, f"wages-{suite.value}", suite).items():
+            secrets[f"{name} of {suite.value}"] = raw
+    assert len(secrets) == 4
+    look_everywhere(town, secrets)  # after their creation
 
-    secrets = truth(town, "wages", suite)
-    look_everywhere(town, secrets)  # after its creation
-
-    private, final = tmp_path / "private", tmp_path / "final"
-    get = ("key", "get", "wages", "--profile", "app", "--reason")
-    for out, options in ((final, ()), (private, ("--form", "private"))):
-        working = town.start(*get, out.name, "--out", out, *options, "--wait", "50")
-        (one,) = town.asked()
-        town.approve(one["id"], "carol", "bob")
-        assert working.wait().code == 0, str(working.wait())
-    assert private.read_bytes() == secrets["private"], "what was looked for is the key"
-    secrets["final"] = final.read_bytes()
-    look_everywhere(town, secrets)  # after its release
+    for suite in Suite:
+        private, final = tmp_path / f"private-{suite.value}", tmp_path / f"final-{suite.value}"
+        get = ("key", "get", f"wages-{suite.value}", "--profile", "app", "--reason")
+        for out, options in ((final, ()), (private, ("--form", "private"))):
+            working = town.start(*get, out.name, "--out", out, *options, "--wait", "50")
+            (one,) = town.asked()
+            town.approve(one["id"], "carol", "bob")
+            assert working.wait().code == 0, str(working.wait())
+        known = secrets[f"private of {suite.value}"]
+        assert private.read_bytes() == known, "what was looked for is the key"
+        secrets[f"final of {suite.value}"] = final.read_bytes()
+    look_everywhere(town, secrets)  # after their release
     assert _children_at_work(town.authority.pid) == []
 
-    working = requester_at_work(town, "wages", tmp_path)
-    assert "final" in names_in(memory_of(working.pid), secrets)
-    look_everywhere(town, secrets)  # while the requester has it
-    working.kill()
+    working = requesters_at_work(town, [f"wages-{suite.value}" for suite in Suite], tmp_path)
+    for suite, command in zip(Suite, working, strict=True):
+        assert f"final of {suite.value}" in names_in(memory_of(command.pid), secrets)
+    look_everywhere(town, secrets)  # while the requester has them
+    for command in working:
+        command.kill()
 
 
 def _children_at_work(pid):

@@ -92,7 +92,7 @@ def test_strangers_and_requesters_do_not_unlock(locked_town):
     town.run("holder", "unlock", "--profile", "dora", code=2)
     assert town.json("authority", "status", "--profile", "hq")["state"] == "locked"
     stranger, requester = audit(town, "unlock.failed")
-    assert stranger.startswith("stranger ")
+    assert stranger.startswith("strangers asked to unlock")
     assert "app asked to unlock and is no holder" in requester
 
 
@@ -149,6 +149,33 @@ def test_five_wrong_pins_void_it(nowhere):
     nowhere.authority_up()
     assert "void" in nowhere.run(*enrol, pin, code=3).err, "also after a restart"
     assert nowhere.json("authority", "status", "--profile", "hq")["roster_version"] == 0
+    fresh = nowhere.json("authority", "pin", "--profile", "hq")["pin"]  # it is running meanwhile
+    assert fresh != pin
+    file = nowhere.home / "pin"
+    file.write_text(f"{fresh}\n")
+    nowhere.run(*enrol, fresh, "--pin-file", file, code=2)
+    assert nowhere.json(*enrol[:-1], "--pin-file", file)["state"] == "enrolled"
+    assert "has its first holder" in nowhere.run("authority", "pin", "--profile", "hq", code=3).err
+    kinds = [one["kind"] for one in nowhere.json("audit", "list", "--profile", "alice")]
+    assert kinds.index("pin.renewed") == kinds.index("roster.founded") - 1
+    nowhere.run("audit", "verify", "--profile", "alice")
+
+
+@pytest.mark.requirement("C8")
+def test_the_pin_is_asked_for_at_a_terminal(nowhere):
+    """Not shown, and only of the first holder: others read whom they wait for."""
+    pin = nowhere.make_authority()
+    nowhere.person("alice")
+    enrol = ("holder", "enrol", "--profile", "alice", *nowhere.where)
+    terminal = nowhere.at_terminal(*enrol)
+    terminal.terminal.await_text("PIN, as .* printed it: $")
+    outcome = terminal.answer(f"{pin}\n")
+    assert outcome.code == 0, outcome
+    assert pin not in outcome.err
+    nowhere.person("bob")
+    later = nowhere.at_terminal("holder", "enrol", "--profile", "bob", *nowhere.where, "--no-wait")
+    outcome = later.wait()
+    assert (outcome.code, "PIN, as" in outcome.err) == (0, False)
 
 
 @pytest.mark.requirement("C8")

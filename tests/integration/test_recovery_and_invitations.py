@@ -54,13 +54,43 @@ def test_a_holder_pulls_another_in(town, tmp_path):
     asked = town.json(*enrol, "--no-wait")
     assert asked["state"] == "waiting"
     (one,) = town.asked("roster.join")
-    assert "alice" in one["summary"], "who invites"
+    assert one["quoted"] == [
+        {"by": "dora (not yet a member)", "what": "invited by", "text": "alice"}
+    ], "who invites, as the joiner says"
     fingerprint = town.json("profile", "show", "--profile", "dora")["fingerprint"]
     assert fingerprint in one["summary"], "approvers compare it"
     town.approve(asked["proposal"], "bob", "carol")
     done = town.json(*enrol)
     assert (done["state"], done["index"]) == ("enrolled", 4)
     town.run("holder", "sync", "--profile", "dora")
+
+
+@pytest.mark.requirement("C8")
+def test_whom_an_invitation_makes_one_trust_is_shown_and_asked_first(town, tmp_path):
+    """Its signature proves nothing yet: on a terminal nobody is contacted before a yes."""
+    invitation = tmp_path / "dora.invitation"
+    town.run("holder", "invite", "--profile", "alice", "--out", invitation)
+    roster = town.json("roster", "show", "--profile", "alice")
+    shown = (town.url, str(town.fingerprint), "alice", roster["hash"])
+    enrol = ("holder", "enrol", "--profile", "dora", "--invitation", invitation, "--no-wait")
+    terminal = town.at_terminal(*enrol)
+    screen = terminal.asked("Go there?")
+    assert all(word in screen for word in shown)
+    outcome = terminal.answer("n\n")
+    assert outcome.code == 3
+    assert "nobody was contacted" in outcome.err
+    assert "dora" not in [one["profile"] for one in town.json("profile", "list")]
+    assert town.json("holder", "inbox", "--profile", "alice") == []
+    terminal = town.at_terminal(*enrol)
+    terminal.asked("Go there?")
+    assert terminal.answer("y\n").code == 0
+    assert len(town.asked("roster.join")) == 1
+    again = town.at_terminal(*enrol).wait()  # it has met the authority: nothing to ask
+    assert again.code == 0
+    assert "Go there" not in again.err
+    town.person("emil")  # without a terminal it is said, and goes on
+    said = town.run("holder", "enrol", "--profile", "emil", *enrol[4:]).err
+    assert all(word in said for word in shown)
 
 
 @pytest.mark.requirement("C8")

@@ -21,6 +21,7 @@ from tigertally.custody.client.changing import ChangingClient
 from tigertally.custody.client.creating import Asked, CreatingClient
 from tigertally.custody.client.rows import Request
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
 from tigertally.quorum.client import Synced
@@ -82,9 +83,7 @@ async def carry(rig: CrashRig, ask: Callable[[CreatingClient, Synced], Awaitable
 
 async def create(rig: CrashRig) -> None:
     for suite in Suite:
-        body = Create(
-            key=Name(f"new-{suite.value}"), suite=suite, acks=3, requesters=(), unattended=False
-        )
+        body = Create(key=Name(f"new-{suite.value}"), suite=suite, acks=3, options=KeyOptions.of())
         await carry(rig, lambda client, synced, body=body: client.propose_or_resume(body, synced))
 
 
@@ -178,7 +177,7 @@ class Walk:
     destroys: bool = False
     steps: int = 90  # at least so many are found
     before: Operation | None = None  # nobody dies yet
-    sample: int = 12  # so many of them in the suite
+    sample: int = 8  # so many of them in the suite
 
 
 WALKS = {

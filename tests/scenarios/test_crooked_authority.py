@@ -15,10 +15,10 @@ from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows as device_rows
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite, parse_create
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
-    BaseKey,
     Certificate,
     Complaint,
     Conviction,
@@ -26,6 +26,7 @@ from tigertally.custody.messages.dealing import (
     DealingPackage,
     Opening,
 )
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.release import CollectReply
 from tigertally.custody.messages.sync import (
     COLLECT,
@@ -381,8 +382,7 @@ def test_a_device_itself_knows_who_may_ask_for_a_key() -> None:
             key=Name("payroll"),
             suite=Suite.PEDERSEN_ED25519,
             acks=3,
-            requesters=(Name("app"),),
-            unattended=False,
+            options=KeyOptions.of((Name("app"),)),
         )
         state = await client.create_key(body, synced)
         await rig.approve("h2", proposal_id(state.proposal).hex())
@@ -411,7 +411,9 @@ def allow_all(rig: DomainRig) -> None:
     with rig.disk.transaction() as tx:
         sealed = SealedTransaction(tx, barrier_sealer(rig.authority))
         for key, row in list(sealed.scan(rows.KEYS)):
-            sealed.put(rows.KEYS, key, encode(replace(decode(KeyRecord, row), requesters=())))
+            sealed.put(
+                rows.KEYS, key, encode(replace(decode(KeyRecord, row), options=KeyOptions.of()))
+            )
 
 
 # --- acks and blame -------------------------------------------------------------------------
@@ -486,7 +488,9 @@ async def one_joins(rig: DomainRig, suite: Suite = Suite.PEDERSEN_ED25519) -> No
 
 
 def with_other_terms(base: tuple[BaseKey, ...]) -> tuple[BaseKey, ...]:
-    return tuple(replace(one, requesters=(Name("thief"),), unattended=True) for one in base)
+    return tuple(
+        replace(one, options=KeyOptions.of((Name("thief"),), unattended=True)) for one in base
+    )
 
 
 @pytest.mark.requirement("C7")

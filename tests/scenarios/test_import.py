@@ -20,6 +20,7 @@ from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.importing import IMPORTS, ImportingClient, Progress, UnderWay
 from tigertally.custody.messages.bodies import Form, KeyRef, Suite
 from tigertally.custody.messages.importing import CONTENT, IMPORT, ContentReply, Imported
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import COLLECT
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
@@ -224,7 +225,11 @@ def test_the_largest_secret_comes_back() -> None:
 
 @pytest.mark.parametrize(
     "bends",
-    [{"suite": Suite.SHAMIR_GF256}, {"requesters": (Name("other"),)}, {"imported": False}],
+    [
+        {"suite": Suite.SHAMIR_GF256},
+        {"options": KeyOptions.of((Name("other"),))},
+        {"imported": False},
+    ],
     ids=["the authority would see it", "not for itself", "no import"],
 )
 def test_what_a_requester_may_not_propose(bends: dict[str, object]) -> None:

@@ -19,7 +19,7 @@ from custody_thief import (
 from domain_rig import DomainRig
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Corrupt, Locked, PeerFault, Refused
+from tigertally.base.errors import Corrupt, Damaged, Locked, PeerFault, Refused
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import UNLOCK_LIFETIME
 from tigertally.base.secret import Secret
@@ -40,6 +40,12 @@ from tigertally.custody.messages.lock import (
 )
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.messages.sync import EpochRequest, KeysRequest
+from tigertally.custody.messages.v1 import (
+    CUSTODY_SYNC_V1,
+    KEYS_V1,
+    UNLOCK_REPORT_V1,
+    CustodySyncRequestV1,
+)
 from tigertally.custody.protocol.lock import (
     _answer_info,
     answer_challenge,
@@ -66,6 +72,7 @@ OPEN_WHILE_LOCKED = {
     UNLOCK_CHALLENGE,
     UNLOCK_ANSWER,
     UNLOCK_REPORT,
+    UNLOCK_REPORT_V1,
 }
 
 
@@ -185,7 +192,14 @@ def made_up(rig: DomainRig) -> set[tuple[str, str, bytes]]:
         (paths.HOLDERS, "h1", encode(messages.Nothing())),
         (paths.KEYS, "h1", encode(KeysRequest(name=None))),
         (paths.KEY_EPOCH, "app", encode(EpochRequest(key=record.keys[0]))),
-        (messages.TALLIES, "h1", encode(messages.TalliesRequest(since=0, limit=10))),
+        *(
+            (door, "h1", encode(messages.TalliesRequest(since=0, limit=10)))
+            for door in (messages.TALLIES, messages.TALLIES_V1)
+        ),
+        # What devices of version 1 send.
+        (messages.SYNC_V1, "h1", encode(messages.SyncRequest(roster_version=1, checkpoint_size=0))),
+        (CUSTODY_SYNC_V1, "h1", encode(CustodySyncRequestV1(receive_keys=None, uncertified=()))),
+        (KEYS_V1, "h1", encode(KeysRequest(name=None))),
     }
 
 
@@ -228,7 +242,12 @@ def test_nobody_but_a_holder_unlocks(who: str) -> None:
             await raw_answer(rig, who, answer)
         assert rig.authority.locked
         assert others_than_audit(rig) == before
-        assert len(failures(rig)) == 2
+        said = "app" if who == "app" else "strangers"
+        assert failures(rig) == [said], "the second within a minute is counted"
+        assert rig.authority.unlock_failures == 2
+        await rig.authority.stop()
+        assert failures(rig) == [said, said]
+        assert others_than_audit(rig) == before
 
     rig.run(day())
 
@@ -327,13 +346,13 @@ def test_a_thief_at_the_disk_brings_in_no_barrier_key_of_its_own() -> None:
         own = seal_barrier(Secret(b"\x07" * 32), roster, rig.randomness)
         rig.start_authority()
         change_envelopes(rig, lambda _: own)
-        with pytest.raises(Corrupt):
+        with pytest.raises(Damaged):
             await rig.unlock_by("h1")
         stranger = rig.device("stranger", Role.HOLDER)
         with rig.disk.transaction() as tx:
             ((key, _),) = list(tx.scan(ENVELOPES))
             tx.put(ENVELOPES, key, encode(sign_envelopes(stranger.key, own)))
-        with pytest.raises(Corrupt):
+        with pytest.raises(Damaged):
             await rig.unlock_by("h1")
         assert rig.authority.locked
 

@@ -120,7 +120,10 @@ def test_a_removal_draws_a_new_barrier_key_for_every_row() -> None:
     rig.run(day())
 
 
-PLAIN = {"writer", "roster", "audit", "audit-nodes", "audit-head", "envelopes", "authority"}
+PLAIN = {
+    *("writer", "erasure-owed", "roster", "audit", "audit-nodes", "audit-head", "envelopes"),
+    "authority",
+}
 
 
 def opened(rig: DomainRig, sealer: RowSealer) -> int:

@@ -36,6 +36,7 @@ from tigertally.custody.messages.lock import (
     KeyTerms,
     ReportRequest,
 )
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import ACKNOWLEDGE, CUSTODY_SYNC, CustodySyncReply
 from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.service import rows
@@ -564,8 +565,8 @@ def test_no_holder_alone_says_who_may_ask_for_a_key_that_was_lost():
         kept = backup(rig)
         client = rig.holder("h1")
         synced, _ = await client.sync_all()
-        terms = {"suite": Suite.PEDERSEN_ED25519, "acks": 3, "unattended": False}
-        body = Create(key=Name("late"), requesters=(Name("app"),), **terms)
+        terms = {"suite": Suite.PEDERSEN_ED25519, "acks": 3}
+        body = Create(key=Name("late"), options=KeyOptions.of((Name("app"),)), **terms)
         state = await client.create_key(body, synced)
         await rig.approve("h2", proposal_id(state.proposal).hex())
         await rounds(rig, ["h1", "h2", "h3"], 2)
@@ -573,14 +574,15 @@ def test_no_holder_alone_says_who_may_ask_for_a_key_that_was_lost():
         for name in ("h2", "h3"):
             await accept(rig, name)
         before = known_keys(rig)
-        assert [one.requesters for one in before.values()] == [(Name("app"),)]
+        assert [one.options.requesters for one in before.values()] == [(Name("app"),)]
         (held,) = held_by(rig, "h1")
         proposal = client.new_proposal(
-            CREATE, replace(body, requesters=()).to_body(), client.chain().current
+            CREATE, replace(body, options=KeyOptions.of()).to_body(), client.chain().current
         )
         yes = client.new_verdict(proposal, synced, Verdict.APPROVE)
         forged = KeyTerms(
-            requesters=(), unattended=True, making=Tally(proposal=proposal, approvals=(yes, yes))
+            options=KeyOptions.of(unattended=True),
+            making=Tally(proposal=proposal, approvals=(yes, yes)),
         )
         key = rig.devices["h1"].key
         claim = EpochClaim(
@@ -648,7 +650,7 @@ def tell_no_releases(rig: DomainRig) -> None:
 def lying_claim(rig: DomainRig, liar: Device, good: HeldEpoch, lie: str) -> EpochClaim:
     """What h1 says of an epoch: of a later attempt, with commitments of its own, or less."""
     statement, certificate = good.parsed(), None
-    terms = (KeyTerms(requesters=(), unattended=True, making=None),) * len(statement.keys)
+    terms = (KeyTerms(options=KeyOptions.of(unattended=True), making=None),) * len(statement.keys)
     if lie != "another's":
         made_up = bytes(reversed(range(32))) * 2
         statement = replace(statement, attempt=9, commitments=(made_up,), acks=2)

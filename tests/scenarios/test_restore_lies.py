@@ -38,6 +38,7 @@ from tigertally.custody.messages.lock import (
     KeyTerms,
     ReportRequest,
 )
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.protocol.lock import accept_only, open_challenge
 from tigertally.custody.state.holder import HeldEpoch
@@ -160,7 +161,7 @@ def claim_of(rig: DomainRig, name: str, key: str, *, making: Tally | None = None
         statement=encode(statement),
         certificate=None,
         acknowledgement=sign_message(device.key, tags.ACKNOWLEDGEMENT, ack),
-        terms=(KeyTerms(requesters=(), unattended=True, making=making),),
+        terms=(KeyTerms(options=KeyOptions.of(unattended=True), making=making),),
     )
     return encode(ReportRequest(claims=(claim,)))
 
@@ -172,8 +173,7 @@ async def made_for(rig: DomainRig, key: str, *requesters: str) -> None:
         key=Name(key),
         suite=Suite.PEDERSEN_ED25519,
         acks=len(synced.roster.holders),
-        requesters=tuple(map(Name, requesters)),
-        unattended=False,
+        options=KeyOptions.of(tuple(map(Name, requesters))),
     )
     asked = await client.create_key(body, synced)
     await rig.approve("h2", proposal_id(asked.proposal).hex())
@@ -198,9 +198,9 @@ def test_one_holder_cannot_change_the_terms_of_keys_that_are_made_after_a_restor
         await liar.call(UNLOCK_REPORT, claim_of(rig, "h3", "payroll"))
         await liar.call(UNLOCK_REPORT, claim_of(rig, "h3", "old"))
         (found,) = await rig.asker("app").keys(Name("payroll"))
-        assert (found.requesters, found.unattended) == ((Name("app"),), False)
+        assert found.options == KeyOptions.of((Name("app"),))
         (found,) = await rig.asker("app").keys(Name("old"))
-        assert (found.requesters, found.unattended) == ((), False)
+        assert found.options == KeyOptions.of()
         await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h1", "h2"])
         await rig.sync("h4")
         await rounds(rig, rig.holders(), 4)
@@ -300,7 +300,7 @@ def claim_like(rig: DomainRig, name: str, held: HeldEpoch) -> bytes:
         statement=held.statement,
         certificate=None,
         acknowledgement=acknowledge_again(held, me, key=device.key, now=rig.clock.now()),
-        terms=(KeyTerms(requesters=(), unattended=False, making=None),),
+        terms=(KeyTerms(options=KeyOptions.of(), making=None),),
     )
     return encode(ReportRequest(claims=(claim,)))
 

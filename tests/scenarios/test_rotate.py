@@ -11,6 +11,7 @@ from tigertally.base.ids import Name
 from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.rows import all_held
 from tigertally.custody.messages.bodies import ROTATE, Rotate, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.card import Role
 from tigertally.quorum.pending import Status
 
@@ -116,8 +117,8 @@ def test_other_terms_are_refused_by_the_authority_and_by_the_device(change: str)
         await rig.create("payroll")
         bends = {
             "version": {"version": 3},
-            "unattended": {"unattended": True},
-            "requesters": {"requesters": (Name("app"),)},
+            "unattended": {"options": KeyOptions.of(unattended=True)},
+            "requesters": {"options": KeyOptions.of((Name("app"),))},
             "suite": {"suite": Suite.SHAMIR_GF256},
         }
         terms = {
@@ -125,8 +126,7 @@ def test_other_terms_are_refused_by_the_authority_and_by_the_device(change: str)
             "version": 2,
             "suite": Suite.PEDERSEN_ED25519,
             "acks": 3,
-            "requesters": (),
-            "unattended": False,
+            "options": KeyOptions.of(),
         }
         body = Rotate(**{**terms, **bends[change]})
         client = rig.holder("h1")

@@ -12,6 +12,7 @@ from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import RequesterClient
 from tigertally.custody.client.unattended import Answered, UnattendedClient
 from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.rules import Rules
 from tigertally.custody.rules_file import parse_rules
 from tigertally.quorum.pending import Status
@@ -33,8 +34,7 @@ async def make_key(rig: DomainRig, key: str, *, unattended: bool) -> None:
         key=Name(key),
         suite=Suite.PEDERSEN_ED25519,
         acks=len(synced.roster.holders),
-        requesters=(),
-        unattended=unattended,
+        options=KeyOptions.of(unattended=unattended),
     )
     state = await client.create_key(body, synced)
     for name in rig.holders()[1:]:

@@ -16,16 +16,15 @@ from tigertally.custody.client.report import Report
 from tigertally.custody.client.unattended import UnattendedClient
 from tigertally.custody.messages.bodies import Form, KeyRef
 from tigertally.custody.rules_file import parse_rules
-from tigertally.node.kinds import all_kinds
+from tigertally.quorum import messages
 from tigertally.quorum.approval import Verdict
-from tigertally.quorum.kinds import Kind, registry
 from tigertally.quorum.member import SeenProposal, UnknownProposal
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import options_body, proposal_id
+from tomorrow import NOTICE, Notice, all_kinds
 
 pytestmark = pytest.mark.requirement("C7")
 
-NOTICE = Name("tomorrow.notice")
 BODY = options_body(about="payroll", lines=["a", b"\x00"])
 RULE = """
 [[rule]]
@@ -36,31 +35,9 @@ per_day = 9
 """
 
 
-class Notice:
-    """The executor of tomorrow's kind: it does nothing."""
-
-    def check(self, desk, proposal, body): ...
-
-    def admitted(self, desk, pending, body): ...
-
-    def check_attachment(self, desk, pending, body, approval, attachment): ...
-
-    def execute(self, desk, tally, body): ...
-
-    def late(self, desk, pending, approval): ...
-
-
-TOMORROW = Kind(
-    name=NOTICE,
-    parse=dict,
-    words=lambda body: f"a notice about {body['about']}",
-    may_propose=lambda roster, proposal, body: None,
-)
-
-
 def upgraded(rig: DomainRig, *names: str) -> None:
     """The authority and these devices know the kind."""
-    kinds = registry((*all_kinds().values(), TOMORROW))
+    kinds = all_kinds()
     rig.services.quorum._kinds = kinds
     rig.services.quorum._executors = {**rig.services.quorum._executors, NOTICE: Notice()}
     for name in names:
@@ -106,7 +83,24 @@ def test_it_is_listed_and_everything_else_goes_on(rig):
         assert released.approved_by == ("h2", "h3")
         await rig.create("other")
         (known,) = (await rig.holder("h2").sync()).proposals
-        assert (known.id, known.words) == (one.id, "a notice about payroll")
+        assert (known.id, known.words) == (one.id, "a notice about payroll · proposed by h1")
+
+    rig.run(day())
+
+
+def test_whoever_asks_as_version_1_did_is_not_shown_it(rig):
+    """It would stop there."""
+
+    async def day():
+        state = await noticed(rig)
+        for door in (messages.SYNC, messages.TALLIES):
+            rig.devices["h3"].party.lacking.note(door, rig.clock.now())
+        synced = await rig.holder("h3").sync()
+        assert synced.open == ()
+        id_ = proposal_id(state.proposal)
+        known = {one.id for one in await rig.holder("h3").tallies(0)}
+        assert known == {one.id for one in await rig.holder("h2").tallies(0)} - {id_}
+        assert await rig.holder("h3").audit()
 
     rig.run(day())
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from change_rig import epochs, join, one_epoch
-from domain_rig import DomainRig, put_memory
+from domain_rig import DomainRig, RigClock, put_memory
 from evil import tell
 from live_rig import LiveRig, Order, drawn, ranked
 from restore_rig import accept, backup, restore, told
@@ -28,6 +28,7 @@ from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.importing import ImportingClient, Progress
 from tigertally.custody.client.requester import Released
 from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import CUSTODY_SYNC
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
@@ -52,6 +53,9 @@ def orders(name: str, most: int) -> list[Order]:
     return [ranked(first), ranked(last), *sampled(every, most, name)]
 
 
+MADE: set[bytes] = set()  # every key that was formed
+
+
 @cache
 def formed(suite: Suite) -> tuple[LiveRig, Any, bytes, bytes]:
     """Three holders, a requester and a key: disks, barrier key and the key itself."""
@@ -65,6 +69,7 @@ def formed(suite: Suite) -> tuple[LiveRig, Any, bytes, bytes]:
         return released.secret.to_secret_bytes()
 
     key = rig.run(day())
+    MADE.add(key)
     barrier = rig.authority.writer.memory.barrier
     assert barrier is not None
     return rig, rig.snapshot(), barrier.key.to_secret_bytes(), key
@@ -120,7 +125,7 @@ async def a_higher_quorum(rig: LiveRig) -> None:
 
 
 def wanted(key: str, suite: Suite) -> Create:
-    return Create(key=Name(key), suite=suite, acks=3, requesters=(), unattended=False)
+    return Create(key=Name(key), suite=suite, acks=3, options=KeyOptions.of())
 
 
 async def a_key_made(rig: LiveRig) -> None:
@@ -173,7 +178,7 @@ async def a_destruction(rig: LiveRig) -> None:
 async def a_release(rig: LiveRig) -> None:
     asking = rig.command(get(rig))
     await rig.approved_by("h1", "h3")
-    assert (await asking).secret.to_secret_bytes() in [key for *_, key in map(formed, Suite)]
+    assert (await asking).secret.to_secret_bytes() in MADE
 
 
 async def get(rig: LiveRig) -> Released:
@@ -317,6 +322,7 @@ def test_no_long_poll_runs_out(
 
     async def day() -> None:
         for order in orders(f"{scenario.__name__} {suite.value}", most):
+            rig.clock = RigClock()
             rig.restore(disks)
             rig.start_authority()
             put_memory(rig.authority, barrier=barrier_of(Secret(barrier)))

@@ -92,3 +92,23 @@ def test_background_output_is_awaited_and_ports_are_free_ones(tmp_path):
         written = (tmp_path / ".background-1").read_text()
         assert "127.0.0.1:8440" not in written
         shell.run(Step(command="echo 127.0.0.1:8440", expected=("127.0.0.1:8440",)))
+
+
+ASK = """if test -t 0; then read -p 'Sure? [y/N] ' ANSWER; fi
+echo "<$ANSWER>"; test "$ANSWER" = y"""
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"),
+    [(("Sure? [y/N] y", "<y>"), 0), (("Sure? [y/N] n", "<n>"), 1), (("<>",), 1)],
+)
+def test_a_question_is_answered_at_a_terminal_if_the_page_does(tmp_path, expected, code):
+    (tmp_path / "ask").write_text(ASK)
+    with Shell(tmp_path) as shell:
+        shell.run(
+            Step(
+                command="bash ask < /dev/null" if len(expected) == 1 else "bash ask",
+                expected=expected,
+                code=code,
+            )
+        )

@@ -24,7 +24,8 @@ FORBIDDEN_MODULES = {
     "time",
 }
 FORBIDDEN_CALLS = {("os", "urandom"), ("os", "getrandom")}
-NODE_SIDE = {"service", "client", "joining", "auditing"}  # of the quorum: these send and wait
+# Of the quorum: these send and wait.
+NODE_SIDE = {"service", "client", "joining", "auditing", "versions"}
 PURE_FLOORS = {"base", "algebra", "crypto", "schemes", "attestation", "quorum"}
 
 # Where a floor must touch the world after all, what it touches, and why.

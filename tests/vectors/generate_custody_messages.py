@@ -20,6 +20,7 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.hpke import PrivateKey, PublicKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.messages import (
+    base_key,
     bodies,
     dealing,
     destroying,
@@ -27,11 +28,14 @@ from tigertally.custody.messages import (
     lock,
     release,
     sync,
+    v1,
     watching,
 )
+from tigertally.custody.messages.options import KeyOptions
 
 SOURCE = "encodings of this project, written by generate_custody_messages.py"
 MODULES: tuple[ModuleType, ...] = (
+    base_key,
     bodies,
     dealing,
     destroying,
@@ -39,6 +43,7 @@ MODULES: tuple[ModuleType, ...] = (
     lock,
     release,
     sync,
+    v1,
     watching,
 )
 
@@ -111,6 +116,9 @@ class Examples:
             return kind(self._count.to_bytes(2, "big") * (kind.SIZE // 2))
         if kind is HolderIndex:
             return HolderIndex(1 + self._count % 9)
+        if kind is KeyOptions:
+            names = (Name(f"name-{self._count}"), Name(f"name-{self._count}x"))
+            return KeyOptions.of(names, unattended=True, more={"region": "eu"})
         if kind is Name:
             return Name(f"name-{self._count}")
         if kind is bool:

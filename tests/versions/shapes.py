@@ -8,6 +8,7 @@ refuses to change what is there.
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
@@ -30,14 +31,20 @@ def shapes_of(kinds: Iterable[Any]) -> Shapes:
 
 
 def _add(kind: Any, found: Shapes, owners: dict[str, Any]) -> None:
-    if owners.setdefault(kind.__name__, kind) is not kind:
-        raise ValueError(f"two messages of one version are called {kind.__name__}")
-    if kind.__name__ in found:
+    name = name_of(kind)
+    if owners.setdefault(name, kind) is not kind:
+        raise ValueError(f"two messages of one version are called {name}")
+    if name in found:
         return
-    found[kind.__name__] = []
+    found[name] = []
     hints = get_type_hints(kind)
     for field in fields(kind):
-        found[kind.__name__].append(f"{field.name}: {_words(hints[field.name], found, owners)}")
+        found[name].append(f"{field.name}: {_words(hints[field.name], found, owners)}")
+
+
+def name_of(kind: Any) -> str:
+    """A message's name; one with a successor has its version behind it only in the program."""
+    return re.sub(r"V\d+$", "", kind.__name__)
 
 
 def _words(kind: Any, found: Shapes, owners: dict[str, Any]) -> str:
@@ -53,7 +60,7 @@ def _words(kind: Any, found: Shapes, owners: dict[str, Any]) -> str:
         return "any value"
     if is_dataclass(kind):
         _add(kind, found, owners)
-        return str(kind.__name__)  # type: ignore[union-attr]
+        return name_of(kind)
     if issubclass(kind, Enum):
         return " | ".join(str(one.value) for one in kind)
     plain = next(p for p in (bool, bytes, str, int) if issubclass(kind, p))
@@ -91,7 +98,7 @@ def described(version: int) -> dict[str, Any]:
     """Doors and shapes of one version, as they are in this program."""
     doors = [d for d in _doors() if d.startswith(f"/v{version}/")]
     kinds = [kind for door in doors for kind in (door.question, door.answer)]
-    names = {str(d): f"{d.question.__name__} -> {d.answer.__name__}" for d in doors}
+    names = {str(d): f"{name_of(d.question)} -> {name_of(d.answer)}" for d in doors}
     return {"doors": dict(sorted(names.items())), "messages": shapes_of(kinds)}
 
 

@@ -33,6 +33,13 @@ class UsageError(TigertallyError):
     slug = "usage"
 
 
+class NoSuchDoor(UsageError):
+    """The other side serves no such path: it is of another version."""
+
+    status = 404
+    slug = "no-such-door"
+
+
 class MalformedMessage(TigertallyError):
     """The bytes are not a message of this kind. Nothing was changed."""
 
@@ -101,6 +108,12 @@ class Locked(Unavailable):
 
     status = 423
     slug = "locked"
+
+
+class Damaged(Unavailable):
+    """The store of the server that was asked is damaged: this device's is not concerned."""
+
+    slug = "damaged"
 
 
 class Corrupt(TigertallyError):

@@ -41,6 +41,9 @@ BackupPassphrase = Annotated[
 ]
 
 
+_GIVE_PIN = "The PIN enrols the first holder, once. Give fingerprint and PIN to that person only."
+
+
 @app.command(
     epilog="Example: tally authority init --profile hq --listen 127.0.0.1:8440 --threshold 3"
 )
@@ -82,8 +85,7 @@ def init(profile: Profile, listen: Listen, threshold: Threshold, unlock: Unlock 
     document = {"url": url, "fingerprint": str(fingerprint), "pin": pin}
     emit(
         document,
-        facts(document)
-        + "\nThe PIN enrols the first holder, once. Give fingerprint and PIN to that person only.",
+        facts(document) + f"\n{_GIVE_PIN}",
     )
 
 
@@ -102,6 +104,24 @@ def _opened(profile: NameValue) -> OpenProfile:
 
     check_role(read_info(home(), profile), Role.AUTHORITY)
     return open_profile(home(), profile, passphrase=None)
+
+
+@app.command(epilog="Example: tally authority pin --profile hq")
+def pin(profile: Profile) -> None:
+    """Make a fresh PIN for the first holder: the old one is lost, or void after five wrong tries.
+
+    The authority may run meanwhile. Refused once the domain has a holder.
+    """
+    from tigertally.base.randomness import SystemRandomness
+    from tigertally.node.clock import SystemClock
+    from tigertally.quorum.admission import renew_pin
+
+    with _opened(profile) as opened, opened.plain_store.transaction() as tx:
+        made = renew_pin(
+            tx, opened.signing_key, now=SystemClock().now(), randomness=SystemRandomness()
+        )
+    document = {"pin": made}
+    emit(document, facts(document) + f"\n{_GIVE_PIN}")
 
 
 @app.command(epilog="Example: tally authority run --profile hq")

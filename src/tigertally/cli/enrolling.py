@@ -13,14 +13,17 @@ from tigertally.base.errors import PeerFault, Refused, UsageError
 from tigertally.base.ids import Fingerprint as FingerprintValue
 from tigertally.base.ids import Name, RosterHash
 from tigertally.cli import options
+from tigertally.cli.errors import one_line
 from tigertally.cli.members import check_role, next_step, unanswered
 from tigertally.cli.output import emit, facts, note
+from tigertally.cli.times import format_time
 
 if TYPE_CHECKING:
     from tigertally.base.secret import Secret
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.card import Role
     from tigertally.quorum.joining import Joined, JoiningClient
+    from tigertally.transport.channel import Channel
 
 OptionalFingerprint = Annotated[
     FingerprintValue | None,
@@ -60,6 +63,22 @@ class Target:
     roster_hash: RosterHash | None
     invitation: bytes
     invited_by: str
+    expires: int = 0
+
+    def lines(self) -> list[str]:
+        """What an invitation says, for the person who is about to follow it."""
+        said = {
+            "authority": self.url,
+            "fingerprint": str(self.fingerprint),
+            "invited by": self.invited_by,
+            "roster": str(self.roster_hash),
+            "good until": format_time(self.expires),
+        }
+        return [
+            "This invitation says, and nothing proves it until the members have let you in:",
+            *(f"  {name:<12}{one_line(value)}" for name, value in said.items()),
+            "Compare the fingerprint with what the inviter tells you by another way.",
+        ]
 
 
 def target_of(
@@ -100,7 +119,28 @@ def _invited(path: Path) -> Target:
         roster_hash=invitation.roster,
         invitation=raw,
         invited_by=str(invitation.inviter_name),
+        expires=invitation.expires,
     )
+
+
+def _check_trusted(target: Target, *, yes: bool) -> None:
+    """Show whom an invitation makes this device trust; ask, where a person can answer.
+
+    Its signature proves nothing to whoever has nothing else: anybody can make such a file.
+
+    Raises:
+        Refused: the person says no; nobody has been contacted.
+    """
+    from tigertally.cli import question
+
+    if not target.invitation:
+        return
+    if yes or not question.person_sees():
+        for line in target.lines():
+            note(line)
+        return
+    question.show_lines(target.lines())
+    question.ask("Go there?", otherwise="nobody was contacted", remains="nothing was made")
 
 
 def enrol(
@@ -110,20 +150,29 @@ def enrol(
     target: Target,
     member: Name | None,
     pin: str | None,
+    yes: bool,
     wait: float,
     passphrase_file: Path | None,
 ) -> None:
     """Make the profile if there is none, ask to be let in, and say how it stands.
 
+    Args:
+        yes: do not ask whether an invitation is to be trusted.
+
     Raises:
         Unavailable: the wait ended unanswered.
-        Refused: the members said no, or the PIN is wrong.
+        Refused: the members said no, or the PIN is wrong, or the person distrusts the invitation.
     """
+    from tigertally.node.members import AUTHORITY
     from tigertally.node.profile import home, profile_names
 
     fresh = profile not in profile_names(home())
+    if fresh:
+        _check_trusted(target, yes=yes)
     open_profile, passphrase = _profile(profile, role, member, passphrase_file)
     with open_profile, passphrase:
+        if not fresh and AUTHORITY not in open_profile.settings():  # it has met nobody yet
+            _check_trusted(target, yes=yes)
         try:
             joined = asyncio.run(_enrol(open_profile, role, target, pin, wait))
         except (Refused, UsageError, PeerFault) as error:
@@ -208,6 +257,8 @@ async def _enrol(
         joining = JoiningClient(party, name=open_profile.info.member, role=role, authority=key)
 
         said = b""
+        if pin is None and role is Roles.HOLDER and not target.invitation:
+            pin = await _pin_if_first(party.channel, target.fingerprint)
 
         async def step() -> Joined | None:
             nonlocal said
@@ -231,6 +282,18 @@ async def _enrol(
             if role is Roles.HOLDER:
                 await HolderClient(party).sync_all()
         return Joined(state="enrolled", proposal=done.proposal, roster=chain.current)
+
+
+async def _pin_if_first(channel: Channel, fingerprint: FingerprintValue) -> str | None:
+    """Ask the person for the PIN, where there is a terminal and the domain has no holder yet."""
+    from tigertally.cli import question
+    from tigertally.cli.passphrase import typed_pin
+    from tigertally.quorum.joining import fetch_domain
+
+    if not question.person_sees():
+        return None
+    info = await fetch_domain(channel, fingerprint)
+    return typed_pin() if info.roster_version == 0 else None
 
 
 async def _step(joining: JoiningClient, target: Target, pin: str | None) -> Joined:

@@ -17,6 +17,7 @@ import typer
 
 from tigertally.base.errors import (
     Corrupt,
+    Damaged,
     InvalidEvidence,
     Locked,
     MalformedMessage,
@@ -52,9 +53,12 @@ _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
     (NewerVersion, "nobody is at fault", "upgrade the program that is older"),
     (Refused, "", "ask those who decide, or whoever sent you here"),
     (Locked, "nobody is at fault", "a holder unlocks it: tally holder unlock"),
+    (Damaged, "this device's is not concerned", "whoever runs it finds more in its log"),
     (Unavailable, "nobody is to blame yet", "try again; the same command resumes"),
     (Corrupt, "the store of this device is damaged", "keep a copy of it and restore a backup"),
 )
+
+_LINE_ENDS = re.compile(r" *[\t\r\n][ \t\r\n]*")
 
 # A message that says itself what to do needs no general advice behind it.
 _SAYS_WHAT_TO_DO = re.compile(r"`tally |\bagain\b|enrols with the PIN")
@@ -120,8 +124,13 @@ def report(error: BaseException, *, command: str = "tally") -> Report:
 
 
 def one_line(text: str) -> str:
-    """Text that cannot move the cursor, colour the screen or begin a line of its own."""
-    return "".join(c if c.isprintable() else " " for c in text).strip()
+    """Text that cannot move the cursor, colour the screen or begin a line of its own.
+
+    Whatever would not be seen is written out; ends of lines become spaces.
+    """
+    from tigertally.base.text import visible  # not before there is something to say
+
+    return visible(_LINE_ENDS.sub(" ", text).strip())
 
 
 def _ours(error: TigertallyError, command: str) -> Report:

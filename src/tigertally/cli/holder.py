@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tigertally.base.errors import UsageError
-from tigertally.base.ids import Text
+from tigertally.base.text import PlainText
 from tigertally.cli import enrolling, options
-from tigertally.cli.members import as_member, opened, proposal_facts, proposal_row, warn
+from tigertally.cli.members import as_member, opened, warn
 from tigertally.cli.options import NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import counted, emit, facts, note, table
 
@@ -32,7 +32,7 @@ Id = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. ID is the whole id: all 64 digits.")]
-NO_REASON = Text("")
+NO_REASON = PlainText("")
 
 
 @app.command(
@@ -46,17 +46,30 @@ def enrol(
     pin: Annotated[
         str | None, typer.Option("--pin", help="The one-time PIN; for the first holder.")
     ] = None,
+    pin_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--pin-file",
+            help="Read the PIN from the first line of this file: others can see what is typed "
+            "after --pin. With neither, the terminal asks.",
+            metavar="FILE",
+        ),
+    ] = None,
     name: enrolling.MemberName = None,
     roster_hash: enrolling.RosterHashOption = None,
     invitation: Annotated[
         Path | None,
         typer.Option("--invitation", help="A file made by `tally holder invite`.", metavar="FILE"),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask whether to trust what the invitation says.")
+    ] = False,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Become a holder: the first with the PIN, later ones once the holders approve."""
+    from tigertally.cli.passphrase import pin_of
     from tigertally.quorum.card import Role
 
     target = enrolling.target_of(url, fingerprint, roster_hash, invitation)
@@ -65,7 +78,8 @@ def enrol(
         role=Role.HOLDER,
         target=target,
         member=name,
-        pin=pin,
+        pin=pin_of(pin, pin_file),
+        yes=yes,
         wait=options.waiting(wait, no_wait),
         passphrase_file=passphrase_file,
     )
@@ -116,6 +130,8 @@ def invite(
 @app.command(epilog="Example: tally holder inbox --profile alice --json")
 def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     """List what waits for an answer, verified on this device."""
+    from tigertally.cli.proposals import document_of, row_of
+    from tigertally.cli.times import format_time
     from tigertally.custody.client.holder import HolderClient
     from tigertally.quorum.card import Role
     from tigertally.quorum.client import Synced
@@ -132,12 +148,11 @@ def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
 
     synced, me = as_member(profile, passphrase_file, work, role=Role.HOLDER)
     oldest_first = sorted(synced.open, key=lambda seen: (seen.proposal.created, seen.id))
-    found = [{**proposal_facts(seen), "your_answer": _answer(seen, me)} for seen in oldest_first]
     emit(
-        found,
+        [{**document_of(seen), "your_answer": _answer(seen, me)} for seen in oldest_first],
         table(
             ("id", "what", "by", "yes", "expires"),
-            [proposal_row(one, one["expires"]) for one in found],
+            [row_of(seen, format_time(seen.proposal.expires)) for seen in oldest_first],
             empty="nothing waits for an answer",
         ),
     )

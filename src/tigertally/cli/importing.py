@@ -66,12 +66,13 @@ def _completed(wanted: Create, synced: Synced, party: Party) -> Create:
     if roster.forming:
         have = f"{len(roster.holders)} of {roster.threshold} holders"
         raise Unavailable(f"the domain is forming ({have}): no key can be made yet")
-    names = set(wanted.requesters)
+    names = set(wanted.options.requesters)
     me = roster.requester_of(party.key.public)
     if names and me is not None:
         names.add(me.name)
     acks = wanted.acks or len(roster.holders)
-    return replace(wanted, acks=acks, requesters=tuple(sorted(names)))
+    options = wanted.options.changed(requester=sorted(map(str, names)))
+    return replace(wanted, acks=acks, options=options)
 
 
 async def _import(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tigertally.custody.client.creating import Asked, CreatingClient
     from tigertally.custody.client.requester import Released
     from tigertally.custody.messages.bodies import Create
+    from tigertally.custody.messages.options import KeyOptions
     from tigertally.custody.messages.sync import KeyInfo
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.client import Party, Synced
@@ -74,8 +75,7 @@ def create(
         key=Name(name),
         suite=parse_suite(suite),
         acks=acks or 0,
-        requesters=tuple(sorted({Name(one) for one in requester or ()})),
-        unattended=unattended,
+        options=_options(requester, unattended),
     )
 
     async def propose(client: CreatingClient, synced: Synced) -> Asked:
@@ -147,6 +147,14 @@ def destroy(
     carry_out(profile, passphrase_file, propose, doing=doing, done="destroyed", wait=seconds)
 
 
+def _options(requesters: list[str] | None, unattended: bool) -> KeyOptions:
+    from tigertally.base.ids import Name
+    from tigertally.custody.messages.options import KeyOptions
+
+    names = sorted({Name(one) for one in requesters or ()})
+    return KeyOptions.of(names, unattended=unattended)
+
+
 @app.command("import", epilog="Example: tally key import wallet --profile app --in seed.txt")
 def import_(
     name: KeyName,
@@ -168,8 +176,7 @@ def import_(
         key=Name(name),
         suite=Suite.PEDERSEN_ED25519,
         acks=acks or 0,
-        requesters=tuple(sorted({Name(one) for one in requester or ()})),
-        unattended=unattended,
+        options=_options(requester, unattended),
         imported=True,
     )
     import_secret(profile, passphrase_file, wanted, in_, options.waiting(wait, no_wait))
@@ -241,8 +248,9 @@ def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
         "missing": [int(index) for index in info.missing],
         "erased": [int(index) for index in info.erased],
         "acks": info.acks,
-        "requesters": [str(one) for one in info.requesters],
-        "unattended": info.unattended,
+        "requesters": [str(one) for one in info.options.requesters],
+        "unattended": info.options.unattended,
+        "unknown_options": list(info.options.unknown),
         "seen_by_authority": info.suite.authority_deals,
         "imported": info.imported,
         "stored": info.stored,

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tigertally.quorum.card import Role
     from tigertally.quorum.chain import Chain
     from tigertally.quorum.client import Party
-    from tigertally.quorum.member import Seen
 
 T = TypeVar("T")
 
@@ -154,46 +153,3 @@ def warn(report: Report) -> None:
     """Say what went wrong in a sync, without failing: other keys are not held up by it."""
     for problem in report.problems:
         note(f"tally: warning: {problem}")
-
-
-def proposal_facts(seen: Seen) -> dict[str, Any]:
-    """A proposal for `--json`, with the options of its body, and why holders or rules said no.
-
-    How many must agree to one that this program does not understand is not known.
-    """
-    from tigertally.cli.times import format_time
-    from tigertally.quorum.approval import reasons_of
-
-    return {
-        "id": str(seen.id),
-        "kind": seen.proposal.kind,
-        "summary": seen.words,
-        "body": _shown(seen.proposal.options()),
-        "proposer": seen.proposer,
-        "created": format_time(seen.proposal.created),
-        "expires": format_time(seen.proposal.expires),
-        "approvals": len(seen.approvals),
-        "needed": seen.needed,
-        "unknown": seen.needed is None,
-        "why": reasons_of(seen.state.rejections) or str(seen.state.why),
-    }
-
-
-def proposal_row(facts: Mapping[str, Any], last: str) -> tuple[str, ...]:
-    """A proposal's facts in a table for people: id, what, by, yes, and what else is asked for."""
-    yes = f"{facts['approvals']} of {facts['needed'] or '?'}"
-    return (str(facts["id"])[:12], facts["summary"], facts["proposer"], yes, last)
-
-
-def _shown(options: dict[str, Any]) -> dict[str, Any]:
-    """A body's options; long byte strings (cards, keys) by their beginning."""
-    return {name: _value(value) for name, value in options.items()}
-
-
-def _value(value: Any) -> Any:
-    """Whatever an option may be: one that this program does not know is any plain value."""
-    if isinstance(value, bytes):
-        return value.hex()[:64] + "…" if len(value) > 32 else value.hex()
-    if isinstance(value, list):
-        return [_value(item) for item in value]
-    return _shown(value) if isinstance(value, dict) else value

@@ -20,7 +20,7 @@ from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import Fingerprint as FingerprintValue
 from tigertally.base.ids import Name as NameValue
 from tigertally.base.ids import RosterHash
-from tigertally.base.ids import Text as TextValue
+from tigertally.base.text import PlainText
 from tigertally.cli.times import parse_duration
 
 DEFAULT_WAIT = 300.0  # seconds; docs/commands.md
@@ -159,16 +159,16 @@ Listen = Annotated[Address, _listen]
 _reason = typer.Option(
     "--reason",
     help="Why; the holders read it before they approve.",
-    parser=parsed(TextValue, "TEXT"),
+    parser=parsed(PlainText, "TEXT"),
     metavar="TEXT",
 )
-Reason = Annotated[TextValue, _reason]
+Reason = Annotated[PlainText, _reason]
 RejectionReason = Annotated[
-    TextValue,
+    PlainText,
     typer.Option(
         "--reason",
         help="Why; the others read it.",
-        parser=parsed(TextValue, "TEXT"),
+        parser=parsed(PlainText, "TEXT"),
         metavar="TEXT",
     ),
 ]

@@ -17,9 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tigertally.cli.errors import Report, one_line
+
+if TYPE_CHECKING:
+    from tigertally.cli.layout import Said
 
 Document = Mapping[str, Any] | Sequence[Any]
 Human = str | Callable[[], str | None]
@@ -132,14 +135,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
 
     Args:
         columns: their heads.
-        rows: one cell for each column.
+        rows: one cell for each column; a `Said` may take several lines.
         empty: what to say if there are no rows.
     """
-    cells = [[cell(value) for value in row] for row in rows]
+    from tigertally.cli.layout import Said
+
+    cells = [[v if isinstance(v, Said) else Said(cell(v)) for v in row] for row in rows]
     if not cells:
         return empty
     if not sys.stdout.isatty():
-        return _plain_table([[head.upper() for head in columns], *cells])
+        return _plain_table([[Said(head.upper()) for head in columns], *cells])
     return lambda: _draw(columns, cells)
 
 
@@ -176,23 +181,31 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
         yield lambda done: bar.update(task, completed=done)
 
 
-def _plain_table(lines: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+def _plain_table(rows: list[list[Said]]) -> str:
+    """Columns as wide as their widest fact; quotations stand below theirs."""
+    from tigertally.cli.layout import PAGE
+
+    widths = [max(len(said.facts) for said in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        facts = (said.facts.ljust(width) for said, width in zip(row, widths, strict=True))
+        lines.append("  ".join(facts).rstrip())
+        for number, said in enumerate(row):
+            before = " " * sum(width + 2 for width in widths[:number])
+            lines += [before + part for part in said.quotes_in(PAGE - len(before))]
+    return "\n".join(lines)
 
 
-def _draw(columns: Sequence[str], cells: list[list[str]]) -> None:
+def _draw(columns: Sequence[str], cells: list[list[Said]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
+
+    from tigertally.cli.drawn import Drawn
 
     drawn = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
     for row in cells:
-        drawn.add_row(*(Text(text) for text in row))
+        drawn.add_row(*map(Drawn, row))
     Console().print(drawn)
 
 

@@ -66,38 +66,61 @@ def new_passphrase(file: Path | None, *, of: str, replaces: bool = False) -> Sec
     return first
 
 
+def pin_of(given: str | None, file: Path | None) -> str | None:
+    """The one-time PIN from `--pin` or the first line of `--pin-file`; None if neither was given.
+
+    Raises:
+        UsageError: both were given, or the file cannot be read.
+    """
+    if file is None:
+        return given
+    if given is not None:
+        raise UsageError("say --pin or --pin-file, not both")
+    with _from_file(file, what="PIN") as pin, pin.exposed() as raw:
+        return bytes(raw).decode("utf-8", "replace")
+
+
+def typed_pin() -> str | None:
+    """The one-time PIN from the terminal, not shown; None where there is none to ask at."""
+    if not _has_terminal():
+        return None
+    question = "PIN, as `tally authority init` printed it: "
+    with _typed(question, what="PIN") as pin, pin.exposed() as raw:
+        return bytes(raw).decode("utf-8", "replace")
+
+
 def _from_environment() -> Secret | None:
     text = os.environ.get(VARIABLE)
     return None if text is None else _secret(text, VARIABLE)
 
 
-def _from_file(path: Path) -> Secret:
+def _from_file(path: Path, *, what: str = "passphrase") -> Secret:
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             raw = file.read(_MAX_BYTES + 1)
         text = raw.decode("utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read the passphrase file {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the {what} file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"the passphrase file {path} is not UTF-8 text") from error
+        raise UsageError(f"the {what} file {path} is not UTF-8 text") from error
     if stat.S_ISREG(mode) and mode & 0o077:
         note(f"tally: warning: others can read {path}; chmod go= it")
-    return _secret(text.partition("\n")[0].removesuffix("\r"), str(path))
+    return _secret(text.partition("\n")[0].removesuffix("\r"), str(path), what=what)
 
 
-def _typed(question: str) -> Secret:
+def _typed(question: str, *, what: str = "passphrase") -> Secret:
     if not _has_terminal():
         error = UsageError("no passphrase and no terminal to ask for it")
         error.add_note(f"give --passphrase-file FILE or set {VARIABLE}")
         raise error
     try:
-        return _secret(getpass.getpass(question), "what you typed")
+        return _secret(getpass.getpass(question), "what you typed", what=what)
     except (EOFError, KeyboardInterrupt) as error:
         note("")  # ends the line of the question
         if isinstance(error, KeyboardInterrupt):
             raise
-        raise UsageError("no passphrase was typed") from error
+        raise UsageError(f"no {what} was typed") from error
 
 
 def _has_terminal() -> bool:
@@ -111,12 +134,12 @@ def _has_terminal() -> bool:
     return True
 
 
-def _secret(text: str, where: str) -> Secret:
+def _secret(text: str, where: str, *, what: str = "passphrase") -> Secret:
     from tigertally.base.secret import Secret
 
     raw = unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
     if not raw:
-        raise UsageError(f"the passphrase is empty: {where}")
+        raise UsageError(f"the {what} is empty: {where}")
     if len(raw) > _MAX_BYTES:
-        raise UsageError(f"the passphrase is longer than {_MAX_BYTES} bytes: {where}")
+        raise UsageError(f"the {what} is longer than {_MAX_BYTES} bytes: {where}")
     return Secret(bytearray(raw))

@@ -6,15 +6,20 @@ person reads them, and what was typed before the question stood there is thrown 
 
 from __future__ import annotations
 
+import os
 import sys
 import termios
+from collections.abc import Iterable
 from typing import TextIO
 
 from tigertally.base.errors import Refused, UsageError
 from tigertally.base.ids import ProposalId
+from tigertally.cli.errors import one_line
+from tigertally.cli.layout import Said
 from tigertally.cli.output import session
 
 _YES = ("y", "yes")
+_USUAL_WIDTH = 80
 _ALL_DIGITS = 2 * ProposalId.SIZE
 
 
@@ -23,9 +28,18 @@ def at_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def show(text: str) -> None:
+def show(said: Said) -> None:
     """Show something that comes before the result: with `--json` on standard error."""
-    print(text, file=_screen(), flush=True)
+    screen = _screen()
+    width = None
+    if screen.isatty():  # one that does not say how wide it is says 0
+        width = os.get_terminal_size(screen.fileno()).columns or _USUAL_WIDTH
+    print("\n".join(said.lines(width)), file=screen, flush=True)
+
+
+def show_lines(lines: Iterable[str]) -> None:
+    """Show lines of our own making where `show` shows a text."""
+    print("\n".join(map(one_line, lines)), file=_screen(), flush=True)
 
 
 def named_by(text: str, *, beginning: bool) -> ProposalId | str:
@@ -62,11 +76,17 @@ def check_screen() -> None:
         raise error
 
 
-def ask(question: str, *, otherwise: str) -> None:
+def person_sees() -> bool:
+    """Whether there is a person at a terminal, and what is shown comes to that terminal."""
+    return at_terminal() and _screen().isatty()
+
+
+def ask(question: str, *, otherwise: str, remains: str = "the proposal stays as it is") -> None:
     """Ask, and return if the answer is yes.
 
     Args:
         otherwise: what holds when it is not, for the error's line.
+        remains: what that changes, behind it.
 
     Raises:
         Refused: any other answer, or none (Ctrl-D).
@@ -88,7 +108,7 @@ def ask(question: str, *, otherwise: str) -> None:
     if line.strip().lower() not in _YES:
         answer = "you answered no" if line.strip() else "no answer is a no"
         error = Refused(f"{answer}: {otherwise}")
-        error.add_note("the proposal stays as it is")
+        error.add_note(remains)
         raise error
 
 

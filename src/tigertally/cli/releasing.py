@@ -62,6 +62,7 @@ async def _release(
     from tigertally.node.members import until
     from tigertally.node.recovery import device_secret_of
     from tigertally.quorum.proposal import proposal_id
+    from tigertally.quorum.words import quoted
 
     client = RequesterClient(party)
     with open_profile.exclusive(doing="asking for a key"):
@@ -71,7 +72,7 @@ async def _release(
         request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
     if wanted.wait:
         id_ = str(proposal_id(request.proposal))
-        note(f"waiting for holders to approve {id_} ({ref}: {wanted.reason})")
+        note(f"waiting for holders to approve {id_} ({ref}, reason: {quoted(wanted.reason)})")
 
     async def step() -> Released | None:
         nonlocal request

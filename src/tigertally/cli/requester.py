@@ -37,6 +37,7 @@ def enrol(
         target=enrolling.target_of(url, fingerprint, roster_hash, None),
         member=name,
         pin=None,
+        yes=True,
         wait=options.waiting(wait, no_wait),
         passphrase_file=passphrase_file,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tigertally.base.errors import Refused, UsageError
-from tigertally.cli.members import as_member, of_file, proposal_facts, proposal_row
+from tigertally.cli.members import as_member, of_file
 from tigertally.cli.options import Out, PassphraseFile, Profile
-from tigertally.cli.output import emit, facts, table
+from tigertally.cli.output import emit, table
+from tigertally.cli.proposals import document_of, lines_of, quoted_of, quotes_in, row_of
 from tigertally.cli.question import at_terminal, named_by
 from tigertally.cli.roster import read_chain
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from tigertally.quorum.client import Party
     from tigertally.quorum.member import Seen
     from tigertally.quorum.tally import VerifiedTally
+    from tigertally.quorum.words import Quote
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -38,18 +41,12 @@ RosterFile = Annotated[
 @app.command("list", epilog="Example: tally tally list --profile alice")
 def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     """List proposals with their outcome, verified against the rosters they were put to."""
-    found = [
-        {**proposal_facts(seen), "state": seen.state.status.value}
-        for seen in _tallies(profile, passphrase_file)
-    ]
+    found = _tallies(profile, passphrase_file)
     emit(
-        found,
+        [{**document_of(seen), "state": seen.state.status.value} for seen in found],
         table(
             ("id", "what", "by", "yes", "state"),
-            [
-                proposal_row(one, f"{one['state']}: {one['why']}" if one["why"] else one["state"])
-                for one in found
-            ],
+            [row_of(seen, seen.state.status.value) for seen in found],
             empty="no proposals yet",
         ),
     )
@@ -83,8 +80,8 @@ def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile 
     if isinstance(found, UnknownProposal):
         raise found.refusal()
     write_file(out, encode(found.tally()), 0o600)
-    document = {"out": str(out), **proposal_facts(found)}
-    emit(document, facts({name: value for name, value in document.items() if name != "body"}))
+    document = {"out": str(out), **document_of(found)}
+    emit(document, lines_of(document, quotes_in(found)))
 
 
 def _begun_so(beginning: str, seen: tuple[Seen, ...]) -> Seen:
@@ -123,21 +120,22 @@ def verify(
     chain = read_chain(roster)
     with of_file(file, "a tally", "tally tally export"):
         tally = decode(Tally, file.read_bytes())
-    document = _verified(tally, chain)
-    emit(document, facts(document))
+    document, quotes = _verified(tally, chain)
+    emit(document, lines_of(document, quotes))
 
 
-def _verified(tally: Any, chain: Chain) -> dict[str, Any]:
+def _verified(tally: Any, chain: Chain) -> tuple[dict[str, Any], Sequence[Quote]]:
     from tigertally.base.errors import NewerVersion, PeerFault
     from tigertally.node.kinds import all_kinds
-    from tigertally.quorum.kinds import words_of
+    from tigertally.quorum.kinds import proposer_name, words_of
     from tigertally.quorum.proposal import open_proposal
     from tigertally.quorum.tally import verify_tally
 
     proposal = open_proposal(tally.proposal)
     put_to = chain.for_proposal(proposal)
+    proposer = proposer_name(chain, proposal)
     try:
-        words = words_of(all_kinds(), proposal)
+        words = words_of(all_kinds(), proposal, put_to, by=proposer)
     except NewerVersion as error:  # it may be good: how many must agree to it is not known here
         raise NewerVersion(
             f"this tally was made by a newer version of the program ({error}): verify it with that"
@@ -146,12 +144,14 @@ def _verified(tally: Any, chain: Chain) -> dict[str, Any]:
         verified: VerifiedTally = verify_tally(tally, put_to)
     except Refused as error:
         raise PeerFault(f"this is no tally of that domain: {error}") from error
-    return {
+    document = {
         "ok": True,
         "kind": verified.proposal.kind,
-        "summary": words,
+        "summary": words.facts,
+        "quoted": quoted_of(words.quotes),
         "approved_by": [str(put_to.holder(index).name) for index in verified.approved_by],
         "id": str(verified.id),
         "roster_version": put_to.version,
         "current": put_to.electorate == chain.current.electorate,
     }
+    return document, words.quotes

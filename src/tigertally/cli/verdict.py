@@ -10,22 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, ProposalId, Text
 from tigertally.cli.members import opened, run_as, warn
 from tigertally.cli.output import emit
+from tigertally.cli.proposals import card_of, quoted_of
 from tigertally.cli.question import ask, at_terminal, check_screen, named_by, show
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.client.answer import check_same, look
 from tigertally.custody.client.holder import HolderClient
 from tigertally.node.clock import SystemClock
+from tigertally.node.kinds import all_kinds
 from tigertally.node.profile import OpenProfile
 from tigertally.quorum.card import Role
 from tigertally.quorum.client import Party, Synced
-from tigertally.quorum.displayed import displayed_as, remember_displayed
-from tigertally.quorum.member import Seen, UnknownProposal
+from tigertally.quorum.displayed import displayed_as
+from tigertally.quorum.member import Seen, UnknownProposal, check_may_vote_on
 from tigertally.quorum.messages import ProposalState
-from tigertally.quorum.pending import Status
-
-_NOTHING = "nothing was signed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +45,24 @@ class Answer:
         """What the profile is locked for."""
         return "approving" if self.approve else "rejecting"
 
-    def check(self, seen: Seen) -> None:
-        """Raise `NewerVersion` for a yes to what this program does not understand."""
-        if self.approve and isinstance(seen, UnknownProposal):
+    def check(self, seen: Seen, synced: Synced, device: VerifyKey) -> None:
+        """Check that it may be signed, so that nobody is asked in vain.
+
+        Args:
+            device: the key of who answers.
+
+        Raises:
+            NewerVersion: it is a yes to what this program does not understand.
+            Refused: it is a yes to what may not be proposed so.
+        """
+        if not self.approve:
+            return
+        if isinstance(seen, UnknownProposal):
             raise seen.refusal()
+        me = synced.roster.holder_of(device)
+        if me is not None and seen.voted(me.index):
+            return  # the same command again: our yes may have been the last one, and changed much
+        check_may_vote_on(seen.proposal, synced.roster, all_kinds())
 
     async def sign(self, client: HolderClient, seen: Seen, synced: Synced) -> ProposalState:
         """Sign it and hand it in."""
@@ -85,6 +99,7 @@ def give(
         "needed": seen.needed,
         "state": state.status.value,
         "summary": seen.words,
+        "quoted": quoted_of(seen.quotes),
     }
     emit(document, f"{state.status.value}: {approvals} of {seen.needed or '?'} approvals")
 
@@ -102,9 +117,10 @@ def _unasked(
     async def work(_: OpenProfile, party: Party) -> tuple[Seen, ProposalState]:
         client = HolderClient(party)
         with open_profile.exclusive(doing=answer.doing):
-            seen, synced = await _look(client, id_)
-            answer.check(seen)
-            show(seen.words)
+            seen, synced, report = await look(client, id_)
+            warn(report)
+            show(card_of(seen))
+            answer.check(seen, synced, party.key.public)
             return seen, await answer.sign(client, seen, synced)
 
     return run_as(open_profile, work)
@@ -118,48 +134,22 @@ def _asked(
     Nothing is locked while the person thinks: the daemon of this profile goes on.
     """
 
-    async def look(_: OpenProfile, party: Party) -> Seen:
+    async def find(_: OpenProfile, party: Party) -> tuple[Seen, Synced]:
         with open_profile.exclusive(doing=answer.doing):
-            return (await _look(HolderClient(party), id_))[0]
+            found, synced, report = await look(HolderClient(party), id_)
+        warn(report)
+        return found, synced
 
     async def sign(_: OpenProfile, party: Party) -> ProposalState:
         client = HolderClient(party)
         with open_profile.exclusive(doing=answer.doing):
-            now, synced = await _look(client, id_)
-            check_same(seen, now)
-            return await answer.sign(client, now, synced)
+            again, now, report = await look(client, id_)
+            warn(report)
+            check_same(seen, again)
+            return await answer.sign(client, again, now)
 
-    seen = run_as(open_profile, look)
-    answer.check(seen)
-    show(seen.words)
-    ask(answer.question, otherwise=_NOTHING)
+    seen, synced = run_as(open_profile, find)
+    show(card_of(seen))
+    answer.check(seen, synced, open_profile.signing_key.public)
+    ask(answer.question, otherwise="nothing was signed")
     return seen, run_as(open_profile, sign)
-
-
-async def _look(client: HolderClient, id_: ProposalId) -> tuple[Seen, Synced]:
-    """Sync and find exactly this proposal; from here on it counts as displayed.
-
-    Raises:
-        Refused: it is closed: there is nothing to answer.
-    """
-    synced, report = await client.sync_all()
-    warn(report)
-    seen = await client.find(id_, synced)
-    # A complete one may still be answered: a release takes spare fragments.
-    if seen.state.status not in (Status.PENDING, Status.COMPLETE):
-        raise Refused(f"the proposal is {seen.state.status.value}: {_NOTHING}")
-    with client.party.store.transaction() as tx:
-        remember_displayed(tx, [seen], now=client.party.clock.now())
-    return seen, synced
-
-
-def check_same(shown: Seen, now: Seen) -> None:
-    """Check that what would be signed is what the person has read.
-
-    Raises:
-        Refused: it is another proposal, reads otherwise, or was closed meanwhile.
-    """
-    if (now.id, now.words, now.proposer) != (shown.id, shown.words, shown.proposer):
-        raise Refused(f"the proposal does not read as it was shown any more: {_NOTHING}")
-    if now.state.status is not shown.state.status:
-        raise Refused(f"the proposal is {now.state.status.value} by now: {_NOTHING}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tigertally.base.errors import Refused
-from tigertally.base.ids import Name
+from tigertally.base.ids import Name, Text
 from tigertally.custody.messages.bodies import (
     CREATE,
     DESTROY,
@@ -28,38 +28,49 @@ from tigertally.quorum.changes import split_warning
 from tigertally.quorum.kinds import Kind
 from tigertally.quorum.proposal import Proposal
 from tigertally.quorum.roster import Roster
+from tigertally.quorum.words import clauses
 
 
 def words_of_create(create: Create) -> str:
-    """What approvers read."""
-    mark = "; IMPORT: the proposer will store a secret of its own under it" * create.imported
-    return f"make the key {create.key} {_words_of_terms(create)}{mark}"
+    """Return what approvers read."""
+    mark = "IMPORT: the proposer will store a secret of its own under it" * create.imported
+    return clauses(mark, *_flags(create), f"make the key {create.key}", *_terms(create))
 
 
 def words_of_rotation(rotate: Rotate) -> str:
-    """What approvers read."""
-    return (
-        f"make a new version of a key: {rotate.ref} {_words_of_terms(rotate)}; older versions stay "
-        "usable until they are destroyed"
+    """Return what approvers read."""
+    return clauses(
+        *_flags(rotate),
+        f"make a new version of a key: {rotate.ref}",
+        *_terms(rotate),
+        "older versions stay usable until they are destroyed",
     )
 
 
 def words_of_destruction(destroy: Destroy) -> str:
-    """What approvers read."""
+    """Return what approvers read."""
     which = "ALL VERSIONS" if destroy.version is None else f"version {destroy.version} alone"
-    return (
-        f"destroy the key {destroy.key}, {which}: every holder erases its fragments, and what is "
-        "encrypted under it stays closed FOR EVER"
+    return clauses(
+        f"destroy the key {destroy.key}, {which}",
+        "what is encrypted under it stays closed FOR EVER",
+        "every holder erases its fragments",
     )
 
 
-def _words_of_terms(making: Making) -> str:
-    who = ", ".join(making.requesters) if making.requesters else "any requester"
-    sees = "; THE AUTHORITY SEES THIS KEY for moments" if making.suite.authority_deals else ""
-    alone = "; UNATTENDED: holders may release it by rule" if making.unattended else ""
+def _flags(making: Making) -> tuple[str, ...]:
+    """What makes a key weaker than others; first, so that no long list of names hides it."""
     return (
-        f"({making.suite.value}), active once {making.acks} holders have it; {who} may ask for it"
-        f"{sees}{alone}"
+        "THE AUTHORITY SEES THIS KEY for moments" * making.suite.authority_deals,
+        "UNATTENDED: holders may release it by rule" * making.options.unattended,
+    )
+
+
+def _terms(making: Making) -> tuple[str, ...]:
+    who = ", ".join(making.options.requesters) if making.options.requesters else "any requester"
+    return (
+        f"suite {making.suite.value}",
+        f"active once {making.acks} holders have it",
+        f"{who} may ask for it",
     )
 
 
@@ -69,13 +80,16 @@ def warning_of_making(roster: Roster, making: Making) -> str:
 
 
 def words_of_release(release: Release) -> str:
-    """What approvers read."""
-    form = (
-        "FORM PRIVATE: the requester keeps the private key itself, or the secret imported as it"
-        if release.form is Form.PRIVATE
-        else "form final, as its program promises"
-    )
-    return f"release {release.ref}, reason: {release.reason}; {form}"
+    """Return what approvers read."""
+    if release.form is Form.PRIVATE:
+        keeps = "the requester keeps the private key itself, or the secret imported as it"
+        return clauses(f"FORM PRIVATE: {keeps}", f"release {release.ref}")
+    return clauses(f"release {release.ref}", "form final, as its program promises")
+
+
+def quotes_of_release(release: Release) -> tuple[tuple[str, Text], ...]:
+    """Return why the requester says it needs the key."""
+    return (("reason", release.reason),)
 
 
 def holder_may_propose(roster: Roster, proposal: Proposal, body: object) -> None:
@@ -94,7 +108,7 @@ def creator_may_propose(roster: Roster, proposal: Proposal, body: Create) -> Non
         raise Refused("only an enrolled requester may import a secret")
     if body.suite is not Suite.PEDERSEN_ED25519:
         raise Refused("an import needs pedersen-ed25519: else the authority could open the secret")
-    check_may_ask(body.ref, body.requesters, str(requester.name))
+    check_may_ask(body.ref, body.options.requesters, str(requester.name))
 
 
 def requester_may_propose(roster: Roster, proposal: Proposal, body: object) -> None:
@@ -141,7 +155,7 @@ def check_may_ask(ref: KeyRef, requesters: tuple[Name, ...], name: str) -> None:
 def check_requesters(create: Create, roster: Roster) -> None:
     """The requesters named exist; `Refused` otherwise."""
     known = {requester.name for requester in roster.requesters}
-    unknown = [name for name in create.requesters if name not in known]
+    unknown = [name for name in create.options.requesters if name not in known]
     if unknown:
         raise Refused(f"no requester is called {', '.join(unknown)}")
 
@@ -171,6 +185,8 @@ KINDS = (
         name=RELEASE,
         parse=parse_release,
         words=words_of_release,
+        quotes=quotes_of_release,
+        proposer="for {}",
         may_propose=requester_may_propose,
         takes_late_approvals=True,
     ),

@@ -154,10 +154,14 @@ def decide(
         return Decision(rule=None, why="it has expired", key=ref)
     if terms is None:
         return Decision(rule=None, why="this device holds no fragment of the key", key=ref)
-    if not terms.unattended:
+    if terms.options.unknown:
+        return Decision(
+            rule=None, why="the key has options that this device does not know", key=ref
+        )
+    if not terms.options.unattended:
         return Decision(rule=None, why="the key was not made with --unattended", key=ref)
     try:
-        check_may_ask(ref, terms.requesters, requester)
+        check_may_ask(ref, terms.options.requesters, requester)
     except TigertallyError as error:
         return Decision(rule=None, why=str(error), key=ref)
     minute = rules.minute(now)

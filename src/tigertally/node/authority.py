@@ -8,7 +8,7 @@ memory (chain, barrier) only after the store has committed it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -24,7 +24,7 @@ from tigertally.node.chores import LONGEST_PAUSE, Pauses, keep_up
 from tigertally.node.damage import Place, known_damage, name_damage
 from tigertally.node.inspection import Inspection
 from tigertally.node.news import News
-from tigertally.node.routes import Answerer, Codec, Route, Waiting, handler_of
+from tigertally.node.routes import Answerer, Codec, Route, handler_of
 from tigertally.node.wiring import AuthorityServices
 from tigertally.node.writer import Writer
 from tigertally.quorum import messages
@@ -37,11 +37,12 @@ from tigertally.quorum.restoring import current_origin
 from tigertally.quorum.rows import load_chain
 from tigertally.storage.erasure import owed, settle
 from tigertally.storage.store import Store, Transaction
-from tigertally.transport.channel import Handler
+from tigertally.transport.channel import Handler, Request
 from tigertally.transport.door import Door, Standing
 
 T = TypeVar("T")
 
+_COUNTING = "counting strangers"
 _CHILD = "the one-shot child"
 _ERASING = "erasing"
 _ERASING_PAUSE = 5.0  # seconds, the longest
@@ -180,9 +181,15 @@ class Authority:
 
     def _on_desk(self, route: Route) -> Answerer[Any, Any]:
         """The work of a route, done on the writer thread."""
-        return lambda question, peer, _: self._run_for(
-            peer, lambda desk: route(desk, question, peer)
-        )
+
+        def answer(question: Any, peer: VerifyKey, request: Request) -> Awaitable[Any]:
+            def work(desk: Desk) -> Any:
+                desk.address = request.address
+                return route(desk, question, peer)
+
+            return self._run_for(peer, work)
+
+        return answer
 
     async def _run_for(self, peer: VerifyKey, work: Callable[[Desk], T]) -> T:
         return await self.writer.run(work, standing=self.standing(peer), key=peer)
@@ -237,7 +244,7 @@ class Authority:
             log=self._log,
         )
 
-    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey, waiting: Waiting) -> NewsReply:
+    async def _tell_news(self, asked: NewsRequest, peer: VerifyKey, request: Request) -> NewsReply:
         """Long poll: answer when something for this peer is newer than it has seen.
 
         Raises:
@@ -246,7 +253,7 @@ class Authority:
         if self.standing(peer) is Standing.STRANGER:
             await self._run_for(peer, lambda desk: self._services.quorum.check_waits(desk, peer))
         wait = min(asked.wait, LONG_POLL_SECONDS)
-        with waiting():
+        with request.waiting():
             return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
 
     async def start(self) -> None:
@@ -265,6 +272,7 @@ class Authority:
             (_CHILD, self._jobs, LONGEST_PAUSE),
             ("tidying up", self._tidy, LONGEST_PAUSE),
             ("inspecting", self._inspect, LONGEST_PAUSE),
+            (_COUNTING, self._write_counted, LONGEST_PAUSE),
             # A busy writer is in its way, too: it must come by often enough to find it idle.
             (_ERASING, self._erase, _ERASING_PAUSE),
         )
@@ -298,6 +306,18 @@ class Authority:
         """Read some rows before they are needed, and mend what can be mended."""
         known = self.writer.memory.damaged
         await self.run(lambda desk: self._inspection.look(desk, known), background=True)
+
+    async def _write_counted(self, *, all_: bool = False) -> None:
+        counted = self._services.counted
+        if counted.waiting:
+            await self.run(lambda desk: counted.write(desk, all_=all_), background=True)
+
+    async def stop(self) -> None:
+        """Write down what was counted in the last minute; once nobody can ask any more."""
+        try:
+            await self._write_counted(all_=True)
+        except Exception as error:  # noqa: BLE001  a full disk must not hold up the end
+            self.alarms.fault(_COUNTING, error)
 
     async def _erase(self) -> None:
         """Scrub, beside the writer thread, until nothing is owed; while it is locked as well."""

@@ -124,6 +124,7 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
             await asyncio.gather(worker, return_exceptions=True)
         authority.end_waiting()
         await server.stop()
+        await authority.stop()
         authority.close()
         log.info("stopped")
 

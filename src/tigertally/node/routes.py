@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from typing import Any, Final, TypeVar
 
 from tigertally.base.codec import encode
@@ -24,8 +23,7 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 Route = Callable[[Desk, Any, VerifyKey], Any]
-Waiting = Callable[[], AbstractContextManager[None]]
-Answerer = Callable[[Q, VerifyKey, Waiting], Awaitable[A]]
+Answerer = Callable[[Q, VerifyKey, Request], Awaitable[A]]
 
 _THREADS: Final = 2  # as the machine of the benchmarks has cores; more only take turns
 
@@ -74,7 +72,7 @@ def handler_of(
     """The handler of a door.
 
     Args:
-        answerer: the work between question and answer; a long poll waits inside its third argument.
+        answerer: the work between question and answer, of the question, the peer, and the request.
         admit: from door and peer to the peer's standing; raises what the door tells those whom it
             is not for. So nothing that they sent is parsed.
     """
@@ -84,6 +82,6 @@ def handler_of(
         if peer is None:
             raise InvalidSignature("a request without a client certificate")
         question = await codec.read(door, request.body, admit(door, peer))
-        return await codec.write(door, await answerer(question, peer, request.waiting))
+        return await codec.write(door, await answerer(question, peer, request))
 
     return handle

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import ProposalId
-from tigertally.custody.messages import bodies, destroying, importing, lock, sync
+from tigertally.custody.messages import bodies, destroying, importing, lock, sync, v1
 from tigertally.custody.messages.watching import HELD
 from tigertally.custody.service import child, past, resharing, rows, watching
 from tigertally.custody.service.authority_jobs import (
@@ -30,11 +30,12 @@ from tigertally.custody.service.locking import LockService
 from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
 from tigertally.custody.service.syncing import SyncService
 from tigertally.node.chores import Pauses
-from tigertally.node.kinds import all_kinds
+from tigertally.node.kinds import all_kinds, known_to_v1
 from tigertally.node.routes import Route, served
 from tigertally.quorum import changes, messages
 from tigertally.quorum import rows as quorum_rows
 from tigertally.quorum.admission import AdmissionService
+from tigertally.quorum.counted import Counted
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.relay import RelayService
 from tigertally.quorum.service import ChangeRoster, Executor, QuorumService
@@ -57,7 +58,8 @@ class AuthorityServices:
 
     def __init__(self, run_child: RunChild = child.run_child) -> None:
         self._run_child = run_child
-        self.lock = LockService((*quorum_rows.SEALED, *rows.SEALED))
+        self.counted = Counted()
+        self.lock = LockService((*quorum_rows.SEALED, *rows.SEALED), self.counted)
         self.epochs = EpochService()
         self.releases = ReleaseService()
         self.erasures = ErasureService()
@@ -67,8 +69,8 @@ class AuthorityServices:
         executors[bodies.CREATE] = executors[bodies.ROTATE] = MakeKey()
         executors[bodies.DESTROY] = DestroyKey()
         executors[bodies.RELEASE] = ReleaseKey()
-        self.quorum = QuorumService(all_kinds(), executors)
-        self.relay = RelayService(self.quorum)
+        self.quorum = QuorumService(all_kinds(), executors, self.counted)
+        self.relay = RelayService(self.quorum, known_to_v1)
         self.syncing = SyncService(self.epochs, self.releases, self.erasures)
         self.admission = AdmissionService(self.lock.found, self.lock.progress)
 
@@ -85,14 +87,19 @@ class AuthorityServices:
                 served(messages.SYNC, self.relay.sync),
                 served(messages.ROSTERS, self.relay.rosters),
                 served(messages.TALLIES, self.relay.tallies),
+                served(messages.SYNC_V1, self.relay.sync_v1),
+                served(messages.TALLIES_V1, self.relay.tallies_v1),
                 served(messages.AUDIT, self.relay.audit),
                 served(messages.RESTORATIONS, self.relay.restorations),
                 served(lock.UNLOCK_CHALLENGE, self.lock.challenge),
                 served(lock.UNLOCK_ANSWER, self.lock.answer),
                 served(lock.UNLOCK_REPORT, self.lock.report),
+                served(v1.UNLOCK_REPORT_V1, self.lock.report_v1),
                 served(sync.CUSTODY_SYNC, self.syncing.sync),
+                served(v1.CUSTODY_SYNC_V1, self.syncing.sync_v1),
                 served(sync.RECEIVE_KEYS, self.syncing.receive_keys),
                 served(sync.KEYS, watching.keys),
+                served(v1.KEYS_V1, watching.keys_v1),
                 served(sync.HOLDERS, watching.holders),
                 served(HELD, past.held),
                 served(sync.KEY_EPOCH, self.syncing.epoch),

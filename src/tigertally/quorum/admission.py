@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tigertally.audit.log import AuditLog
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Corrupt, MalformedMessage, Refused
 from tigertally.base.limits import CLOCK_SKEW
+from tigertally.base.randomness import Randomness
 from tigertally.crypto.envelope import Envelope
-from tigertally.crypto.signatures import VerifyKey
+from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum import restoring
-from tigertally.quorum.card import open_card
+from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import first_roster, found
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.quorum.founding import (
+    FRESH_PIN,
     PinState,
     check_founding,
     check_pin,
     found_roster,
+    make_pin,
+    new_pin_state,
     reply_proof,
 )
 from tigertally.quorum.messages import DomainInfo, FoundReply, FoundRequest, JoinTerms, Nothing
 from tigertally.quorum.roster import Roster
-from tigertally.quorum.rows import put_roster
+from tigertally.quorum.rows import ROSTERS, put_roster
 from tigertally.storage.store import Reader, Transaction
 
 SETTINGS = "authority"  # plain: one row of settings, one of the PIN's state
@@ -81,6 +86,30 @@ def get_pin(reader: Reader) -> PinState:
         raise Corrupt(why, table=SETTINGS, key=_PIN_ROW) from error
 
 
+def renew_pin(tx: Transaction, key: SigningKey, *, now: int, randomness: Randomness) -> str:
+    """Put a fresh PIN in place of the one that was printed before; the log says so.
+
+    The authority may run meanwhile: it reads the PIN anew at each try.
+
+    Raises:
+        Refused: the domain has its first holder, and needs no PIN any more.
+    """
+    if any(True for _ in tx.scan(ROSTERS, limit=1)):
+        raise Refused("this domain has its first holder: others enrol without a PIN")
+    settings = get_settings(tx)
+    pin = make_pin(randomness)
+    tx.put(SETTINGS, _PIN_ROW, encode(new_pin_state(pin)))
+    log = AuditLog(restoring.current_origin(tx, domain_of(settings.card)), key)
+    log.append(
+        tx,
+        time=now,
+        kind="pin.renewed",
+        actor="authority",
+        summary="a fresh PIN for the first holder; the one before opens nothing any more",
+    )
+    return pin
+
+
 class AdmissionService:
     """Answers those who are not (yet) members."""
 
@@ -124,17 +153,13 @@ class AdmissionService:
         """The first holder enrols with the PIN.
 
         Raises:
-            Refused: a wrong or void PIN (counted and audited), or there is a founder already.
+            Refused: a wrong PIN (counted and audited), a void one, or there is a founder already.
         """
         if desk.chain is not None:
             return self._again(desk, peer)
         state = get_pin(desk.plain)
         settings = get_settings(desk.plain)
-        try:
-            after = check_pin(state, request, settings.card)
-        except Refused as error:
-            self._record_pin(desk, peer, str(error))
-            raise KeepChanges(error) from error
+        after = check_pin(state, request, settings.card)  # once void, nothing is written any more
         desk.plain.put(SETTINGS, _PIN_ROW, encode(after))
         if after.tries_left < state.tries_left:
             raise self._wrong_pin(desk, peer, after.tries_left)
@@ -178,12 +203,8 @@ class AdmissionService:
             raise Refused("this domain has its first holder: enrol without a PIN")
         return decode(FoundReply, stored)
 
-    def _record_pin(self, desk: Desk, peer: VerifyKey, said: str) -> None:
-        who = f"stranger {str(peer.fingerprint)[:9]}"
-        desk.record("pin.wrong", actor=who, summary=said)
-
     def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> KeepChanges:
         said = f"wrong PIN, {left} tries left" if left else "wrong PIN, the PIN is now void"
-        self._record_pin(desk, peer, said)
-        void = "; the PIN is now void, run `tally authority init` for a new domain"
+        desk.record("pin.wrong", actor=f"stranger {str(peer.fingerprint)[:9]}", summary=said)
+        void = f"; the PIN is now void: {FRESH_PIN}"
         return KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))

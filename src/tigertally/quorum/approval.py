@@ -6,14 +6,11 @@ compare what the authority showed each of them (docs/protocols/audit.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
-from tigertally.base.codec import decode
-from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash, Text
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey
@@ -64,15 +61,3 @@ def open_approval(envelope: Envelope, roster: Roster) -> Approval:
         Refused: the roster lists no such holder.
     """
     return open_from_holder(Approval, tags.APPROVAL, envelope, roster, lambda said: said.holder)
-
-
-def reasons_of(rejections: Sequence[Envelope]) -> str:
-    """Why holders said no, in their own words; empty if none of them gave a reason.
-
-    **Security:** the signatures are not checked; for a person to read.
-    """
-    try:
-        said = [decode(Approval, envelope.body).reason for envelope in rejections]
-    except MalformedMessage:
-        return ""
-    return "; ".join(reason for reason in said if reason)

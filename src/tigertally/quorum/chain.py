@@ -5,8 +5,9 @@ Whoever holds a verified chain can verify any tally of any of its versions offli
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
@@ -32,7 +33,7 @@ class UnknownRoster(Refused):
     """Something is of a roster that this chain has not: a newer one, or one of another chain."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the names are kept once computed
 class Chain:
     """Verified rosters, oldest first. Make one with `found`, lengthen it with `extended`."""
 
@@ -43,6 +44,11 @@ class Chain:
     def current(self) -> Roster:
         """The newest roster."""
         return self.rosters[-1]
+
+    @cached_property
+    def names(self) -> Mapping[VerifyKey, str]:
+        """The name of every key that any version lists, those of removed members too."""
+        return {one.signing_key: str(one.name) for old in self.rosters for one in old.members}
 
     def at(self, wanted: RosterHash) -> Roster:
         """The roster with this hash; `UnknownRoster` if it is not in the chain."""
@@ -89,6 +95,24 @@ class Chain:
                 raise Refused(
                     f"another requester was called {requester.name} before, and keys may have been "
                     "made for it: choose another name"
+                )
+
+    def check_new_names(self, new: Roster) -> None:
+        """A change that is asked for today gives nobody a name that was ever another's.
+
+        The log, old tallies and people's memories name members by it. Rosters of before may have
+        done so, and stay valid: this is for new proposals, `check_names` for all history.
+
+        Raises:
+            Refused: a member of the new roster has the name of an earlier one with another key.
+        """
+        self.check_names(new)
+        owners = {m.name: m.signing_key for old in self.rosters for m in old.members}
+        now = {member.name for member in self.current.members}
+        for member in new.members:
+            if member.name not in now and owners.get(member.name) not in (None, member.signing_key):
+                raise Refused(
+                    f"another member was called {member.name} before: choose another name"
                 )
 
     def after(self, version: int) -> tuple[SignedRoster, ...]:

@@ -17,6 +17,7 @@ from tigertally.crypto.envelope import Envelope
 from tigertally.quorum.card import Card, Role, open_card
 from tigertally.quorum.proposal import Proposal, options_body
 from tigertally.quorum.roster import Holder, Requester, Roster
+from tigertally.quorum.words import clauses
 
 JOIN = Name("roster.join")
 REMOVE = Name("roster.remove")
@@ -144,34 +145,44 @@ def parse_quorum(options: dict[str, Wire]) -> SetQuorum:
 
 
 def words_of_holder_join(join: Join) -> str:
-    """What approvers read."""
-    who = f"let {join.card.name} join as a holder, fingerprint {join.card.fingerprint}"
-    return who + (f", invited by {join.invited_by}" if join.invited_by else "")
+    """Return what approvers read."""
+    return clauses(f"let {join.card.name} join as a holder", f"fingerprint {join.card.fingerprint}")
 
 
 def words_of_requester_join(join: Join) -> str:
-    """What approvers read."""
-    return f"let {join.card.name} join as a requester, fingerprint {join.card.fingerprint}"
+    """Return what approvers read."""
+    return clauses(
+        f"let {join.card.name} join as a requester", f"fingerprint {join.card.fingerprint}"
+    )
+
+
+def quotes_of_join(join: Join) -> tuple[tuple[str, Text], ...]:
+    """Return who has invited the joiner, as it says itself: nobody has checked that."""
+    return (("invited by", join.invited_by),) if join.invited_by else ()
 
 
 def words_of_holder_removal(remove: Remove) -> str:
-    """What approvers read."""
-    return f"remove the holder {remove.name}; what it holds becomes worthless" + _in_words(remove)
+    """Return what approvers read."""
+    return clauses(
+        f"remove the holder {remove.name}", "what it holds becomes worthless", _fewer_acks(remove)
+    )
 
 
 def words_of_requester_removal(remove: Remove) -> str:
-    """What approvers read."""
-    return f"remove the requester {remove.name}; keys it already has stay with it"
+    """Return what approvers read."""
+    return clauses(f"remove the requester {remove.name}", "keys it already has stay with it")
 
 
 def words_of_quorum(change: SetQuorum) -> str:
-    """What approvers read."""
-    return f"set the quorum to {change.threshold} and unlock to {change.unlock}" + _in_words(change)
+    """Return what approvers read."""
+    return clauses(
+        f"set the quorum to {change.threshold} and unlock to {change.unlock}", _fewer_acks(change)
+    )
 
 
-def _in_words(change: Remove | SetQuorum) -> str:
+def _fewer_acks(change: Remove | SetQuorum) -> str:
     """Nothing that is signed is left unsaid: fewer acknowledgements make keys more fragile."""
-    return f"; keys go on once {change.acks} holders have new fragments" if change.acks else ""
+    return f"keys go on once {change.acks} holders have new fragments" if change.acks else ""
 
 
 def warning_of_removal(roster: Roster, remove: Remove) -> str:
@@ -181,7 +192,16 @@ def warning_of_removal(roster: Roster, remove: Remove) -> str:
 
 def warning_of_quorum(roster: Roster, change: SetQuorum) -> str:
     """What approvers read besides."""
-    return split_warning(change.acks, change.threshold, len(roster.holders))
+    lowered = [
+        f"{what} is lowered from {before} to {after}"
+        for what, before, after in (
+            ("the quorum", roster.threshold, change.threshold),
+            ("unlock", roster.unlock, change.unlock),
+        )
+        if after < before
+    ]
+    split = split_warning(change.acks, change.threshold, len(roster.holders))
+    return "; ".join((*lowered, *filter(None, [split])))
 
 
 def split_warning(acks: int, threshold: int, holders: int) -> str:

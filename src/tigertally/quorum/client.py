@@ -8,25 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
 from tigertally.base.clock import Clock
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import NewerVersion, PeerFault, Refused, TigertallyError, Unavailable
-from tigertally.base.ids import (
-    DomainId,
-    Hash,
-    HolderIndex,
-    Name,
-    Nonce,
-    ProposalId,
-    RosterHash,
-    Text,
-)
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, Nonce, ProposalId, RosterHash
 from tigertally.base.limits import LONG_POLL_SECONDS, PROPOSAL_LIFETIME
 from tigertally.base.randomness import Randomness
+from tigertally.base.text import PlainText
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
@@ -55,6 +48,7 @@ from tigertally.quorum.member import (
     see,
     take_rosters,
     vote_given,
+    why_ended,
 )
 from tigertally.quorum.messages import (
     NewsReply,
@@ -71,13 +65,26 @@ from tigertally.quorum.messages import (
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Roster, SignedRoster
 from tigertally.quorum.tally import may_vote
+from tigertally.quorum.versions import Before, Call, Lacking, ask, unchanged
 from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
+from tigertally.transport.door import Door
 
 _TALLY_PAGE = 50  # more would not fit one message where 255 holders have approved each
 _WAIT_MARGIN = 10.0  # seconds beyond a long poll
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+
+_SYNC_BEFORE: Before[SyncRequest, SyncReply] = Before(
+    door=messages.SYNC_V1, question=unchanged, answer=unchanged
+)
+_TALLIES_BEFORE: Before[TalliesRequest, TalliesReply] = Before(
+    door=messages.TALLIES_V1, question=unchanged, answer=unchanged
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +98,24 @@ class Party:
     clock: Clock
     randomness: Randomness
     kinds: Kinds
+    lacking: Lacking = field(default_factory=Lacking)
+
+    async def ask(
+        self, door: Door[Q, A], question: Q, before: Before[Q, A], *, call: Call | None = None
+    ) -> tuple[A, bytes]:
+        """Ask the authority at the newest door that it has; the answer, and its bytes.
+
+        Args:
+            call: how it is asked, if not straight over the channel.
+        """
+        return await ask(
+            call or self.channel.call,
+            door,
+            question,
+            before,
+            lacking=self.lacking,
+            now=self.clock.now(),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,16 +185,14 @@ class MemberClient:
             PeerFault: the authority forked the rosters or its audit log.
             Locked, Unavailable
         """
-        raw, witness = await self._ask_sync()
-        reply = decode(SyncReply, raw)
+        reply, raw, witness = await self._ask_sync()
         if await self.follow(reply.checkpoint, reply.rosters):
-            raw, witness = await self._ask_sync()  # with proofs from where we stand now
-            reply = decode(SyncReply, raw)
+            reply, raw, witness = await self._ask_sync()  # with proofs from where we stand now
         synced = self._synced(reply, witness, raw)
         await self._look_after_vote(synced)
         return synced
 
-    async def _ask_sync(self) -> tuple[bytes, Witness]:
+    async def _ask_sync(self) -> tuple[SyncReply, bytes, Witness]:
         if self._unkept is not None:
             fault, shown = self._unkept
             self._keep_proof(fault, shown)
@@ -179,7 +202,8 @@ class MemberClient:
             chain = self._load(reader)
             witness = load_witness(reader, chain.current)
         request = SyncRequest(roster_version=len(chain.signed), checkpoint_size=witness.size)
-        return await self.party.channel.call(messages.SYNC, encode(request)), witness
+        reply, raw = await self.party.ask(messages.SYNC, request, _SYNC_BEFORE)
+        return reply, raw, witness
 
     async def follow(self, checkpoint: str, rosters: Sequence[SignedRoster] = ()) -> bool:
         """Follow to the log of a restored authority, if it shows one that holders accepted.
@@ -320,8 +344,10 @@ class MemberClient:
         A no needs no understanding; a yes does.
 
         Raises:
+            MalformedMessage: something in the reason does not show.
             Refused: our vote for a successor is given already, we are no holder, we are the one
-                to be removed, or this is put to older holders or by somebody who may not propose.
+                to be removed, or this is put to older holders, by somebody who may not propose, or
+                with a text in which something does not show.
             NewerVersion: a yes to what this program does not understand.
             PeerFault: we have proof against the authority and stopped.
         """
@@ -338,7 +364,7 @@ class MemberClient:
         if verdict is Verdict.APPROVE:
             check_may_vote_on(opened, synced.roster, self.party.kinds)
             if opened.predecessor is not None:
-                synced.chain.check_names(apply_change(synced.roster, opened, created=now))
+                synced.chain.check_new_names(apply_change(synced.roster, opened, created=now))
                 with self.party.store.transaction() as tx:
                     check_vote_free(tx, opened, id_, now=now)
                     remember_vote(tx, opened, id_)
@@ -349,7 +375,7 @@ class MemberClient:
             holder=me.index,
             checkpoint=synced.checkpoint,
             attachment=attachment_hash(attachment) if attachment else None,
-            reason=Text(reason),
+            reason=PlainText(reason),
             time=now,
         )
         return sign_approval(self.party.key, approval)
@@ -401,6 +427,10 @@ class MemberClient:
         """
         return see(await self.proposal(id_), synced.chain, self.party.kinds)
 
+    def why_ended(self, state: ProposalState) -> str:
+        """Return why a proposal was said no to, quoted, for an error's line."""
+        return why_ended(state, self.chain())
+
     def give_vote_back(self, seen: Seen, roster: Roster) -> None:
         """After enough rejections, our vote for a successor is free again."""
         if isinstance(seen, UnknownProposal):
@@ -427,8 +457,8 @@ class MemberClient:
         limit = _TALLY_PAGE
         while True:
             request = TalliesRequest(since=since, limit=limit)
-            raw = await self.party.channel.call(messages.TALLIES, encode(request))
-            states = decode(TalliesReply, raw).proposals
+            reply, _ = await self.party.ask(messages.TALLIES, request, _TALLIES_BEFORE)
+            states = reply.proposals
             page = {one.id: one for one in (see(s, synced.chain, self.party.kinds) for s in states)}
             more = len(states) >= limit
             if page.keys() <= found.keys():

@@ -78,6 +78,7 @@ class Desk:
         plain: rows outside the barrier (rosters, audit log, envelopes).
         chain: the verified rosters; None before the first holder.
         barrier: seals all other rows; None while locked.
+        address: where the request came from, if that is known; for counting only.
         woken: members that should look again once this has committed.
         damaged: rows that could not be read and have stopped nobody.
         mended: table and key of rows that are right again.
@@ -92,6 +93,7 @@ class Desk:
     wrapping_key: PrivateKey
     card: Card
     log: AuditLog
+    address: str = ""
     woken: set[VerifyKey] = field(default_factory=set)
     damaged: list[Corrupt] = field(default_factory=list)
     mended: list[tuple[str, bytes]] = field(default_factory=list)

@@ -2,7 +2,7 @@
 
 A row per proposal in the sealed store of the profile, from the moment it is first shown until it
 expires. It stays when the proposal ends sooner: so a beginning that a person has read never comes
-to mean another proposal while that person may still remember it (decision 43). No network here.
+to mean another proposal while that person may still remember it (decision 44). No network here.
 """
 
 from __future__ import annotations

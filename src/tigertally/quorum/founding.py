@@ -23,6 +23,7 @@ from tigertally.quorum.card import Card, Role, domain_of, open_card
 from tigertally.quorum.messages import FoundRequest
 from tigertally.quorum.roster import Holder, Roster, SignedRoster, verify_founding
 
+FRESH_PIN = "`tally authority pin` on the authority's machine makes a fresh one"
 _PIN_BYTES = 10
 
 
@@ -99,7 +100,7 @@ def check_pin(state: PinState, request: FoundRequest, authority: Envelope) -> Pi
         Refused: there is no PIN to try.
     """
     if not state.key or state.tries_left < 1:
-        raise Refused("the PIN is void: run `tally authority init` for a new domain")
+        raise Refused(f"the PIN is void: {FRESH_PIN}")
     proof = tagged_mac(
         state.key, tags.JOIN_PIN, authority.body, request.card.body, request.roster.body
     )

@@ -13,6 +13,7 @@ from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import InvalidSignature, PeerFault, Refused
 from tigertally.base.ids import Fingerprint, HolderIndex, Name, RosterHash
+from tigertally.base.text import PlainText
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum import messages
@@ -21,7 +22,7 @@ from tigertally.quorum.chain import Chain, found
 from tigertally.quorum.changes import JOIN, REQUESTER_JOIN, join_body
 from tigertally.quorum.client import MemberClient, Party
 from tigertally.quorum.founding import check_reply, found_request, found_roster
-from tigertally.quorum.member import ROSTERS, store_chain, take_rosters
+from tigertally.quorum.member import ROSTERS, authority_says, store_chain, take_rosters
 from tigertally.quorum.messages import (
     DomainInfo,
     FoundReply,
@@ -183,7 +184,7 @@ class JoiningClient:
             self._forget()
             return Joined(state="enrolled", proposal=id_, roster=chain.current)
         self._forget()
-        raise Refused(f"the enrolment is {state.status.value}: {state.why}")
+        raise Refused(f"the enrolment is {state.status.value}; {authority_says(state.why)}")
 
     async def _known(self) -> ProposalState | None:
         """The state of the proposal that we made before, if it is still worth anything."""
@@ -207,7 +208,7 @@ class JoiningClient:
         kind = JOIN if self._role is Role.HOLDER else REQUESTER_JOIN
         proposal = self._member.proposal_to(
             kind,
-            join_body(self._card, invited_by=invited_by),
+            join_body(self._card, invited_by=PlainText(invited_by)),
             domain=terms.domain,
             electorate=terms.electorate,
             predecessor=terms.roster,

@@ -23,12 +23,12 @@ from tigertally.base.errors import (
     Unavailable,
 )
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
+from tigertally.base.text import visible
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.approval import Approval, Verdict, open_approval
 from tigertally.quorum.chain import Chain, found
-from tigertally.quorum.changes import JOINS
-from tigertally.quorum.kinds import Kinds, kind_of, words_of
+from tigertally.quorum.kinds import Kinds, check_shows, kind_of, proposer_name, words_of
 from tigertally.quorum.messages import CheckpointProof, ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
@@ -43,6 +43,7 @@ from tigertally.quorum.tally import (
     needed,
     voters,
 )
+from tigertally.quorum.words import Quote
 from tigertally.storage.store import Reader, Transaction
 
 ROSTERS = "member-roster"  # version -> SignedRoster
@@ -59,7 +60,13 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenProposal:
-    """A proposal as this member has verified it."""
+    """A proposal as this member has verified it.
+
+    Attributes:
+        words: facts, in one line; nobody else's text is in it.
+        quotes: what its proposer says in its own words.
+        refusals: why holders said no, in their own words.
+    """
 
     id: ProposalId
     proposal: Proposal
@@ -69,6 +76,8 @@ class SeenProposal:
     approvals: tuple[Approval, ...]
     rejections: tuple[Approval, ...]
     needed: int
+    quotes: tuple[Quote, ...] = ()
+    refusals: tuple[Quote, ...] = ()
 
     def voted(self, index: HolderIndex) -> bool:
         """Has this holder given a verdict?"""
@@ -98,10 +107,16 @@ class UnknownProposal:
     state: ProposalState
     approvals: tuple[Approval, ...]
     rejections: tuple[Approval, ...]
+    refusals: tuple[Quote, ...] = ()
 
     @property
     def needed(self) -> None:
         """How many must agree: only who knows the kind knows it."""
+
+    @property
+    def quotes(self) -> tuple[Quote, ...]:
+        """What its proposer says: only who knows the kind can tell that from facts."""
+        return ()
 
     @property
     def words(self) -> str:
@@ -291,12 +306,14 @@ def see(state: ProposalState, chain: Chain, kinds: Kinds) -> Seen:
     """
     proposal = open_proposal(state.proposal)
     roster = chain.for_proposal(proposal)
+    proposer = proposer_name(chain, proposal)
     try:
-        words = words_of(kinds, proposal, roster)
+        words = words_of(kinds, proposal, roster, by=proposer)
     except NewerVersion as error:
-        return _unknown(state, chain, roster, f"made by a newer version of the program ({error})")
+        why = f"made by a newer version of the program ({visible(str(error))})"
+        return _unknown(state, chain, roster, why)
     except MalformedMessage as error:  # its authority takes what we do not: an older, a newer one
-        return _unknown(state, chain, roster, f"not readable here ({error})")
+        return _unknown(state, chain, roster, f"not readable here ({visible(str(error))})")
     check_electorate(roster, proposal)
     id_ = proposal_id(state.proposal)
     approvals, rejections = _counted(
@@ -310,8 +327,10 @@ def see(state: ProposalState, chain: Chain, kinds: Kinds) -> Seen:
     return SeenProposal(
         id=id_,
         proposal=proposal,
-        words=words,
-        proposer=_proposer(chain.current, proposal),
+        words=words.facts,
+        quotes=words.quotes,
+        refusals=_refusals(rejections, roster),
+        proposer=proposer,
         state=state,
         approvals=approvals,
         rejections=rejections,
@@ -333,6 +352,7 @@ def _unknown(state: ProposalState, chain: Chain, roster: Roster, why: str) -> Un
         state=state,
         approvals=approvals,
         rejections=rejections,
+        refusals=_refusals(rejections, roster),
     )
 
 
@@ -374,6 +394,36 @@ def _verdicts(
     return opened
 
 
+def _refusals(rejections: Sequence[Approval], roster: Roster) -> tuple[Quote, ...]:
+    """Why these holders said no, where they said why."""
+    return tuple(
+        Quote(by=str(roster.holder(one.holder).name), what="reason to reject", text=one.reason)
+        for one in rejections
+        if one.reason
+    )
+
+
+def why_ended(state: ProposalState, chain: Chain) -> str:
+    """Return why a proposal was said no to, quoted, for an error's line.
+
+    Holders' reasons as their signatures show them; else what the authority says.
+    """
+    try:
+        proposal = open_proposal(state.proposal)
+        roster = chain.for_proposal(proposal)
+        id_ = proposal_id(state.proposal)
+        _, rejections = _counted(state, roster, lambda one: check_given(one, proposal, id_))
+        said = _refusals(rejections, roster)
+    except (MalformedMessage, PeerFault, Refused):  # it ended all the same
+        said = ()
+    return "; ".join(map(str, said)) or str(authority_says(state.why))
+
+
+def authority_says(why: str) -> Quote:
+    """Return why the authority says that a proposal ended: its word, signed by nobody."""
+    return Quote(by="the authority", what="why", text=why)
+
+
 def check_cast(seen: Seen, chain: Chain) -> None:
     """Did all who voted see a roster that we know? For states fetched together with the chain.
 
@@ -388,30 +438,25 @@ def check_cast(seen: Seen, chain: Chain) -> None:
             raise _lie(f"holder {approval.holder} was shown another roster: {error}") from error
 
 
-def _proposer(roster: Roster, proposal: Proposal) -> str:
-    listed = roster.name_of(proposal.proposer)
-    if proposal.kind in JOINS and listed.startswith("stranger"):
-        return f"{proposal.options().get('name')} (not yet a member)"
-    return listed
-
-
 def _rejected(roster: Roster, proposal: Proposal, rejections: int) -> bool:
     """Can the quorum not be reached any more?"""
     return voters(roster, proposal) - rejections < needed(roster, proposal)
 
 
 def check_may_vote_on(proposal: Proposal, roster: Roster, kinds: Kinds) -> None:
-    """Is this put to the holders as they are now, by somebody who may propose it?
+    """Is this put to the holders as they are now, by somebody who may propose it, to be read?
 
     The authority checks it too, but a holder signs nothing on the authority's word.
 
     Raises:
         MalformedMessage
-        Refused: an older electorate or roster, or a proposer without the right.
+        Refused: an older electorate or roster, a proposer without the right, or a text in which
+            something does not show.
     """
     check_electorate(roster, proposal)
     kind = kind_of(kinds, proposal)
     kind.may_propose(roster, proposal, parsed_body(kind.parse, proposal))
+    check_shows(kinds, proposal)
 
 
 def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now: int) -> None:

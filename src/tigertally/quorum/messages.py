@@ -217,8 +217,11 @@ PROPOSAL = Door("/v1/proposal", ProposalRequest, ProposalState, who=Standing.STR
 NEWS = Door("/v1/news", NewsRequest, NewsReply, who=Standing.STRANGER, poll=True)
 
 VOTE = Door("/v1/vote", VoteRequest, ProposalState, who=Standing.HOLDER, most_bytes=_DEALT_BYTES)
-SYNC = Door("/v1/sync", SyncRequest, SyncReply)
+SYNC = Door("/v2/sync", SyncRequest, SyncReply)
 ROSTERS = Door("/v1/rosters", RostersRequest, RostersReply)
-TALLIES = Door("/v1/tallies", TalliesRequest, TalliesReply)
+TALLIES = Door("/v2/tallies", TalliesRequest, TalliesReply)
 AUDIT = Door("/v1/audit", AuditRequest, AuditReply)
+# Whoever asks here stops at a proposal that it does not know, and is shown none.
+SYNC_V1 = Door("/v1/sync", SyncRequest, SyncReply)
+TALLIES_V1 = Door("/v1/tallies", TalliesRequest, TalliesReply)
 RESTORATIONS = Door("/v1/restorations", Nothing, RestorationsReply)

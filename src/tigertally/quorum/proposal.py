@@ -48,10 +48,11 @@ class Proposal:
 
     def options(self) -> dict[str, Wire]:
         """The body as a map of option names to values."""
-        return _options(self.body)
+        return parse_options(self.body)
 
 
-def _options(body: bytes) -> dict[str, Wire]:
+def parse_options(body: bytes) -> dict[str, Wire]:
+    """A map of option names to values, from its exact bytes; raises `MalformedMessage`."""
     value = loads(body, max_items=MAX_OPTION_ITEMS)
     if not isinstance(value, dict):
         raise MalformedMessage("a proposal's body is a map")
@@ -73,7 +74,7 @@ def parsed_body(parse: Callable[[dict[str, Wire]], T], proposal: Proposal) -> T:
     """
     body: T | None = _bodies.get((parse, proposal.body))
     if body is None:
-        body = parse(_options(proposal.body))
+        body = parse(parse_options(proposal.body))
         _bodies.put((parse, proposal.body), body, len(proposal.body))
     return body
 

@@ -5,7 +5,7 @@ C13: nobody but a member reads the roster; what strangers may know is `DomainInf
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from tigertally.base.codec import encode
@@ -30,23 +30,48 @@ from tigertally.quorum.messages import (
     TalliesReply,
     TalliesRequest,
 )
-from tigertally.quorum.proposal import open_proposal
+from tigertally.quorum.proposal import Proposal, open_proposal
 from tigertally.quorum.service import QuorumService, state_of
 
 _MOST_ROWS = 1000  # in one answer
 
 
-class RelayService:
-    """Answers what members ask about the state of their domain."""
+Shown = Callable[[Proposal], bool]
+"""Is whoever asks shown this proposal?"""
 
-    def __init__(self, quorum: QuorumService) -> None:
+
+def _everything(_: Proposal) -> bool:
+    return True
+
+
+class RelayService:
+    """Answers what members ask about the state of their domain.
+
+    Args:
+        known_to_v1: would the program of version 1 understand this proposal? It stops at one that
+            it does not.
+    """
+
+    def __init__(self, quorum: QuorumService, known_to_v1: Shown) -> None:
         self._quorum = quorum
+        self._known_to_v1 = known_to_v1
 
     def sync(self, desk: Desk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
         """What is new for this member since its last sync."""
+        return self._sync(desk, request, peer, _everything)
+
+    def sync_v1(self, desk: Desk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
+        """The same without the proposals that version 1 does not understand."""
+        return self._sync(desk, request, peer, self._known_to_v1)
+
+    def _sync(self, desk: Desk, request: SyncRequest, peer: VerifyKey, shown: Shown) -> SyncReply:
         desk.member(peer)
         holder = desk.roster.holder_of(peer) is not None
-        states = self._quorum.open_states(desk, None if holder else peer)
+        states = tuple(
+            state
+            for state in self._quorum.open_states(desk, None if holder else peer)
+            if shown(parse_message(Proposal, state.proposal.body))
+        )
         checkpoint = desk.log.checkpoint(desk.plain)
         sizes = {request.checkpoint_size, *_cosigned_sizes(states)}
         return SyncReply(
@@ -63,12 +88,22 @@ class RelayService:
 
     def tallies(self, desk: Desk, request: TalliesRequest, peer: VerifyKey) -> TalliesReply:
         """Proposals with their verdicts, for holders, and each requester's own."""
+        return self._tallies(desk, request, peer, _everything)
+
+    def tallies_v1(self, desk: Desk, request: TalliesRequest, peer: VerifyKey) -> TalliesReply:
+        """The same without the proposals that version 1 does not understand."""
+        return self._tallies(desk, request, peer, self._known_to_v1)
+
+    def _tallies(
+        self, desk: Desk, request: TalliesRequest, peer: VerifyKey, shown: Shown
+    ) -> TalliesReply:
         desk.member(peer)
         mine = None if desk.roster.holder_of(peer) else peer
         theirs = (
             state_of(pending.refreshed(desk.roster, now=desk.now))
             for pending in rows.since(desk.sealed, request.since)
             if mine is None or open_proposal(pending.proposal).proposer == mine
+            if shown(parse_message(Proposal, pending.proposal.body))
         )
         found = islice(theirs, min(request.limit, _MOST_ROWS))
         return TalliesReply(proposals=tuple(found))

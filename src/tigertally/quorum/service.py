@@ -22,15 +22,17 @@ from tigertally.base.limits import (
     CLOCK_SKEW,
     MAX_OPEN_OF_ONE,
     MAX_OPEN_PROPOSALS,
-    MAX_OPEN_STRANGERS,
 )
+from tigertally.base.text import fault_of
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum import changes, rows
 from tigertally.quorum.approval import Approval, Verdict, attachment_hash
 from tigertally.quorum.chain import next_roster
+from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk
-from tigertally.quorum.kinds import Kind, Kinds, kind_of
+from tigertally.quorum.joins import Joins
+from tigertally.quorum.kinds import Kind, Kinds, check_shows, kind_of, proposer_name, words_of
 from tigertally.quorum.messages import (
     ProposalRequest,
     ProposalState,
@@ -41,6 +43,9 @@ from tigertally.quorum.pending import Pending, Status, propose, with_verdict
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally, verify_tally
+from tigertally.quorum.words import Quote, in_one_line
+
+_SUMMARY = 400  # characters of an audit entry's summary
 
 RosterHook = Callable[[Desk, Roster, VerifiedTally], None]
 
@@ -79,7 +84,8 @@ class ChangeRoster:
 
     def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
         """Refuse a change that is not possible on this roster."""
-        desk.known_chain.check_names(changes.apply_change(desk.roster, proposal, created=desk.now))
+        new = changes.apply_change(desk.roster, proposal, created=desk.now)
+        desk.known_chain.check_new_names(new)
 
     def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
         """Nothing to get ready."""
@@ -124,11 +130,13 @@ class QuorumService:
         UsageError: a kind has no executor, or an executor no kind.
     """
 
-    def __init__(self, kinds: Kinds, executors: Mapping[str, Executor]) -> None:
+    def __init__(self, kinds: Kinds, executors: Mapping[str, Executor], counted: Counted) -> None:
         if apart := set(kinds) ^ set(executors):
             raise UsageError(f"kinds and executors do not pair: {', '.join(sorted(apart))}")
         self._kinds = kinds
         self._executors = executors
+        self._counted = counted
+        self._joins = Joins()
 
     def propose(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> ProposalState:
         """Take a proposal, with its proposer's own approval if it is a holder's.
@@ -164,13 +172,18 @@ class QuorumService:
                 f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
             )
         kind.may_propose(roster, proposal, body)
+        check_shows(self._kinds, proposal)
         self._executors[kind.name].check(desk, proposal, body)
         rows.put_pending(desk.sealed, pending)
+        if _is_stranger(roster, peer):
+            self._joins.add(pending.id, desk.address, now=desk.now)
         self._executors[kind.name].admitted(desk, pending, body)
+        who = proposer_name(desk.known_chain, proposal)
+        words = words_of(self._kinds, proposal, roster, by=who)
         desk.record(
             "proposal.made",
             actor=roster.name_of(peer),
-            summary=f"{proposal.kind}: {kind.words(body)}"[:400],
+            summary=in_one_line(f"{proposal.kind}: {words.facts}", words.quotes, most=_SUMMARY),
             detail=pending.id,
         )
         desk.wake_holders()
@@ -189,15 +202,27 @@ class QuorumService:
         roster = desk.roster
         holders = {holder.signing_key for holder in roster.holders}
         listed = {member.signing_key for member in roster.members}
-        open_ = [proposer for _, proposer in rows.open_proposals(desk.sealed)]
-        if open_.count(peer) >= MAX_OPEN_OF_ONE:
+        open_ = list(rows.open_proposals(desk.sealed))
+        if sum(proposer == peer for _, proposer in open_) >= MAX_OPEN_OF_ONE:
             raise Unavailable("too many open proposals of this device: let holders answer some")
         if peer in holders:
             return
-        if sum(one not in holders for one in open_) >= MAX_OPEN_PROPOSALS:
+        if sum(proposer not in holders for _, proposer in open_) >= MAX_OPEN_PROPOSALS:
             raise Unavailable("too many open proposals: let holders answer some first")
-        if peer not in listed and sum(one not in listed for one in open_) >= MAX_OPEN_STRANGERS:
-            raise Unavailable("too many devices want to join: let holders answer some first")
+        if peer not in listed:
+            self._room_to_join(desk, [id_ for id_, proposer in open_ if proposer not in listed])
+
+    def _room_to_join(self, desk: Desk, open_: list[ProposalId]) -> None:
+        def unanswered(id_: ProposalId) -> bool:
+            pending = rows.get_pending(desk.sealed, id_)
+            return not (pending.approvals or pending.rejections)
+
+        leaving = self._joins.leaving(open_, desk.address, now=desk.now, unanswered=unanswered)
+        if leaving is not None:
+            pending = rows.get_pending(desk.sealed, leaving)
+            pending = pending.moved_to(Status.VOID, "it gave way to newer requests: ask again")
+            self._close(desk, pending)
+            desk.wake([open_proposal(pending.proposal).proposer])
 
     def vote(self, desk: Desk, request: VoteRequest, peer: VerifyKey) -> ProposalState:
         """Take one holder's verdict with its attachment.
@@ -231,6 +256,8 @@ class QuorumService:
         )
         if pending == before:
             return pending
+        if fault := fault_of(approval.reason):
+            raise Refused(f"the reason has {fault}: say it in plain letters and spaces")
         desk.known_chain.check_cast(approval, open_proposal(pending.proposal))
         self._check_attachment(desk, pending, approval, attachment)
         if attachment:
@@ -264,10 +291,9 @@ class QuorumService:
     def _record_verdict(self, desk: Desk, pending: Pending, approval: Approval) -> None:
         who = desk.roster.holder(approval.holder).name
         done = "approved" if approval.verdict is Verdict.APPROVE else "rejected"
-        why = f": {approval.reason}" if approval.reason else ""
-        desk.record(
-            f"proposal.{done}", actor=who, summary=f"{who} {done}{why}"[:400], detail=pending.id
-        )
+        said = [Quote(by=who, what="reason", text=approval.reason)] if approval.reason else []
+        summary = in_one_line(f"{who} {done}", said, most=_SUMMARY)
+        desk.record(f"proposal.{done}", actor=who, summary=summary, detail=pending.id)
 
     def _execute(self, desk: Desk, executor: Executor, pending: Pending, body: Any) -> None:
         """Carry out a complete tally, once, in the transaction that completed it."""
@@ -303,16 +329,19 @@ class QuorumService:
             except Refused as error:
                 fresh = fresh.moved_to(Status.VOID, str(error))
         if fresh != pending:
-            rows.put_pending(desk.sealed, fresh)
-            rows.forget_attachments(desk.sealed, fresh)
-            desk.record(
-                f"proposal.{fresh.status.value}",
-                actor="authority",
-                summary=fresh.why,
-                detail=fresh.id,
-            )
-            desk.wake([open_proposal(fresh.proposal).proposer])
+            self._close(desk, fresh)
         return fresh
+
+    def _close(self, desk: Desk, ended: Pending) -> None:
+        """Nobody completes this any more. What strangers asked is counted, not written each."""
+        rows.put_pending(desk.sealed, ended)
+        rows.forget_attachments(desk.sealed, ended)
+        desk.wake([open_proposal(ended.proposal).proposer])
+        kind = f"proposal.{ended.status.value}"
+        if _is_stranger(desk.roster, open_proposal(ended.proposal).proposer):
+            self._counted.add(desk, kind, actor=STRANGERS, did="asked to join; nobody let them in")
+            return
+        desk.record(kind, actor="authority", summary=ended.why, detail=ended.id)
 
     def check_waits(self, desk: Desk, peer: VerifyKey) -> None:
         """Has this peer, who is no member, an open proposal to wait for? Raises `Unavailable`."""
@@ -338,6 +367,10 @@ def wake_proposers(desk: Desk) -> None:
     Those who want to join are in no roster, and nobody else wakes them.
     """
     desk.wake(proposer for _, proposer in rows.open_proposals(desk.sealed))
+
+
+def _is_stranger(roster: Roster, key: VerifyKey) -> bool:
+    return all(member.signing_key != key for member in roster.members)
 
 
 def state_of(pending: Pending) -> ProposalState:

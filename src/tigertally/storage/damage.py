@@ -44,14 +44,19 @@ def readable(
 
 
 def marks(
-    reader: Reader, table: str, *, prefix: bytes = b"", limit: int | None = None
+    reader: Reader,
+    table: str,
+    *,
+    prefix: bytes = b"",
+    after: bytes | None = None,
+    limit: int | None = None,
 ) -> Iterator[bytes]:
     """The keys of a table whose rows say something by being there; damaged ones do so too.
 
     So a row that cannot be read is noted, and counts. Its key may be what is damaged: whoever finds
     nothing behind a key tells so by `Corrupt`.
     """
-    for key, row in _each(reader, table, prefix=prefix, limit=limit):
+    for key, row in _each(reader, table, prefix=prefix, after=after, limit=limit):
         if isinstance(row, Corrupt):
             set_aside(reader, row)
         yield key

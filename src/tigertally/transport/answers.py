@@ -9,7 +9,15 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
-from tigertally.base.errors import MalformedMessage, PeerFault, TigertallyError
+from tigertally.base.errors import (
+    Corrupt,
+    Damaged,
+    MalformedMessage,
+    NoSuchDoor,
+    PeerFault,
+    TigertallyError,
+    UsageError,
+)
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.transport import problems
 from tigertally.transport.channel import Handler, Request
@@ -18,6 +26,7 @@ CONTENT_TYPE: Final = "application/cbor"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 RETRY_AFTER: Final = "Retry-After"  # on a refusal of what was not carried out
 BROKEN: Final = 500
+_ONE_VERSION: Final = "nothing was changed; are this program and the server's of one version?"
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +71,7 @@ def opened(answer: Answer) -> bytes:
 
     Raises:
         PeerFault: a refusal that is not a problem document of this protocol.
+        NoSuchDoor: by the status alone, whatever a document of another version calls it.
         TigertallyError: the error that the answer tells.
     """
     if answer.status == 200:
@@ -70,4 +80,28 @@ def opened(answer: Answer) -> bytes:
         error = problems.from_document(answer.body)
     except MalformedMessage as malformed:
         raise PeerFault("the answer is not of this protocol") from malformed
-    raise error
+    if answer.status == NoSuchDoor.status:
+        raise NoSuchDoor(str(error)) from error
+    raise heard(error)
+
+
+def heard(error: TigertallyError) -> TigertallyError:
+    """The error of a server as it is for whoever asked.
+
+    The class says whose fault it is, seen from where it was raised: what is wrong with the server's
+    own store, or with what its caller's program sent, must not read as a damaged store or a wrong
+    argument of the person who asked.
+
+    **Security:** nothing that a server says is proven by its saying it: never `sure`.
+    """
+    if isinstance(error, Corrupt):
+        return Damaged(f"the server's store is damaged: {error}")
+    if type(error) is UsageError:
+        fault = PeerFault(f"the server does not take this request: {error}")
+        fault.add_note(_ONE_VERSION)
+        return fault
+    if isinstance(error, MalformedMessage):
+        error.add_note(_ONE_VERSION)
+    if isinstance(error, PeerFault) and error.sure:
+        return type(error)(str(error), culprits=error.culprits)
+    return error

@@ -21,6 +21,8 @@ DEFAULT_WAIT = 30.0  # seconds; longer than a long poll (`limits.LONG_POLL_SECON
 class Request:
     """One received message: where it was sent, its exact bytes, and whose connection it came on.
 
+    `address` is the network address it came from, if that is known: to count by, it proves nothing.
+
     **Security:** `peer` is the public key that the TLS handshake proved, nothing more: anybody can
     make such a key. Whether it belongs to a member is the handler's question.
 
@@ -31,6 +33,7 @@ class Request:
     path: str
     body: bytes
     peer: VerifyKey | None = None
+    address: str = ""
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
 import ssl
+from asyncio import sslproto
 from asyncio.trsock import TransportSocket
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
 
-from tigertally.base.errors import MalformedMessage, Unavailable
+from tigertally.base.errors import MalformedMessage, Unavailable, bare
 from tigertally.crypto import certificates
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.transport.door import Standing
@@ -31,6 +34,8 @@ _FLUSH_SECONDS: Final = 10.0  # for the last answer and the TLS close to reach a
 _GOODBYE_SECONDS: Final = 0.5  # the same, when the whole server stops
 _LINGER_SECONDS: Final = 1.0  # reads on after a refused body, so that the answer arrives
 _BACKLOG: Final = 256
+_ACCEPTED_AT_ONCE: Final = 4
+_TLS_BUFFER: Final = 64 * 1024  # bytes per connection; asyncio would take 256 KiB for each
 _PAUSE_WHEN_OUT_OF_FILES: Final = 0.5  # seconds
 _MAX_LINE: Final = 1024  # request line and single header fields; ours have under 200 bytes
 _MAX_HEADERS: Final = 32
@@ -51,6 +56,10 @@ HttpHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 StandingOf = Callable[[VerifyKey], Standing]
 
 
+# The buffer that every connection reads into for as long as it lives; asyncio lets nobody choose.
+sslproto.SSLProtocol.max_size = _TLS_BUFFER
+
+
 class Connection(web.RequestHandler):
     """One TLS connection; its peer's key is read once, when the handshake is done."""
 
@@ -65,7 +74,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._listener.made(self, transport)
         super().connection_made(transport)
-        self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        self.address = _address(transport.get_extra_info("peername"))
         try:
             tls: ssl.SSLObject = transport.get_extra_info("ssl_object")
             self.peer = certificates.public_key_of(tls.getpeercert(True) or b"")
@@ -78,8 +87,22 @@ class Connection(web.RequestHandler):
         return Party(key=self.peer or b"", standing=standing, address=self.address)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
+        # The request in work keeps the error, and its traceback would keep the connection.
+        super().connection_lost(exc if exc is None else bare(exc))
         self._listener.lost(self)
+
+
+def _address(peername: Any) -> str:
+    """What strangers are counted by: an IPv4 address, or the 64 bits that name an IPv6 network."""
+    try:
+        found = ipaddress.ip_address(str(peername[0]).partition("%")[0])
+    except (TypeError, IndexError, ValueError):
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ipaddress.IPv6Network((int(found) >> 64 << 64, 64)))
+        found = found.ipv4_mapped
+    return str(found)
 
 
 class Listener:
@@ -114,7 +137,7 @@ class Listener:
         }
         self._sockets: list[socket.socket] = []
         self._accepting: list[asyncio.Task[None]] = []
-        self._handshaking: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._handshaking: dict[asyncio.Task[None], str] = {}  # by address, the oldest first
         self._open: dict[Connection, TransportSocket] = {}
         self._none_open = asyncio.Event()
         self._none_open.set()
@@ -150,23 +173,31 @@ class Listener:
         self._accepting = [self._loop.create_task(self._accept(s)) for s in self._sockets]
 
     async def _accept(self, listening: socket.socket) -> None:
+        came = 0
         while True:
             try:
-                accepted, _ = await self._loop.sock_accept(listening)
+                accepted, peername = await self._loop.sock_accept(listening)
             except OSError as error:
                 _log.warning("cannot accept connections: %s", error.strerror)
                 await asyncio.sleep(_PAUSE_WHEN_OUT_OF_FILES)
                 continue
             if len(self._handshaking) >= self._max_handshakes:
-                oldest = next(iter(self._handshaking))
-                oldest.cancel()
-                del self._handshaking[oldest]
+                self._end_oldest_handshake()
             task = self._loop.create_task(self._handshake(accepted))
-            self._handshaking[task] = None
+            self._handshaking[task] = _address(peername)
             task.add_done_callback(self._shaken)
-            # The task must begin, for it owns its socket; and those who knock come one by one
-            # between what the others do.
-            await asyncio.sleep(0)
+            came += 1
+            if not came % min(_ACCEPTED_AT_ONCE, self._max_handshakes):
+                # The tasks must begin, for they own their sockets; and those who are in get their
+                # turns between those who knock.
+                await asyncio.sleep(0)
+
+    def _end_oldest_handshake(self) -> None:
+        """Of the address that has most under way: one that floods keeps nobody else out."""
+        ((most, _),) = Counter(self._handshaking.values()).most_common(1)
+        oldest = next(task for task, address in self._handshaking.items() if address == most)
+        oldest.cancel()
+        del self._handshaking[oldest]
 
     def _shaken(self, task: asyncio.Task[None]) -> None:
         self._handshaking.pop(task, None)

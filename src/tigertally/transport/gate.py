@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from tigertally.base.errors import Unavailable
 from tigertally.transport.door import Standing
 
+_BURST_SECONDS = 2.0  # so much may come at once
 _FULL = "the service is answering as many requests as it can"
 
 
@@ -31,17 +32,15 @@ class GateLimits:
     """Numbers of one gate; see `base/limits.py`.
 
     Attributes:
-        rate: requests per second of one key; a burst of one second's worth is allowed.
-        stranger_rate, address_rate: of one stranger's key, of all strangers at one address. Their
-            burst is two seconds' worth.
+        rates: requests per second of one key, by its standing.
+        address_rate: of all strangers at one address. A burst of two seconds' worth is allowed.
         most: requests in work, by who is the highest of those who share these places.
         polls: long polls of one key that wait at the same time.
         stranger_polls: of all strangers together.
         tracked: keys and addresses of strangers that are remembered.
     """
 
-    rate: float
-    stranger_rate: float
+    rates: dict[Standing, float]
     address_rate: float
     most: dict[Standing, int]
     polls: int
@@ -66,7 +65,6 @@ class _Buckets:
     """One bucket per name; one that is full again is as good as never seen, and forgotten."""
 
     rate: float
-    burst: float
     most: int
     by_name: dict[bytes | str, _Bucket] = field(default_factory=dict)
 
@@ -75,13 +73,12 @@ class _Buckets:
         if bucket is None:
             if len(self.by_name) >= self.most:
                 self._forget(now)
-            bucket = self.by_name[name] = _Bucket(self.burst, now)
-        bucket.fill(self.rate, self.burst, now)
+            bucket = self.by_name[name] = _Bucket(_BURST_SECONDS * self.rate, now)
+        bucket.fill(self.rate, _BURST_SECONDS * self.rate, now)
         return bucket
 
     def _forget(self, now: float) -> None:
-        refill = self.burst / self.rate
-        for name in [n for n, b in self.by_name.items() if now - b.at >= refill]:
+        for name in [n for n, b in self.by_name.items() if now - b.at >= _BURST_SECONDS]:
             del self.by_name[name]
         if len(self.by_name) >= self.most:
             raise Unavailable("the service is answering as many parties as it can")
@@ -92,10 +89,9 @@ class Gate:
 
     def __init__(self, limits: GateLimits) -> None:
         self._limits = limits
-        # Apart, so that strangers' keys do not fill the table of the members.
-        self._members = _Buckets(limits.rate, limits.rate, limits.tracked)
-        self._strangers = _Buckets(limits.stranger_rate, 2 * limits.stranger_rate, limits.tracked)
-        self._addresses = _Buckets(limits.address_rate, 2 * limits.address_rate, limits.tracked)
+        # Apart, so that strangers' keys do not fill the tables of the members.
+        self._keys = {one: _Buckets(rate, limits.tracked) for one, rate in limits.rates.items()}
+        self._addresses = _Buckets(limits.address_rate, limits.tracked)
         self._open: Counter[bytes | str] = Counter()  # by key, and of strangers by address
         self._in_work: Counter[Standing] = Counter()
         self._polls: Counter[bytes] = Counter()
@@ -117,13 +113,9 @@ class Gate:
         Raises:
             Unavailable: too many in this second.
         """
+        buckets = [self._keys[party.standing].find(party.key, now)]
         if party.standing is Standing.STRANGER:
-            buckets = [
-                self._addresses.find(party.address, now),
-                self._strangers.find(party.key, now),
-            ]
-        else:
-            buckets = [self._members.find(party.key, now)]
+            buckets.append(self._addresses.find(party.address, now))
         if any(bucket.tokens < 1.0 for bucket in buckets):
             raise Unavailable("too many requests per second of one party")
         for bucket in buckets:

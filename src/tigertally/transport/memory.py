@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 
-from tigertally.base.errors import Unavailable, UsageError
+from tigertally.base.errors import NoSuchDoor, Unavailable, UsageError
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.transport import virtual_time
 from tigertally.transport.answers import Answer, carry_out, opened, refusal
@@ -108,6 +108,7 @@ class _Call:
 class _Party:
     handler: Handler | Mapping[str, Handler] | None
     key: VerifyKey | None
+    address: str = ""
     rewrite: Rewrite | None = None
 
 
@@ -142,6 +143,7 @@ class MemoryNetwork:
         handler: Handler | Mapping[str, Handler] | None = None,
         *,
         key: VerifyKey | None = None,
+        address: str = "",
     ) -> Self:
         """Put a party on the network, or put another in its place (a restart).
 
@@ -150,8 +152,9 @@ class MemoryNetwork:
             handler: for all paths, or one per path as a server has them; none for a party that
                 only calls.
             key: what others see as `Request.peer` when this party calls.
+            address: what they see as `Request.address`.
         """
-        self._parties[name] = _Party(handler=handler, key=key)
+        self._parties[name] = _Party(handler=handler, key=key, address=address)
         return self
 
     def disconnect(self, name: str) -> Self:
@@ -279,10 +282,10 @@ class MemoryNetwork:
         handler = party.handler
         if isinstance(handler, Mapping):
             if call.path not in handler:
-                return refusal(UsageError("no such path"), status=404)
+                return refusal(NoSuchDoor("no such path"))
             handler = handler[call.path]
-        key = caller.key if caller is not None else None
-        request = Request(path=call.path, body=body, peer=key)
+        key, address = (caller.key, caller.address) if caller is not None else (None, "")
+        request = Request(path=call.path, body=body, peer=key, address=address)
         task = asyncio.get_running_loop().create_task(carry_out(handler, request))
         self._work.add(task)
         task.add_done_callback(self._work.discard)

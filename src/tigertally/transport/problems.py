@@ -12,6 +12,7 @@ from typing import Any
 
 from tigertally.base import errors
 from tigertally.base.errors import MalformedMessage, PeerFault, TigertallyError
+from tigertally.base.text import visible
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -63,8 +64,8 @@ def from_document(raw: bytes) -> TigertallyError:
     Raises:
         MalformedMessage: not a problem document of this protocol.
 
-    **Security:** the text comes from the other side and ends on screens: characters that are not
-    printable (terminal sequences, direction overrides) are replaced.
+    **Security:** the text comes from the other side and ends on screens: characters that
+    would not be seen (terminal sequences, direction overrides, blanks) are written out.
     """
     document = _parsed(raw)
     kind_url, title, code = (document.get(name) for name in ("type", "title", "code"))
@@ -74,13 +75,13 @@ def from_document(raw: bytes) -> TigertallyError:
         raise MalformedMessage("a problem document needs a title and a code")
     kind = _BY_SLUG.get(kind_url.removeprefix(_TYPE_PREFIX)) or _BY_CODE.get(code, TigertallyError)
     if not issubclass(kind, PeerFault):
-        return kind(_printable(title))
+        return kind(visible(title))
     culprits, sure = document.get("culprits", []), document.get("sure", False)
     if not isinstance(culprits, list) or len(culprits) > _MAX_CULPRITS or type(sure) is not bool:
         raise MalformedMessage("a problem document names culprits in a list")
     if not all(isinstance(name, str) and len(name) <= _MAX_CULPRIT_LENGTH for name in culprits):
         raise MalformedMessage("a culprit is a short text")
-    return kind(_printable(title), culprits=tuple(map(_printable, culprits)), sure=sure)
+    return kind(visible(title), culprits=tuple(map(visible, culprits)), sure=sure)
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:
@@ -93,7 +94,3 @@ def _parsed(raw: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise MalformedMessage("a problem document is a JSON object")
     return document
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

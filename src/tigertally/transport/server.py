@@ -23,10 +23,12 @@ from aiohttp import web
 
 from tigertally.base.errors import (
     MalformedMessage,
+    NoSuchDoor,
     TigertallyError,
     Unavailable,
     UsageError,
 )
+from tigertally.base.process import give_back_memory
 from tigertally.crypto import certificates
 from tigertally.transport import problems
 from tigertally.transport.answers import (
@@ -53,10 +55,10 @@ from tigertally.transport.server_limits import (
 )
 
 if TYPE_CHECKING:
-    from tigertally.crypto.signatures import SigningKey
+    from tigertally.crypto.signatures import SigningKey, VerifyKey
 
 _MAX_IDEMPOTENCY_KEY_LENGTH = 64
-_SWEEP_SECONDS = 30.0
+_SWEEP_SECONDS = 5.0
 _STOP_GRACE_SECONDS = 2.0
 
 _SERVER_NAME: Final = {"Server": "tigertally"}
@@ -81,6 +83,7 @@ class Page:
 class ServerCounts:
     """Numbers for `/metrics`, counted since the start."""
 
+    connections: int = 0  # that finished their handshake
     requests: int = 0
     refused: int = 0  # by a limit, before any handler saw them
     replayed: int = 0
@@ -161,7 +164,7 @@ class Server:
             idle_seconds=self._limits.idle_seconds,
             handshakes=self._limits.handshakes,
             places=places_of(self._limits),
-            standing=self._standing,
+            standing=self._arrived,
         )
         await listener.open(host, port)
         self._listener = listener
@@ -190,16 +193,26 @@ class Server:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
 
+    def _arrived(self, peer: VerifyKey) -> Standing:
+        self.counts.connections += 1
+        return self._standing(peer)
+
     def _running(self) -> Listener:
         if self._listener is None:
             raise UsageError("the server does not run")
         return self._listener
 
     async def _sweep(self) -> None:
+        """Forget old answers, and give back what those who came have left free."""
+        seen = -1
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             for replays in self._replays.values():
                 replays.sweep(now=time.monotonic())
+            came = self.counts.requests + self.counts.connections
+            if came != seen:
+                seen = came
+                give_back_memory()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """One HTTP request, whatever it is, becomes one HTTP answer."""
@@ -217,7 +230,7 @@ class Server:
             return self._response(await self._answer(request, visit))
         except Unavailable as busy:
             self.counts.refused += 1
-            if visit.party.standing is Standing.STRANGER:
+            if visit.party.standing is not Standing.HOLDER:
                 self._tasks.discard(task)  # a stop does not wait for it
                 await asyncio.sleep(self._limits.pause_seconds)  # whoever floods waits
             return _not_now(busy, status=429)
@@ -252,7 +265,7 @@ class Server:
         self._gate.count(visit.party, now=time.monotonic())
         path, handler = self._routes.get(request.raw_path, ("", None))
         if handler is None:
-            raise _TurnedAway(404, UsageError("no such path"))
+            raise _TurnedAway(404, NoSuchDoor("no such path"))
         if request.method != "POST":
             raise _TurnedAway(405, UsageError("messages are sent with POST"))
         if request.headers.get("Content-Type") != CONTENT_TYPE:
@@ -276,8 +289,13 @@ class Server:
     async def _work(
         self, request: web.BaseRequest, path: str, handler: Handler, body: bytes, visit: _Visit
     ) -> Answer:
-        peer = visit.connection.peer
-        work = Request(path=path, body=body, peer=peer, waiting=visit.waiting)
+        work = Request(
+            path=path,
+            body=body,
+            peer=visit.connection.peer,
+            address=visit.party.address,
+            waiting=visit.waiting,
+        )
         key = request.headers.get(IDEMPOTENCY_KEY)
         # A long poll changes nothing: asked again it does no harm, and nobody waits twice for it.
         if key is None or (isinstance(path, Door) and path.poll):

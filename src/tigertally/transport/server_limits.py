@@ -31,9 +31,10 @@ class ServerLimits:
     polls_per_key: int = limits.MAX_POLLS_PER_KEY
     stranger_polls: int = limits.MAX_POLLS_OF_STRANGERS
     requests_per_second: float = limits.MAX_REQUESTS_PER_SECOND
+    requester_requests_per_second: float = limits.MAX_REQUESTER_REQUESTS_PER_SECOND
     stranger_requests_per_second: float = limits.MAX_STRANGER_REQUESTS_PER_SECOND
     address_requests_per_second: float = limits.MAX_ADDRESS_REQUESTS_PER_SECOND
-    pause_seconds: float = limits.STRANGER_PAUSE_SECONDS
+    pause_seconds: float = limits.PAUSE_SECONDS
     replay_seconds: float = limits.REPLAY_SECONDS
 
 
@@ -41,8 +42,11 @@ def gate_of(numbers: ServerLimits) -> Gate:
     """The gate of the doors."""
     return Gate(
         GateLimits(
-            rate=numbers.requests_per_second,
-            stranger_rate=numbers.stranger_requests_per_second,
+            rates={
+                Standing.STRANGER: numbers.stranger_requests_per_second,
+                Standing.REQUESTER: numbers.requester_requests_per_second,
+                Standing.HOLDER: numbers.requests_per_second,
+            },
             address_rate=numbers.address_requests_per_second,
             most={
                 Standing.STRANGER: numbers.stranger_requests,
@@ -58,11 +62,9 @@ def gate_of(numbers: ServerLimits) -> Gate:
 
 def pages_gate_of(numbers: ServerLimits) -> Gate:
     """For pages alone: who floods the doors does not hide how the service is, nor the reverse."""
-    rate = numbers.stranger_requests_per_second
     return Gate(
         GateLimits(
-            rate=rate,
-            stranger_rate=rate,
+            rates=dict.fromkeys(Standing, numbers.stranger_requests_per_second),
             address_rate=numbers.address_requests_per_second,
             most=dict.fromkeys(Standing, limits.MAX_OPEN_PAGES),
             polls=0,

@@ -20,9 +20,11 @@ def test_slugs_are_unique_and_the_exit_codes_are_those_of_the_command_line() -> 
     assert codes == {
         "error": 1,
         "usage": 2,
+        "no-such-door": 2,
         "refused": 3,
         "newer-version": 3,
         "unavailable": 4,
+        "damaged": 4,
         "locked": 4,
         "malformed": 5,
         "peer-fault": 5,

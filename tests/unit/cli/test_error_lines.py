@@ -12,6 +12,7 @@ from tigertally.cli.errors import one_line, report
 
 OURS = [
     (tree.UsageError("no file x"), 2, "usage"),
+    (tree.NoSuchDoor("no such path"), 2, "no-such-door"),
     (tree.MalformedMessage("not a card"), 5, "malformed"),
     (tree.PeerFault("sent two dealings"), 5, "peer-fault"),
     (tree.InvalidSignature("does not verify"), 5, "invalid-signature"),
@@ -20,6 +21,7 @@ OURS = [
     (tree.NewerVersion("an unknown kind"), 3, "newer-version"),
     (tree.Unavailable("no answer"), 4, "unavailable"),
     (tree.Locked("the authority is locked"), 4, "locked"),
+    (tree.Damaged("the server's store is damaged: a row does not open"), 4, "damaged"),
     (tree.Corrupt("a row does not open"), 6, "corrupt"),
 ]
 
@@ -69,7 +71,8 @@ def test_messages_of_others_cannot_play_with_the_terminal():
     said = report(tree.PeerFault("bad\x1b[2J\r\nname\u202e\u0007", culprits=("e\x1bve",)))
     assert all(c.isprintable() for c in said.line())
     assert all(c.isprintable() for c in said.as_json()["message"])
-    assert one_line("a\nb\x1b") == "a b"
+    assert one_line("a\r\n  b\x1b[2J") == "a b<U+001B>[2J"
+    assert one_line("done\u3164\u2028" + " " * 400 + "x") == "done<U+3164><U+2028><U+0020 ×400>x"
 
 
 @pytest.mark.parametrize(

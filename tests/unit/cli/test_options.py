@@ -87,12 +87,19 @@ def test_no_profile_is_a_usage_error():
         ("--profile", "a", "--wait", "soon"),
         ("--profile", "a", "--reason", "two\nlines"),
         ("--profile", "a", "--reason", "x" * 501),
+        ("--profile", "a", "--reason", "form" + " " * 442 + "final"),
     ],
     ids=lambda args: " ".join(args)[-20:],
 )
 def test_what_makes_no_sense_is_a_usage_error(args):
     assert run(*args).exit_code == 2
     assert not got
+
+
+def test_a_reason_that_hides_something_is_told_which_character_it_is():
+    told = run("--profile", "a", "--reason", "urgent\u202f!")
+    assert told.exit_code == 2
+    assert "U+202F NARROW NO-BREAK SPACE at character 7" in " ".join(told.output.split())
 
 
 def test_completion_knows_the_profiles(tmp_path, monkeypatch):

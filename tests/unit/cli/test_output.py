@@ -114,7 +114,7 @@ def test_a_table_on_a_terminal_is_drawn_and_reads_no_markup(capsys, monkeypatch)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     output.emit([], output.table(("name",), [("[red]al\x1b[2Jice[/red]",)], empty="nothing"))
     printed = capsys.readouterr().out
-    assert "[red]al [2Jice[/red]" in printed
+    assert "[red]al<U+001B>[2Jice[/red]" in printed
     assert "\u2500" in printed or "\u2501" in printed
 
 

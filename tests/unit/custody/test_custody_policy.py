@@ -10,12 +10,14 @@ from custody_small import KEY, small
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, Text
 from tigertally.custody.messages.bodies import Create, Destroy, Form, Release, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.policy import (
     KINDS,
     acks_warning,
     check_acks,
     check_may_ask,
     check_requesters,
+    quotes_of_release,
     words_of_create,
     words_of_destruction,
     words_of_release,
@@ -27,8 +29,7 @@ CREATE = Create(
     key=Name("payroll"),
     suite=Suite.PEDERSEN_ED25519,
     acks=4,
-    requesters=(),
-    unattended=False,
+    options=KeyOptions.of(),
 )
 
 
@@ -42,6 +43,10 @@ def release(form: Form) -> Release:
     )
 
 
+def asked_by(*names: str, unattended: bool = False) -> KeyOptions:
+    return KeyOptions.of(map(Name, names), unattended=unattended)
+
+
 def test_approvers_read_everything_that_matters() -> None:
     plain = words_of_create(CREATE)
     assert "payroll" in plain
@@ -50,17 +55,21 @@ def test_approvers_read_everything_that_matters() -> None:
     assert "AUTHORITY SEES" not in plain
     loud = words_of_create(
         replace(
-            CREATE, suite=Suite.SHAMIR_GF256, unattended=True, requesters=(Name("a"), Name("b"))
+            CREATE,
+            suite=Suite.SHAMIR_GF256,
+            options=asked_by("a", "b", unattended=True),
         )
     )
     assert "AUTHORITY SEES THIS KEY" in loud
     assert "UNATTENDED" in loud
     assert "a, b may ask" in loud
-    asked = words_of_release(release(Form.PRIVATE))
-    assert "payroll version 3" in asked
-    assert "quarter end" in asked
-    assert "FORM PRIVATE" in asked
+    assert loud.startswith("THE AUTHORITY SEES THIS KEY"), "before what may be long"
+    asked = release(Form.PRIVATE)
+    assert words_of_release(asked).startswith("FORM PRIVATE: ")
+    assert "payroll version 3" in words_of_release(asked)
     assert "PRIVATE" not in words_of_release(release(Form.FINAL))
+    assert quotes_of_release(asked) == (("reason", "quarter end"),)
+    assert "quarter end" not in words_of_release(asked), "facts hold nobody's own text"
 
 
 @pytest.mark.requirement("C7")
@@ -112,14 +121,16 @@ def test_an_import_is_proposed_by_a_requester_for_itself_and_never_in_shamir() -
     imported = replace(CREATE, imported=True)
     create.may_propose(SMALL.roster, by_requester, imported)
     create.may_propose(
-        SMALL.roster, by_requester, replace(imported, requesters=(Name("app"), Name("b")))
+        SMALL.roster,
+        by_requester,
+        replace(imported, options=asked_by("app", "b")),
     )
     with pytest.raises(Refused, match="only an enrolled requester"):
         create.may_propose(SMALL.roster, by_holder, imported)
     with pytest.raises(Refused, match="the authority could open"):
         create.may_propose(SMALL.roster, by_requester, replace(imported, suite=Suite.SHAMIR_GF256))
     with pytest.raises(Refused, match="app may not ask"):
-        create.may_propose(SMALL.roster, by_requester, replace(imported, requesters=(Name("b"),)))
+        create.may_propose(SMALL.roster, by_requester, replace(imported, options=asked_by("b")))
     assert "IMPORT" in words_of_create(imported)
     assert "IMPORT" not in words_of_create(CREATE)
 
@@ -134,9 +145,9 @@ def test_a_destruction_says_how_much_is_destroyed() -> None:
 
 
 def test_those_named_exist_and_only_they_may_ask() -> None:
-    check_requesters(replace(CREATE, requesters=(Name("app"),)), SMALL.roster)
+    check_requesters(replace(CREATE, options=asked_by("app")), SMALL.roster)
     with pytest.raises(Refused, match="ghost"):
-        check_requesters(replace(CREATE, requesters=(Name("app"), Name("ghost"))), SMALL.roster)
+        check_requesters(replace(CREATE, options=asked_by("app", "ghost")), SMALL.roster)
     check_may_ask(KEY, (), "anybody")
     check_may_ask(KEY, (Name("app"),), "app")
     with pytest.raises(Refused, match="ghost may not ask"):

@@ -15,6 +15,7 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.messages.bodies import RELEASE, Form, Release
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.rules import Hours, Rules, decide
 from tigertally.custody.rules_file import parse_rules
 from tigertally.custody.state.holder import Terms
@@ -23,7 +24,7 @@ from tigertally.quorum.proposal import Proposal
 RANDOM = SeededRandomness("rules")
 WRAPPING = PrivateKey.generate(RANDOM).public
 PROPOSER = SigningKey.generate(RANDOM).public
-OPEN = Terms(requesters=(), unattended=True)
+OPEN = Terms(options=KeyOptions.of(unattended=True))
 NOW = calendar.timegm((2026, 3, 4, 2, 30, 0))
 FILE = """
 [[rule]]
@@ -87,8 +88,8 @@ def test_a_request_within_its_rule() -> None:
         ({"now": NOW + 90_000}, "expired"),
         ({"requester": "eve"}, "another requester"),
         ({"terms": None}, "no fragment"),
-        ({"terms": Terms(requesters=(), unattended=False)}, "--unattended"),
-        ({"terms": Terms(requesters=(Name("other"),), unattended=True)}, "may not ask"),
+        ({"terms": Terms(options=KeyOptions.of())}, "--unattended"),
+        ({"terms": Terms(options=KeyOptions.of((Name("other"),), unattended=True))}, "may not ask"),
         ({"now": NOW + 3 * 3600}, "only at 02:00-05:00"),
         ({"now": NOW - 1801}, "only at"),
         ({"count": 2}, "used up: 2 of 2"),
@@ -178,7 +179,7 @@ def test_nothing_is_allowed_but_what_every_part_of_one_rule_allows(data: st.Data
     unattended = data.draw(st.booleans())
     now = data.draw(st.integers(NOW - 86_400, NOW + 86_400))
     count = data.draw(st.integers(0, 4))
-    terms = Terms(requesters=(), unattended=unattended)
+    terms = Terms(options=KeyOptions.of(unattended=unattended))
     allowed = not why(proposal(key, reason, form), terms, requester=requester, now=now, count=count)
     assert allowed == (
         key.startswith("night-")

@@ -7,18 +7,21 @@ from collections.abc import Awaitable
 
 import pytest
 
-from tigertally.base.errors import Locked, PeerFault, TigertallyError, Unavailable
+from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
 from tigertally.node.daemon import Pauses, _pause
 from tigertally.transport import virtual_time
 
 AWAY = Unavailable("it does not answer")
 LOCKED = Locked("the authority is locked")
 FORKED = PeerFault("forked")
+REMOVED = Refused("this device is not a holder of the domain")
 
 
 def test_pauses_grow_while_the_authority_is_away():
     pauses = Pauses()
     assert [pauses.after(AWAY) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert pauses.after(FORKED) == 30
+    assert pauses.after(REMOVED) > 30, "only people change that"
 
 
 def test_a_reason_is_said_once():

@@ -20,7 +20,7 @@ from tigertally.base.errors import (
 from tigertally.base.ids import RosterHash
 from tigertally.base.limits import CLOCK_SKEW, PIN_TRIES
 from tigertally.quorum import messages
-from tigertally.quorum.admission import SETTINGS, get_settings
+from tigertally.quorum.admission import SETTINGS, get_settings, renew_pin
 from tigertally.quorum.card import Role
 from tigertally.quorum.founding import make_pin
 from tigertally.quorum.messages import DomainInfo, FoundReply, JoinTerms, Nothing
@@ -60,7 +60,7 @@ def test_the_first_holder_founds_the_domain():
     assert [line.split(":")[0] for line in entries(rig)] == ["roster.founded"]
 
 
-def test_five_wrong_tries_void_the_pin_and_all_are_audited():
+def test_five_wrong_tries_void_the_pin_and_each_is_audited():
     rig = DomainRig(threshold=3)
 
     async def day():
@@ -74,16 +74,16 @@ def test_five_wrong_tries_void_the_pin_and_all_are_audited():
         for pin in (rig.pin, wrong_pin(rig)):  # the correct PIN comes too late
             with pytest.raises(Refused, match="void"):
                 await rig.joining(device).with_pin(pin)
-        nothing_but_audit(before, dump(rig.disk))
+        assert dump(rig.disk) == before, "a void PIN writes no more"
         assert rig.authority.chain is None
         with pytest.raises(Unavailable):
             rig.holder("h1").chain()
 
     rig.run(day())
     said = entries(rig)
-    assert len(said) == PIN_TRIES + 2
+    assert len(said) == PIN_TRIES
     assert all(line.startswith("pin.wrong: ") for line in said)
-    assert [("void" in line) for line in said] == [False] * 4 + [True] * 3
+    assert [("void" in line) for line in said] == [False] * 4 + [True]
 
 
 def test_four_wrong_tries_by_different_devices_then_the_right_one():
@@ -115,6 +115,32 @@ def test_the_pin_is_void_also_after_a_restart():
             await rig.joining(device).with_pin(rig.pin)
 
     rig.run(day())
+
+
+def test_a_fresh_pin_takes_the_place_of_a_void_one():
+    rig = DomainRig()
+
+    async def day():
+        device = rig.device("h1", Role.HOLDER)
+        for _ in range(PIN_TRIES):
+            with pytest.raises(Refused):
+                await rig.joining(device).with_pin("guess")
+        with pytest.raises(Refused, match="tally authority pin"):
+            await rig.joining(device).with_pin(rig.pin)
+        with rig.disk.transaction() as tx:
+            fresh = renew_pin(tx, rig.key, now=rig.clock.now(), randomness=rig.randomness)
+        with pytest.raises(Refused, match=f"{PIN_TRIES - 1} tries left"):
+            await rig.joining(device).with_pin(rig.pin)  # the old one opens nothing
+        assert (await rig.joining(device).with_pin(fresh)).state == "enrolled"
+        before = dump(rig.disk)
+        with pytest.raises(Refused, match="has its first holder"), rig.disk.transaction() as tx:
+            renew_pin(tx, rig.key, now=rig.clock.now(), randomness=rig.randomness)
+        assert dump(rig.disk) == before
+        assert (await rig.holder("h1").audit()).entries[-2].kind == "pin.wrong"
+
+    rig.run(day())
+    said = [line.split(":")[0] for line in entries(rig)]
+    assert said[-3:] == ["pin.renewed", "pin.wrong", "roster.founded"]
 
 
 def test_a_recorded_request_is_worth_nothing_on_another_connection():

@@ -168,7 +168,11 @@ def test_words_show_the_fingerprint():
     fingerprint = str(who("zoe").key.public.fingerprint)
     assert fingerprint in changes.words_of_holder_join(join_)
     assert fingerprint in changes.words_of_requester_join(join_)
-    assert "h1" in changes.words_of_holder_join(replace(join_, invited_by="h1"))
+    assert changes.quotes_of_join(join_) == ()
+    invited = replace(join_, invited_by="h1")
+    assert changes.quotes_of_join(invited) == (("invited by", "h1"),)
+    for words in (changes.words_of_holder_join, changes.words_of_requester_join):
+        assert words(invited) == words(join_), "it is what the joiner says, and no fact"
     assert "h2" in changes.words_of_holder_removal(changes.Remove(name="h2", acks=0))
     assert "h2" in changes.words_of_requester_removal(changes.Remove(name="h2", acks=0))
     assert "4" in changes.words_of_quorum(changes.SetQuorum(threshold=4, unlock=1, acks=0))
@@ -179,9 +183,27 @@ def test_words_show_the_fingerprint():
     [(changes.REMOVE, {"name": "h2"}), (changes.QUORUM, {"threshold": 3, "unlock": 1})],
 )
 def test_nothing_that_is_signed_is_left_unsaid(kind, options):
-    plain, said = (
-        words_of(KINDS, open_proposal(proposed(FIVE, kind=kind, body=options_body(**one))))
+    proposals = (
+        open_proposal(proposed(FIVE, kind=kind, body=options_body(**one)))
         for one in (options, {**options, "acks": 4})
     )
-    assert said.startswith(plain)
+    plain, said = (words_of(KINDS, one, FIVE, by="h1").facts for one in proposals)
+    assert said.startswith(plain.removesuffix(" · proposed by h1"))
     assert "4 holders" in said
+
+
+@pytest.mark.parametrize(
+    ("threshold", "unlock", "warned"),
+    [
+        (2, 1, ["the quorum is lowered from 3 to 2", "unlock is lowered from 2 to 1"]),
+        (3, 1, ["unlock is lowered from 2 to 1"]),
+        (4, 2, []),
+        (3, 2, []),
+    ],
+)
+def test_approvers_read_what_is_lowered(threshold, unlock, warned):
+    now = replace(roster(5, threshold=3), unlock=2)
+    change = open_proposal(set_quorum(now, threshold, unlock))
+    words = words_of(registry(ROSTER_KINDS), change, now, by="h1").facts
+    assert ("WARNING" in words) is bool(warned)
+    assert all(one in words for one in warned)

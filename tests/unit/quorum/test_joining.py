@@ -224,7 +224,10 @@ class TestInvitation:
             joining = rig.joining(rig.device("zoe", Role.HOLDER))
             asked = await joining.ask(invited_by=str(invitation.inviter_name))
             seen = (await rig.holder("h2").sync()).proposals
-            assert "invited by h1" in seen[0].words
+            assert "h1" not in seen[0].words
+            assert [str(quote) for quote in seen[0].quotes] == [
+                "invited by, as zoe (not yet a member) says: “h1”"
+            ]
             for name in ("h1", "h2"):
                 await rig.approve(name, asked.proposal.hex())
             joined = await joining.ask(wanted=invitation.roster)

@@ -4,8 +4,10 @@ import pytest
 
 from quorum_rig import join, proposal, proposed, remove, roster
 from tigertally.base.errors import MalformedMessage, NewerVersion, UsageError
+from tigertally.base.ids import Name
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum import changes
+from tigertally.quorum.counted import Counted
 from tigertally.quorum.kinds import ROSTER_KINDS, kind_of, registry, words_of
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.service import ChangeRoster, QuorumService
@@ -24,11 +26,11 @@ def test_every_roster_kind_is_registered_once():
 
 def test_kinds_and_executors_pair():
     executors = dict.fromkeys(map(str, changes.KINDS), ChangeRoster(()))
-    QuorumService(KINDS, executors)
+    QuorumService(KINDS, executors, Counted())
     with pytest.raises(UsageError, match="custody"):
-        QuorumService(all_kinds(), executors)
+        QuorumService(all_kinds(), executors, Counted())
     with pytest.raises(UsageError, match=str(changes.JOIN)):
-        QuorumService({}, executors)
+        QuorumService({}, executors, Counted())
 
 
 def test_a_registry_cannot_be_changed():
@@ -40,14 +42,24 @@ def test_an_unknown_kind():
     with pytest.raises(NewerVersion):
         kind_of(KINDS, proposal(ROSTER))
     with pytest.raises(NewerVersion):
-        words_of(KINDS, proposal(ROSTER))
+        words_of(KINDS, proposal(ROSTER), ROSTER, by="h1")
 
 
 def test_words():
-    assert "h3" in words_of(KINDS, open_proposal(remove(ROSTER, "h3")))
-    assert "zoe" in words_of(KINDS, open_proposal(join(ROSTER, "zoe")))
+    removed = words_of(KINDS, open_proposal(remove(ROSTER, "h3")), ROSTER, by="h1")
+    assert "h3" in removed.facts
+    assert removed.facts.endswith(" · proposed by h1")
+    assert "zoe" in words_of(KINDS, open_proposal(join(ROSTER, "zoe")), ROSTER, by="zoe").facts
     with pytest.raises(MalformedMessage):
-        words_of(KINDS, open_proposal(proposed(ROSTER, kind=changes.REMOVE)))
+        wrong = open_proposal(proposed(ROSTER, kind=changes.REMOVE))
+        words_of(KINDS, wrong, ROSTER, by="h1")
+
+
+def test_a_warning_stands_before_everything():
+    five = roster(5)
+    body = changes.remove_body(Name("h3"), acks=1)
+    few = open_proposal(proposed(five, kind=changes.REMOVE, body=body))
+    assert words_of(KINDS, few, five, by="h1").facts.startswith("WARNING: 1 of ")
 
 
 def test_what_may_be_decided_while_forming():

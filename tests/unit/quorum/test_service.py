@@ -20,6 +20,7 @@ from tigertally.base.errors import (
 from tigertally.base.ids import Name, ProposalId
 from tigertally.base.limits import CLOCK_SKEW, MAX_OPEN_OF_ONE, MAX_OPEN_STRANGERS
 from tigertally.custody.messages.bodies import CREATE, Create, Form, KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict, attachment_hash, sign_approval
 from tigertally.quorum.card import Role
@@ -114,9 +115,7 @@ async def test_a_removal_that_leaves_too_few(rig):
 @day(holders=2, threshold=3)
 @pytest.mark.requirement("C8")
 async def test_while_forming_no_key_can_be_made(rig):
-    body = Create(
-        key=Name("payroll"), suite=Suite.SHAMIR_GF256, acks=2, requesters=(), unattended=False
-    )
+    body = Create(key=Name("payroll"), suite=Suite.SHAMIR_GF256, acks=2, options=KeyOptions.of())
     await refused(rig, ask(rig, "h1", CREATE, body.to_body()), Unavailable, match="forming")
     await refused(rig, ask(rig, "h1", QUORUM, QUORUM_BODY), Unavailable, match="forming")
 

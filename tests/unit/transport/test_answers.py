@@ -7,8 +7,19 @@ import logging
 
 import pytest
 
-from tigertally.base.errors import PeerFault, Refused
+from tigertally.base.errors import (
+    Corrupt,
+    Damaged,
+    InvalidSignature,
+    Locked,
+    MalformedMessage,
+    PeerFault,
+    Refused,
+    TigertallyError,
+    UsageError,
+)
 from tigertally.base.limits import MAX_MESSAGE_BYTES
+from tigertally.cli.errors import report
 from tigertally.transport.answers import BROKEN, Answer, carry_out, opened, refusal
 from tigertally.transport.channel import Request
 
@@ -62,3 +73,40 @@ def test_a_refusal_of_another_protocol_is_the_peers_fault():
         opened(Answer(404, b"<html>not found</html>"))
     with pytest.raises(Refused):
         opened(refusal(Refused("no"), status=418))
+
+
+# What the server raised, what whoever asked gets, and the exit code of its command.
+HEARD = [
+    (Corrupt("a row does not open"), Damaged, 4),
+    (UsageError("an idempotency key is for one path"), PeerFault, 5),
+    (MalformedMessage("leftover bytes"), MalformedMessage, 5),
+    (Locked("the authority is locked"), Locked, 4),
+    (Refused("not you"), Refused, 3),
+    (TigertallyError("internal error"), TigertallyError, 1),
+]
+
+
+@pytest.mark.parametrize(("raised", "kind", "code"), HEARD, ids=lambda value: str(value)[:20])
+def test_what_is_wrong_over_there_does_not_read_as_wrong_here(raised, kind, code):
+    with pytest.raises(TigertallyError) as caught:
+        opened(refusal(raised))
+    assert type(caught.value) is kind
+    assert caught.value.code == code
+    assert str(raised) in str(caught.value)
+
+
+def test_a_damaged_store_is_the_servers():
+    with pytest.raises(Damaged) as caught:
+        opened(refusal(Corrupt("a row does not open")))
+    line = report(caught.value).line()
+    assert "the server's store is damaged" in line
+    assert "restore" not in line
+    assert "the store of this device" in report(Corrupt("a row does not open")).line()
+
+
+@pytest.mark.parametrize("kind", [PeerFault, InvalidSignature])
+def test_a_server_proves_nothing_by_saying_it(kind):
+    with pytest.raises(kind) as caught:
+        opened(refusal(kind("bob lied", culprits=("bob",), sure=True)))
+    assert (caught.value.culprits, caught.value.sure) == (("bob",), False)
+    assert "bob (not proven)" in report(caught.value).line()

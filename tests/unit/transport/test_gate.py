@@ -15,11 +15,19 @@ pytestmark = pytest.mark.requirement("C13")
 HOLDER, REQUESTER, STRANGER = Standing.HOLDER, Standing.REQUESTER, Standing.STRANGER
 
 
-def a_gate(*, rate=1000, strangers=1000, address=1000, most=(32, 160, 256), polls=2, tracked=100):
+def a_gate(
+    *,
+    rate=1000,
+    requesters=1000,
+    strangers=1000,
+    address=1000,
+    most=(32, 160, 256),
+    polls=2,
+    tracked=100,
+):
     return Gate(
         GateLimits(
-            rate=rate,
-            stranger_rate=strangers,
+            rates={HOLDER: rate, REQUESTER: requesters, STRANGER: strangers},
             address_rate=address,
             most=dict(zip((STRANGER, REQUESTER, HOLDER), most, strict=True)),
             polls=polls,
@@ -53,21 +61,30 @@ def count_many(gate, one, *, now, number):
         gate.count(one, now=now)
 
 
-def test_one_second_of_requests_at_once_and_no_more():
+def test_two_seconds_of_requests_at_once_and_no_more():
     gate = a_gate(rate=10)
-    count_many(gate, A, now=0.0, number=10)
+    count_many(gate, A, now=0.0, number=20)
     with pytest.raises(Unavailable, match="per second"):
         gate.count(A, now=0.0)
-    count_many(gate, B, now=0.0, number=10)
+    count_many(gate, B, now=0.0, number=20)
+
+
+def test_requesters_ask_less_often_than_holders():
+    gate = a_gate(rate=10, requesters=1)
+    requester = party("r", REQUESTER)
+    count_many(gate, requester, now=0.0, number=2)
+    with pytest.raises(Unavailable, match="per second"):
+        gate.count(requester, now=0.0)
+    count_many(gate, party("r", HOLDER), now=0.0, number=20)
 
 
 def test_tokens_come_back_at_the_rate_and_never_beyond_the_burst():
     gate = a_gate(rate=10)
-    count_many(gate, A, now=0.0, number=10)
+    count_many(gate, A, now=0.0, number=20)
     count_many(gate, A, now=0.5, number=5)
     with pytest.raises(Unavailable):
         gate.count(A, now=0.5)
-    count_many(gate, A, now=1000.0, number=10)
+    count_many(gate, A, now=1000.0, number=20)
     with pytest.raises(Unavailable):
         gate.count(A, now=1000.0)
 

@@ -9,7 +9,6 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client.holder import HolderClient
-from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.client import Synced
 from tigertally.quorum.member import vote_given
 from tigertally.quorum.messages import ProposalState
@@ -59,8 +58,7 @@ class ChangingClient(HolderClient):
             return id_
         self._drop(CHANGES, what)
         if state is not None and state.status is Status.REJECTED:
-            why = reasons_of(state.rejections) or state.why
-            raise Refused(f"the holders rejected this change: {why}")
+            raise Refused(f"the holders rejected this change; {self.why_ended(state)}")
         return id_ if state is not None and state.status is Status.COMPLETE else None
 
     async def _handed_in(

@@ -24,7 +24,6 @@ from tigertally.custody.messages.bodies import (
     parse_making,
 )
 from tigertally.custody.messages.sync import KeyInfo
-from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.client import Synced
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
@@ -85,8 +84,7 @@ class CreatingClient(HolderClient):
             version=known[-1].ref.version + 1,
             suite=before.suite,
             acks=acks or (before.acks if fits else len(roster.holders)),
-            requesters=before.requesters,
-            unattended=before.unattended,
+            options=before.options,
         )
 
     async def _resumed(self, what: Hash) -> Asked | None:
@@ -99,8 +97,7 @@ class CreatingClient(HolderClient):
             return Asked(id=ProposalId(row), body=_body_of(state.proposal), what=what)
         self._drop_asked(what, ProposalId(row))
         if state is not None and state.status is Status.REJECTED:
-            why = reasons_of(state.rejections) or state.why
-            raise Refused(f"the holders rejected this: {why}")
+            raise Refused(f"the holders rejected this; {self.why_ended(state)}")
         return None
 
     async def _state_if_known(self, id_: ProposalId) -> ProposalState | None:
@@ -145,8 +142,7 @@ class CreatingClient(HolderClient):
             return "waiting"
         if state.status is not Status.COMPLETE:
             self.forget(asked)
-            why = reasons_of(state.rejections) or state.why
-            raise Refused(f"the proposal is {state.status.value}: {why}")
+            raise Refused(f"the proposal is {state.status.value}; {self.why_ended(state)}")
         found = await self.concerned(asked)
         return found[-1].state if found else "pending"
 

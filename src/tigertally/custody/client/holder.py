@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import encode
 from tigertally.base.errors import (
     Corrupt,
     InvalidSignature,
@@ -29,17 +29,18 @@ from tigertally.custody.client.reporting import ReportingClient
 from tigertally.custody.client.restored import tell_if_restored
 from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import (
     KeyRef,
 )
 from tigertally.custody.messages.dealing import (
-    BaseKey,
     DealingPackage,
     Opening,
     PublishedKeys,
     Statement,
     bundle_hash,
 )
+from tigertally.custody.messages.options import KNOWN_OPTIONS
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.messages.sync import (
     ACKNOWLEDGE,
@@ -52,6 +53,11 @@ from tigertally.custody.messages.sync import (
     CustodySyncReply,
     CustodySyncRequest,
     DealRequest,
+)
+from tigertally.custody.messages.v1 import (
+    CUSTODY_SYNC_V1,
+    CustodySyncReplyV1,
+    CustodySyncRequestV1,
 )
 from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.dealing import (
@@ -89,9 +95,13 @@ from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.chain import UnknownRoster
 from tigertally.quorum.client import Synced
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.versions import Before
 from tigertally.storage.erasure import owe
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
+_SYNC_BEFORE: Before[CustodySyncRequest, CustodySyncReply] = Before(
+    door=CUSTODY_SYNC_V1, question=CustodySyncRequestV1.of, answer=CustodySyncReplyV1.today
+)
 # Of one step. `Corrupt`: a row of one key; what the whole sync rests on is read outside of steps.
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused, Corrupt, StillOnDisk)
 
@@ -124,8 +134,12 @@ class HolderClient(ReportingClient):
         bundle = self._receive_keys(synced, me, renew=renew)
         with self.party.store.reading() as reader:
             uncertified = rows.uncertified(reader)
-        request = CustodySyncRequest(receive_keys=bundle, uncertified=uncertified)
-        reply = decode(CustodySyncReply, await self._call(CUSTODY_SYNC, encode(request)))
+        request = CustodySyncRequest(
+            receive_keys=bundle,
+            uncertified=uncertified,
+            options=tuple(sorted(KNOWN_OPTIONS)),
+        )
+        reply, _ = await self.party.ask(CUSTODY_SYNC, request, _SYNC_BEFORE, call=self._call)
         report.waiting_for, report.overtaken = reply.waiting_for, []
         if bundle is not None:
             with self.party.store.transaction() as tx:

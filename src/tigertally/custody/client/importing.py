@@ -18,7 +18,6 @@ from tigertally.custody.client.requester import RequesterClient
 from tigertally.custody.messages.bodies import CREATE, Create, Form, KeyRef, parse_create
 from tigertally.custody.messages.importing import IMPORT
 from tigertally.custody.protocol.importing import check_size, same_source, seal_import, source_mark
-from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.client import Synced
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, parsed_body, proposal_id
@@ -110,8 +109,7 @@ class ImportingClient(RequesterClient):
             return Progress(proposal=made, state="waiting")
         if state.status is not Status.COMPLETE:
             self._done(known)
-            why = reasons_of(state.rejections) or state.why
-            raise Refused(f"the proposal is {state.status.value}: {why}")
+            raise Refused(f"the proposal is {state.status.value}; {self.why_ended(state)}")
         found = [i for i in await fetch_keys(self.party, known.ref.name) if i.ref == known.ref]
         if not found or found[0].state == "pending":
             return Progress(proposal=made, state="pending")

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
 from tigertally.custody.messages.sync import KEYS, KeyInfo, KeysReply, KeysRequest
+from tigertally.custody.messages.v1 import KEYS_V1, KeysReplyV1
 from tigertally.quorum.client import Party
+from tigertally.quorum.versions import Before, unchanged
 
 USABLE = ("active", "resharing")
 
 
+_BEFORE: Before[KeysRequest, KeysReply] = Before(
+    door=KEYS_V1, question=unchanged, answer=KeysReplyV1.today
+)
+
+
 async def fetch_keys(party: Party, name: Name | None = None) -> tuple[KeyInfo, ...]:
     """All keys, or all versions of one, in order."""
-    raw = await party.channel.call(KEYS, encode(KeysRequest(name=name)))
-    return decode(KeysReply, raw).keys
+    reply, _ = await party.ask(KEYS, KeysRequest(name=name), _BEFORE)
+    return reply.keys
 
 
 def newest_usable(known: Sequence[KeyInfo], name: Name) -> KeyInfo:

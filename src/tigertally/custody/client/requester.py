@@ -14,6 +14,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, Name, ProposalId, Text
 from tigertally.base.secret import Secret
+from tigertally.base.text import PlainText
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows
 from tigertally.custody.client.known import fetch_keys, newest_usable
@@ -34,7 +35,6 @@ from tigertally.custody.protocol.release import (
     open_rebuilt,
     rebuild,
 )
-from tigertally.quorum.approval import reasons_of
 from tigertally.quorum.auditing import AuditingClient
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.client import Synced
@@ -98,7 +98,7 @@ class RequesterClient(AuditingClient):
                 return await self.repeat(request, synced)
             self.forget(request)
             if state is not None and state.status is Status.REJECTED:
-                raise Refused(f"the holders rejected this request: {reasons_of(state.rejections)}")
+                raise Refused(f"the holders rejected this request; {self.why_ended(state)}")
         return await self._new(key, reason, form, what, synced)
 
     async def _again(self, request: Request) -> ProposalState | None:
@@ -130,7 +130,7 @@ class RequesterClient(AuditingClient):
         body = Release(
             key=key.name,
             version=key.version,
-            reason=Text(reason),
+            reason=PlainText(reason),
             form=form,
             wrapping_key=private.public,
         )
@@ -193,8 +193,8 @@ class RequesterClient(AuditingClient):
         if reply.state.status is not Status.COMPLETE:
             self._check_not_void(request, reply.state, synced)
             self.forget(request)
-            why = reasons_of(reply.state.rejections) or reply.state.why
-            raise Refused(f"the request is {reply.state.status.value}: {why}")
+            why = self.why_ended(reply.state)
+            raise Refused(f"the request is {reply.state.status.value}; {why}")
         released = self._assembled(
             request, reply, key, form=form, synced=synced, device_secret=device_secret
         )

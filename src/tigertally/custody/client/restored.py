@@ -20,15 +20,24 @@ from tigertally.custody.messages.lock import (
     KeyTerms,
     ReportRequest,
 )
+from tigertally.custody.messages.options import KeyOptions
+from tigertally.custody.messages.v1 import UNLOCK_REPORT_V1, ReportRequestV1
 from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.protocol.lock import open_challenge, refuse_challenge
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.client import Party
 from tigertally.quorum.following import owes_report, reported
 from tigertally.quorum.member import load_chain
+from tigertally.quorum.messages import Nothing
+from tigertally.quorum.versions import Before, unchanged
 from tigertally.storage.store import Reader
 
 _PAGE_BYTES = MAX_MESSAGE_BYTES // 4
+
+
+_BEFORE: Before[ReportRequest, Nothing] = Before(
+    door=UNLOCK_REPORT_V1, question=ReportRequestV1.of, answer=unchanged
+)
 
 
 async def tell_if_restored(party: Party, me: HolderIndex) -> None:
@@ -80,7 +89,7 @@ async def tell_restored(party: Party, me: HolderIndex) -> None:
         held = [one for one in rows.all_held(reader) if not _ended(reader, one)]
         claims = [_claim(reader, party, me, one) for one in held]
     for page in _pages(claims):
-        await party.channel.call(UNLOCK_REPORT, encode(ReportRequest(claims=page)))
+        await party.ask(UNLOCK_REPORT, ReportRequest(claims=page), _BEFORE)
 
 
 def _ended(reader: Reader, held: HeldEpoch) -> bool:
@@ -102,11 +111,8 @@ def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> Ep
 
 def _terms(reader: Reader, ref: KeyRef) -> KeyTerms:
     said = rows.terms_of(reader, ref)
-    return KeyTerms(
-        requesters=() if said is None else said.requesters,
-        unattended=said is not None and said.unattended,
-        making=rows.making_of(reader, ref),
-    )
+    options = KeyOptions.of() if said is None else said.options
+    return KeyTerms(options=options, making=rows.making_of(reader, ref))
 
 
 def _pages(claims: list[EpochClaim]) -> Iterator[tuple[EpochClaim, ...]]:

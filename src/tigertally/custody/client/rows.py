@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Refused
+from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.messages.bodies import Destroy, KeyRef, Suite
@@ -18,6 +18,7 @@ from tigertally.custody.messages.dealing import (
     epoch_hash,
 )
 from tigertally.custody.state.holder import HeldEpoch, KeptWrap, ReceiveSeeds, Terms
+from tigertally.custody.state.v1 import TermsV1
 from tigertally.quorum.tally import Tally
 from tigertally.storage.store import Reader, Transaction
 
@@ -227,14 +228,22 @@ def making_of(reader: Reader, ref: KeyRef) -> Tally | None:
 def terms_of(reader: Reader, ref: KeyRef) -> Terms | None:
     """What was approved when the key was made."""
     row = reader.get(TERMS, ref.to_bytes())
-    return None if row is None else decode(Terms, row)
+    return None if row is None else _parsed_terms(row)
 
 
 def terms_before(reader: Reader, ref: KeyRef) -> Terms | None:
     """The terms of the newest earlier version of this key that the device knows."""
     start = ref.name.encode() + b"\x00"
     known = [row for place, row in reader.scan(TERMS, prefix=start) if place < ref.to_bytes()]
-    return decode(Terms, known[-1]) if known else None
+    return _parsed_terms(known[-1]) if known else None
+
+
+def _parsed_terms(row: bytes) -> Terms:
+    """In the form of today, or of version 1: a program of then may still run on this profile."""
+    try:
+        return decode(Terms, row)
+    except MalformedMessage:
+        return decode(TermsV1, row).today()
 
 
 def suite_before(reader: Reader, ref: KeyRef) -> Suite | None:

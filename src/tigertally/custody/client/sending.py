@@ -93,7 +93,8 @@ class SendingClient(AuditingClient):
             ref = parsed_body(parse_release, proposal).ref
             terms = rows.terms_of(reader, ref)
         if terms is not None:
-            check_may_ask(ref, terms.requesters, name)
+            terms.options.check_known(ref)
+            check_may_ask(ref, terms.options.requesters, name)
 
     def _first_approval(
         self, seen: SeenProposal, synced: Synced, wrap: KeptWrap | None = None

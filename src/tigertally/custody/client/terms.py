@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, parse_making
-from tigertally.custody.messages.dealing import BaseKey, Opening
+from tigertally.custody.messages.dealing import Opening
 from tigertally.custody.state.holder import Terms
 from tigertally.quorum.proposal import open_proposal
 
 
 def terms_of_opening(opening: Opening) -> dict[KeyRef, Terms]:
-    """The keys of an epoch, with what was approved when they were made."""
+    """The keys of an epoch, with what was approved when they were made.
+
+    Raises:
+        NewerVersion: as `terms_of_base`.
+    """
     if opening.base:
         return terms_of_base(opening.base)
     body = parse_making(open_proposal(opening.tally.proposal))
-    return {body.ref: Terms(requesters=body.requesters, unattended=body.unattended)}
+    return {body.ref: Terms(options=body.options)}
 
 
 def terms_of_base(base: tuple[BaseKey, ...]) -> dict[KeyRef, Terms]:
-    """The keys of a reshare, with their terms."""
-    return {one.ref: Terms(requesters=one.requesters, unattended=one.unattended) for one in base}
+    """The keys of a reshare, with their terms.
+
+    Raises:
+        NewerVersion: one has options that this device does not know: it takes no part in it.
+    """
+    for one in base:
+        one.options.check_known(one.ref)
+    return {one.ref: Terms(options=one.options) for one in base}

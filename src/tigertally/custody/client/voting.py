@@ -131,7 +131,7 @@ class VotingClient(SendingClient):
             rows.check_not_destroyed(reader, body.ref)
             before = rows.terms_before(reader, body.ref)
             suite = rows.suite_before(reader, body.ref)
-        said = Terms(requesters=body.requesters, unattended=body.unattended)
+        said = Terms(options=body.options)
         if before not in (None, said) or suite not in (None, body.suite):
             raise Refused(f"{body.ref} would be on other terms than the versions before")
 

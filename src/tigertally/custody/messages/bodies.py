@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from tigertally.base.codec import Wire
+from tigertally.base.codec import Wire, dumps
 from tigertally.base.errors import MalformedMessage, NewerVersion, UsageError
 from tigertally.base.ids import Name, Text
 from tigertally.base.limits import MAX_HOLDERS
 from tigertally.crypto.hpke import PublicKey
+from tigertally.custody.messages.options import KNOWN_OPTIONS, KeyOptions
 from tigertally.quorum.changes import only_options, option
 from tigertally.quorum.proposal import Proposal, options_body, parsed_body
 
@@ -77,8 +78,7 @@ class Create:
     key: Name
     suite: Suite
     acks: int
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
     imported: bool = False
 
     @property
@@ -103,8 +103,7 @@ class Rotate:
     version: int
     suite: Suite
     acks: int
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
 
     @property
     def ref(self) -> KeyRef:
@@ -164,24 +163,27 @@ class Release:
 
 
 def parse_create(options: dict[str, Wire]) -> Create:
-    """Parse the body of `custody.create`; raises `MalformedMessage`."""
-    only_options(options, *_TERMS, "imported")
+    """Parse the body of `custody.create`; raises `MalformedMessage`, `NewerVersion`."""
     if options.get("imported", True) is not True:
         raise MalformedMessage("the mark of an import is there, or it is not")
-    return Create(**_parsed_terms(options), imported="imported" in options)
+    return Create(**_parsed_terms(options, "imported"), imported="imported" in options)
 
 
 def parse_rotate(options: dict[str, Wire]) -> Rotate:
-    """Parse the body of `custody.rotate`; raises `MalformedMessage`."""
-    only_options(options, *_TERMS, "version")
-    rotate = Rotate(**_parsed_terms(options), version=option(options, "version", int))
+    """Parse the body of `custody.rotate`; raises `MalformedMessage`, `NewerVersion`."""
+    rotate = Rotate(**_parsed_terms(options, "version"), version=option(options, "version", int))
     if rotate.ref.version < 2:
         raise MalformedMessage("a rotation makes version 2 or a later one")
     return rotate
 
 
 def parse_making(proposal: Proposal) -> Making:
-    """The body of a proposal that makes a key; raises `MalformedMessage` if it makes none."""
+    """The body of a proposal that makes a key.
+
+    Raises:
+        MalformedMessage: it makes none.
+        NewerVersion: it has an option that this program does not know.
+    """
     if proposal.kind == ROTATE:
         return parsed_body(parse_rotate, proposal)
     if proposal.kind == CREATE:
@@ -216,23 +218,21 @@ def parse_release(options: dict[str, Wire]) -> Release:
     return release
 
 
-_TERMS = ("key", "suite", "acks", "requester", "unattended")
+_OF_THE_VERSION = ("key", "suite", "acks")  # everything else is an option of the key
 
 
 def _terms(making: Making) -> dict[str, Wire]:
     return {
+        **making.options.to_map(),
         "key": str(making.key),
         "suite": making.suite.value,
         "acks": making.acks,
-        "requester": [str(name) for name in making.requesters],
-        "unattended": making.unattended,
     }
 
 
-def _parsed_terms(options: dict[str, Wire]) -> dict[str, Any]:
-    names = option(options, "requester", list)
-    if any(type(name) is not str for name in names) or names != sorted(set(names)):
-        raise MalformedMessage("requesters are distinct names in order")
+def _parsed_terms(options: dict[str, Wire], *more: str) -> dict[str, Any]:
+    rest = {n: value for n, value in options.items() if n not in (*_OF_THE_VERSION, *more)}
+    only_options(rest, *KNOWN_OPTIONS)
     acks = option(options, "acks", int)
     if not 1 <= acks <= MAX_HOLDERS:
         raise MalformedMessage("acks is 1 to the number of holders")
@@ -240,8 +240,7 @@ def _parsed_terms(options: dict[str, Wire]) -> dict[str, Any]:
         "key": Name(option(options, "key", str)),
         "suite": _member(Suite, option(options, "suite", str)),
         "acks": acks,
-        "requesters": tuple(Name(name) for name in names),
-        "unattended": option(options, "unattended", bool),
+        "options": KeyOptions(dumps(rest)),
     }
 
 

@@ -8,6 +8,7 @@ the tally and the dealings alone, so honest holders acknowledge the very same by
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -16,10 +17,11 @@ from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage
-from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, ProposalId, RosterHash
+from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId, RosterHash
 from tigertally.base.limits import MAX_HOLDERS, MAX_KEYS_TOGETHER
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.quorum.tally import Tally
 
@@ -33,6 +35,12 @@ def check_attempt(attempt: int) -> None:
     """Attempts are counted from 1; raises `MalformedMessage`."""
     if not 1 <= attempt <= MAX_ATTEMPT:
         raise MalformedMessage(f"an attempt is 1 to {MAX_ATTEMPT}")
+
+
+def check_pieces(pieces: Sequence[bytes], dealings: Sequence[Envelope]) -> None:
+    """A receiver gets its piece of each dealing; raises `MalformedMessage`."""
+    if len(pieces) != len(dealings) or not dealings:
+        raise MalformedMessage("an opening brings one piece of each dealing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,22 +102,6 @@ class Slot:
     number: int
     bundle: Hash
     piece: Hash
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseKey:
-    """What a key is when it is shared anew: its live epoch, its commitments, its terms."""
-
-    ref: KeyRef
-    epoch: Hash
-    commitments: bytes
-    requesters: tuple[Name, ...]
-    unattended: bool
-
-
-def base_hash(base: tuple[BaseKey, ...]) -> Hash | None:
-    """Names what a reshare starts from; None for keys that are made."""
-    return tagged_hash(tags.EPOCH_BASE, *(encode(one) for one in base)) if base else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,5 +328,4 @@ class Opening:
 
     def __post_init__(self) -> None:
         check_attempt(self.attempt)
-        if len(self.pieces) != len(self.dealings) or not self.dealings:
-            raise MalformedMessage("an opening brings one piece of each dealing")
+        check_pieces(self.pieces, self.dealings)

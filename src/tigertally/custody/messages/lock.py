@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, Nonce, RosterHash
+from tigertally.base.ids import DomainId, Hash, HolderIndex, Nonce, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
 from tigertally.custody.messages.dealing import Certificate
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.messages import CheckpointProof, Nothing
 from tigertally.quorum.roster import SignedRoster
 from tigertally.quorum.tally import Tally
@@ -127,8 +128,7 @@ class KeyTerms:
     `making` is the tally that made the key; None from a holder that joined later.
     """
 
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
     making: Tally | None
 
 
@@ -156,7 +156,7 @@ class ReportRequest:
 _ROSTER_ITEMS = MAX_MESSAGE_BYTES // 32
 # A page of a report has a quarter of a message, or one epoch: of each key at least eight items, its
 # name, and 64 bytes of commitments.
-_REPORT_ITEMS = MAX_MESSAGE_BYTES // 8
+REPORT_ITEMS = MAX_MESSAGE_BYTES // 8
 
 # Who is no holder is let in too, so that the attempt is counted (C6).
 UNLOCK_CHALLENGE = Door(
@@ -171,10 +171,10 @@ UNLOCK_ANSWER = Door(
     most_items=_ROSTER_ITEMS,
 )
 UNLOCK_REPORT = Door(
-    "/v1/unlock/report",
+    "/v2/unlock/report",
     ReportRequest,
     Nothing,
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
-    most_items=_REPORT_ITEMS,
+    most_items=REPORT_ITEMS,
 )

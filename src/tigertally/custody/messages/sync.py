@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import (
-    BaseKey,
     Certificate,
     Conviction,
     DealingPackage,
@@ -18,6 +19,7 @@ from tigertally.custody.messages.dealing import (
     check_attempt,
 )
 from tigertally.custody.messages.destroying import EraseDue
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.release import (
     CollectReply,
     CollectRequest,
@@ -34,10 +36,19 @@ MOST_OWED = 50  # of one sort in one answer; a holder that got so many asks agai
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustodySyncRequest:
-    """New receive keys (if it is time) and the epochs whose certificate the holder lacks."""
+    """New receive keys (if it is time) and the epochs whose certificate the holder lacks.
+
+    `options` are the names of the key options that this device knows, in order: it is asked to
+    take part in no key that has others.
+    """
 
     receive_keys: Envelope | None
     uncertified: tuple[Hash, ...]
+    options: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if list(self.options) != sorted(set(self.options)):
+            raise MalformedMessage("a device names each option that it knows once, in order")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +136,7 @@ class KeyInfo:
     acknowledged: tuple[HolderIndex, ...]
     missing: tuple[HolderIndex, ...]
     erased: tuple[HolderIndex, ...]
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
     imported: bool
     stored: int
     created: int
@@ -180,15 +190,15 @@ class HoldersReply:
 
 
 # Receive keys for 257 senders have 310 KiB; the rest is for 10,000 epochs without a certificate.
-_SYNC_BYTES = 1024 * 1024
-_SYNC_ITEMS = 16 * 1024
+SYNC_BYTES = 1024 * 1024
+SYNC_ITEMS = 16 * 1024
 CUSTODY_SYNC = Door(
-    "/v1/custody/sync",
+    "/v2/custody/sync",
     CustodySyncRequest,
     CustodySyncReply,
     who=Standing.HOLDER,
-    most_bytes=_SYNC_BYTES,
-    most_items=_SYNC_ITEMS,
+    most_bytes=SYNC_BYTES,
+    most_items=SYNC_ITEMS,
 )
 RECEIVE_KEYS = Door(
     "/v1/custody/receive-keys", ReceiveKeysRequest, ReceiveKeysReply, who=Standing.HOLDER
@@ -213,6 +223,6 @@ COMPLAIN = Door("/v1/custody/complain", Envelope, Nothing, who=Standing.HOLDER)
 ERASED = Door("/v1/custody/erased", Envelope, Nothing, who=Standing.HOLDER)
 DELIVER = Door("/v1/custody/deliver", DeliverRequest, Nothing, who=Standing.HOLDER)
 COLLECT = Door("/v1/custody/collect", CollectRequest, CollectReply)
-KEYS = Door("/v1/custody/keys", KeysRequest, KeysReply)
+KEYS = Door("/v2/custody/keys", KeysRequest, KeysReply)
 HOLDERS = Door("/v1/custody/holders", Nothing, HoldersReply)
 KEY_EPOCH = Door("/v1/custody/epoch", EpochRequest, Certificate)

@@ -14,13 +14,13 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, UsageError
 from tigertally.base.ids import DomainId, HolderIndex, RosterHash
 from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.base_key import base_hash
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
     Certificate,
     DealerRef,
     Dealing,
     Statement,
-    base_hash,
     dealing_hash,
 )
 from tigertally.custody.protocol.dealing import Occasion, check_form, dealer_name

@@ -16,15 +16,9 @@ from tigertally.base.ids import HolderIndex, ProposalId, RosterHash
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.base_key import BaseKey, base_hash
 from tigertally.custody.messages.bodies import KeyRef, Suite
-from tigertally.custody.messages.dealing import (
-    AUTHORITY,
-    BaseKey,
-    Dealing,
-    Opening,
-    Statement,
-    base_hash,
-)
+from tigertally.custody.messages.dealing import AUTHORITY, Dealing, Opening, Statement
 from tigertally.custody.messages.sync import DealRequest
 from tigertally.custody.protocol.dealing import (
     Occasion,

@@ -104,8 +104,7 @@ class MakeKey:
             ref=body.ref,
             made_by=tally.id,
             suite=body.suite,
-            requesters=body.requesters,
-            unattended=body.unattended,
+            options=body.options,
             created=desk.now,
             coming=rows.epoch_id(record),
             imported=isinstance(body, Create) and body.imported,
@@ -146,8 +145,7 @@ def _check_rotation(desk: Desk, body: Rotate) -> None:
         raise Refused(
             f"{body.key} was imported: import the new secret under another name, then destroy it"
         )
-    terms = (before.suite, before.requesters, before.unattended)
-    if terms != (body.suite, body.requesters, body.unattended):
+    if (before.suite, before.options) != (body.suite, body.options):
         raise Refused(f"a rotation keeps the terms of {before.ref}: make another key for others")
 
 

@@ -35,6 +35,7 @@ from tigertally.custody.messages.lock import (
     Envelopes,
     ReportRequest,
 )
+from tigertally.custody.messages.v1 import ReportRequestV1
 from tigertally.custody.protocol.lock import (
     BARRIER_BYTES,
     challenge_hash,
@@ -50,15 +51,18 @@ from tigertally.custody.protocol.lock import (
     unwrap_answer,
 )
 from tigertally.custody.service import resharing
+from tigertally.custody.service.old_rows import bring_up_to_date, note_form
 from tigertally.custody.service.relearning import relearn
 from tigertally.custody.service.restarting import restart_dealing
 from tigertally.quorum import restoring
+from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk, KeepChanges, barrier_of
 from tigertally.quorum.messages import CheckpointProof, Nothing
 from tigertally.quorum.restoration import restored_needs
 from tigertally.quorum.roster import Holder, Roster
 from tigertally.quorum.rows import put_roster
 from tigertally.quorum.tally import VerifiedTally
+from tigertally.quorum.words import Quote, in_one_line
 from tigertally.storage.sealed import SealedTransaction
 
 ENVELOPES = "envelopes"  # plain: one row
@@ -100,10 +104,11 @@ class LockService:
     """
 
     sealed: tuple[str, ...]
+    counted: Counted
     _asked: dict[Hash, _Asked] = field(default_factory=dict)
     _parts: dict[HolderIndex, Secret] = field(default_factory=dict)
     _parts_until: int = 0
-    failures: int = 0  # since the start, for `/metrics`; the audit log has them all
+    failures: int = 0  # since the start, for `/metrics`
     _accepted: dict[HolderIndex, Envelope] = field(default_factory=dict)
     _reports: dict[HolderIndex, list[bytes]] = field(default_factory=dict)
 
@@ -111,6 +116,7 @@ class LockService:
         """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
         key = Secret.random(desk.randomness, BARRIER_BYTES)
         desk.barrier = barrier_of(key)
+        note_form(desk)
         self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
 
     def roster_changed(self, desk: Desk, old: Roster, tally: VerifiedTally) -> None:
@@ -310,6 +316,7 @@ class LockService:
         except TigertallyError as error:
             raise self._failed(desk, holder.name, error) from error
         desk.barrier = barrier_of(barrier)
+        bring_up_to_date(desk)
         desk.record("unlock.done", actor=holder.name, summary=f"unlocked by {holder.name}")
         if restored is not None:
             restoring.add_acceptances(desk, tuple(self._accepted.values()))
@@ -345,6 +352,10 @@ class LockService:
             kept.append(raw)
         return Nothing()
 
+    def report_v1(self, desk: Desk, report: ReportRequestV1, peer: VerifyKey) -> Nothing:
+        """The same from a device that knows what version 1 knew."""
+        return self.report(desk, report.today(), peer)
+
     def _relearn(self, desk: Desk) -> None:
         """Everything that holders have reported while the authority was locked."""
         listed = {holder.index: holder for holder in desk.roster.holders}
@@ -371,10 +382,11 @@ class LockService:
         self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder
     ) -> AnswerReply:
         """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
+        said = Quote(by=str(holder.name), what="reason", text=answer.refusal)
         desk.record(
             "unlock.refused",
             actor=holder.name,
-            summary=f"{holder.name} does not unlock: {answer.refusal}"[:400],
+            summary=in_one_line(f"{holder.name} does not unlock", [said], most=400),
         )
         chain = desk.known_chain
         try:
@@ -407,9 +419,12 @@ class LockService:
         if holder is not None:
             return holder
         self.failures += 1
-        who = desk.roster.name_of(peer)
-        desk.record("unlock.failed", actor=who, summary=f"{who} {did} and is no holder")
-        raise KeepChanges(Refused("only a holder of the domain can unlock it"))
+        error = Refused("only a holder of the domain can unlock it")
+        who = desk.known_chain.names.get(peer, STRANGERS)  # a removed holder by its name
+        did = did if who == STRANGERS else f"{did} and is no holder"
+        if self.counted.add(desk, "unlock.failed", actor=who, did=did):
+            raise KeepChanges(error)
+        raise error
 
     def _failed(self, desk: Desk, who: str, error: TigertallyError) -> KeepChanges:
         self.failures += 1

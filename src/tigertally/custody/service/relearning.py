@@ -52,7 +52,11 @@ from tigertally.storage.damage import marks, readable
 
 
 def relearn(desk: Desk, report: ReportRequest, holder: Holder) -> None:
-    """Take one holder's report. What does not verify is written down and changes nothing."""
+    """Take one holder's report. What does not verify changes nothing; one entry says why and what.
+
+    A report may name thousands of epochs: the log gets one entry of it.
+    """
+    refused: list[str] = []
     for claim in report.claims:
         with desk.apart():  # a row of ours that cannot be read is no fault of the claim
             try:
@@ -61,11 +65,14 @@ def relearn(desk: Desk, report: ReportRequest, holder: Holder) -> None:
             except Corrupt:
                 raise
             except TigertallyError as error:
-                desk.record(
-                    "custody.claim-refused",
-                    actor=holder.name,
-                    summary=f"{holder.name} reports an epoch that does not count: {error}"[:400],
-                )
+                refused.append(str(error))
+    if refused:
+        many = "an epoch that does not" if len(refused) == 1 else f"{len(refused)} that do not"
+        desk.record(
+            "custody.claim-refused",
+            actor=holder.name,
+            summary=f"{holder.name} reports {many} count: {refused[0]}"[:400],
+        )
 
 
 def _take(desk: Desk, claim: EpochClaim, holder: Holder) -> None:
@@ -227,8 +234,7 @@ def _lost_key(desk: Desk, statement: Statement, ref: KeyRef) -> KeyRecord:
         ref=ref,
         made_by=statement.proposal,
         suite=statement.suite,
-        requesters=terms.requesters,
-        unattended=terms.unattended,
+        options=terms.options,
         created=desk.now,
     )
     made_by = desk.sealed.get(rows.MAKINGS, ref.to_bytes())
@@ -242,8 +248,7 @@ def _made(desk: Desk, record: KeyRecord, by: ProposalId) -> KeyRecord:
     return replace(
         record,
         made_by=by,
-        requesters=body.requesters,
-        unattended=body.unattended,
+        options=body.options,
         created=proposal.created,
         imported=isinstance(body, Create) and body.imported,
     )
@@ -281,8 +286,7 @@ def _note_terms(desk: Desk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -
     desk.sealed.put(rows.TERMS, ref.to_bytes() + bytes([holder]), encode(said))
     if key is not None and desk.sealed.get(rows.MAKINGS, ref.to_bytes()) is None:
         most = _terms(desk, ref)
-        told = replace(key, requesters=most.requesters, unattended=most.unattended)
-        rows.put_key(desk.sealed, told)
+        rows.put_key(desk.sealed, replace(key, options=most.options))
 
 
 def _knows_making(desk: Desk, key: KeyRecord) -> bool:

@@ -60,7 +60,7 @@ class ReleaseKey:
         """The key is active, and this requester may ask for it."""
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
-        check_may_ask(body.ref, key.requesters, who)
+        check_may_ask(body.ref, key.options.requesters, who)
         if not key.usable:
             raise Refused(f"{body.ref} is {key.state.value}")
         importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None

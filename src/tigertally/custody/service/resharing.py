@@ -13,8 +13,9 @@ from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
-from tigertally.custody.messages.dealing import AUTHORITY, BaseKey
+from tigertally.custody.messages.dealing import AUTHORITY
 from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
 from tigertally.custody.protocol.resharing import Change, change_at, latest_change
@@ -191,13 +192,18 @@ def _stale(desk: Desk, since: int) -> Iterator[Live]:
 def _groups(
     desk: Desk, stale: Iterable[Live]
 ) -> Iterator[tuple[list[Live], tuple[HolderIndex, ...]]]:
-    """Keys that can travel together: one suite, one threshold, enough common donors."""
+    """Keys that can travel together: one suite, one threshold, enough common donors.
+
+    And with the same options: a device that does not know one of them takes no part in those keys
+    alone.
+    """
     here = {holder.index for holder in desk.roster.holders}
-    sorts: dict[tuple[Suite, int, tuple[HolderIndex, ...]], list[Live]] = {}
+    sorts: dict[tuple[Suite, int, tuple[HolderIndex, ...], tuple[str, ...]], list[Live]] = {}
     for key, record in stale:
         donors = tuple(index for index in record.acknowledged if index in here)
-        sorts.setdefault((key.suite, record.threshold, donors), []).append((key, record))
-    for (_, threshold, donors), members in sorts.items():
+        sort = (key.suite, record.threshold, donors, tuple(sorted(key.options.names)))
+        sorts.setdefault(sort, []).append((key, record))
+    for (_, threshold, donors, _), members in sorts.items():
         if len(donors) < threshold:
             for key, _ in members:
                 why = f"only {len(donors)} holders of the live epoch are left, {threshold} needed"
@@ -248,8 +254,7 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
         ref=key.ref,
         epoch=key.live_hash or record.epoch,
         commitments=statement.commitments_of(key.ref),
-        requesters=key.requesters,
-        unattended=key.unattended,
+        options=key.options,
     )
 
 

@@ -51,6 +51,7 @@ JOBS = "custody-job"  # what, id -> nothing: work for the one-shot child
 CLAIMS = "custody-claim"  # epoch hash, holder -> EpochClaim: after a restore, until it is certified
 MAKINGS = "custody-claimed-making"  # key reference -> proposal id: after a restore
 TERMS = "custody-claimed-terms"  # key reference, holder -> KeyTerms: after a restore
+FORM = "custody-form"  # one row: of which version's form the rows above are
 
 SEALED = (
     KEYS,
@@ -77,6 +78,7 @@ SEALED = (
     CLAIMS,
     MAKINGS,
     TERMS,
+    FORM,
 )
 """Every table above: sealed anew under a new barrier key."""
 
@@ -286,6 +288,14 @@ def dues(reader: Reader, holder: HolderIndex, due: Due, limit: int = MOST_OWED) 
     """What a holder owes of one sort, by id."""
     prefix = bytes([holder]) + due.value
     return [key[2:] for key in marks(reader, DUES, prefix=prefix, limit=limit)]
+
+
+def every_due(reader: Reader, holder: HolderIndex, due: Due) -> Iterator[bytes]:
+    """All that a holder owes of one sort, by id, read some at a time."""
+    prefix, after = bytes([holder]) + due.value, None
+    while page := list(marks(reader, DUES, prefix=prefix, after=after, limit=MOST_OWED)):
+        after = page[-1]
+        yield from (key[2:] for key in page)
 
 
 def owes_acknowledgement(reader: Reader, holder: HolderIndex, proposal: ProposalId) -> bool:

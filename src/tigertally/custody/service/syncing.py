@@ -10,8 +10,10 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import Certificate, Opening, ReceiveKeys, bundle_hash
 from tigertally.custody.messages.sync import (
+    MOST_OWED,
     CustodySyncReply,
     CustodySyncRequest,
     DealRequest,
@@ -20,6 +22,8 @@ from tigertally.custody.messages.sync import (
     ReceiveKeysRequest,
     ReleaseDue,
 )
+from tigertally.custody.messages.v1 import CustodySyncReplyV1, CustodySyncRequestV1
+from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.receive_keys import open_receive_keys
 from tigertally.custody.service import rows
 from tigertally.custody.service.crossing import may_send
@@ -60,14 +64,18 @@ class SyncService:
             desk.sealed.put(rows.SEEN, bytes([me]), now)
         if request.receive_keys is not None:
             self._publish(desk, request.receive_keys, me)
+        beyond: set[KeyRef] = set()
+        knows = frozenset(request.options)
+        openings = tuple(self._openings(desk, me, knows, beyond))
+        deals = tuple(self._deals(desk, me, knows, beyond))
         return CustodySyncReply(
-            openings=tuple(self._openings(desk, me)),
-            deals=tuple(self._deals(desk, me)),
+            openings=openings,
+            deals=deals,
             releases=tuple(self._releases_due(desk, me)),
             erasures=self._erasures.due(desk, me),
             certificates=tuple(self._certificates(desk, request.uncertified)),
             open_bundles=self._open_bundles(desk, me),
-            waiting_for=waiting_for(desk, me),
+            waiting_for=(*waiting_for(desk, me), *_beyond_words(beyond)),
         )
 
     def _certificates(self, desk: Desk, names: Iterable[Hash]) -> Iterator[Certificate]:
@@ -78,6 +86,12 @@ class SyncService:
                 record = rows.find_epoch(desk.sealed, name)
             if record is not None and record.status is EpochStatus.CERTIFIED:
                 yield record.certificate()
+
+    def sync_v1(
+        self, desk: Desk, request: CustodySyncRequestV1, peer: VerifyKey
+    ) -> CustodySyncReplyV1:
+        """The same for a device that knows what version 1 knew."""
+        return CustodySyncReplyV1.of(self.sync(desk, request.today(), peer))
 
     def _open_bundles(self, desk: Desk, me: HolderIndex) -> tuple[Hash, ...]:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
@@ -156,13 +170,42 @@ class SyncService:
             if key[1:] not in keep:
                 desk.sealed.delete(rows.BUNDLES, key)
 
-    def _openings(self, desk: Desk, me: HolderIndex) -> Iterator[Opening]:
+    def _owed(
+        self,
+        desk: Desk,
+        me: HolderIndex,
+        due: rows.Due,
+        knows: frozenset[str],
+        beyond: set[KeyRef],
+    ) -> Iterator[EpochRecord]:
+        """Attempts that a holder owes something to, and can: it knows all options of their keys.
+
+        Those that it cannot take part in are added to `beyond`, and keep no place from others.
+        """
+        found = 0
+        for id_ in rows.every_due(desk.sealed, me, due):
+            owed = rows.DUES, rows.due_key(me, due, id_)
+            record = None
+            with desk.apart():
+                record = rows.need_epoch(desk.sealed, id_, for_=owed)
+                if not option_names(desk, record) <= knows:
+                    beyond.update(record.keys)
+                    record = None
+            if record is None:
+                continue
+            yield record
+            found += 1
+            if found == MOST_OWED:
+                return
+
+    def _openings(
+        self, desk: Desk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
+    ) -> Iterator[Opening]:
         """As many as fit into an answer; the holder asks again until none is left."""
         size = 0
-        for id_ in rows.dues(desk.sealed, me, rows.Due.ACKNOWLEDGE):
+        for record in self._owed(desk, me, rows.Due.ACKNOWLEDGE, knows, beyond):
             opening = None
             with desk.apart():
-                record = self._owed(desk, me, rows.Due.ACKNOWLEDGE, id_)
                 opening = self._opening(desk, record, me)
             if opening is None:
                 continue
@@ -171,10 +214,6 @@ class SyncService:
             if size > _OPENING_BYTES and size > this:
                 return
             yield opening
-
-    def _owed(self, desk: Desk, me: HolderIndex, due: rows.Due, id_: bytes) -> EpochRecord:
-        """The attempt of which a holder owes something. Raises `Corrupt`."""
-        return rows.need_epoch(desk.sealed, id_, for_=(rows.DUES, rows.due_key(me, due, id_)))
 
     def _opening(self, desk: Desk, record: EpochRecord, me: HolderIndex) -> Opening:
         id_ = rows.epoch_id(record)
@@ -192,13 +231,10 @@ class SyncService:
             convictions=record.convictions,
         )
 
-    def _deals(self, desk: Desk, me: HolderIndex) -> Iterator[DealRequest]:
-        for id_ in rows.dues(desk.sealed, me, rows.Due.DEAL):
-            record = None
-            with desk.apart():
-                record = self._owed(desk, me, rows.Due.DEAL, id_)
-            if record is None:
-                continue
+    def _deals(
+        self, desk: Desk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
+    ) -> Iterator[DealRequest]:
+        for record in self._owed(desk, me, rows.Due.DEAL, knows, beyond):
             yield DealRequest(
                 tally=_tally(record),
                 attempt=record.attempt,
@@ -242,6 +278,20 @@ class SyncService:
         if key.live is None or key.state is KeyState.DESTROYED:
             raise Refused(f"{key.ref} is {key.state.value}")
         return rows.get_epoch(desk.sealed, key.live).certificate()
+
+
+def option_names(desk: Desk, record: EpochRecord) -> frozenset[str]:
+    """The options that the keys of an attempt have; a device that lacks one takes no part."""
+    if record.base:
+        return frozenset().union(*(one.options.names for one in record.base))
+    keys = (rows.find_key(desk.sealed, ref) for ref in record.keys)
+    return frozenset().union(*(key.options.names for key in keys if key is not None))
+
+
+def _beyond_words(keys: set[KeyRef]) -> tuple[str, ...]:
+    """One line for the person, who can do something about it."""
+    which = some_of(sorted(keys))
+    return (f"{which}: a newer version of the program on this device",) if keys else ()
 
 
 def _wake_dealers(desk: Desk, receiver: HolderIndex) -> None:

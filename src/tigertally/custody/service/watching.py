@@ -20,6 +20,7 @@ from tigertally.custody.messages.sync import (
     KeysReply,
     KeysRequest,
 )
+from tigertally.custody.messages.v1 import KeysReplyV1
 from tigertally.custody.messages.watching import RemovedHolder
 from tigertally.custody.policy import some_of
 from tigertally.custody.service import rows
@@ -97,6 +98,11 @@ def keys(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
     return KeysReply(keys=tuple(shown))
 
 
+def keys_v1(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReplyV1:
+    """The same for those who know what version 1 knew."""
+    return KeysReplyV1.of(keys(desk, request, peer))
+
+
 def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) -> KeyInfo:
     """A key as members see it: its live epoch, or the one that is coming, or that ever came."""
     at = record.live or record.coming or EpochId(proposal=record.made_by, attempt=1)
@@ -118,8 +124,7 @@ def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) ->
         acknowledged=epoch.acknowledged,
         missing=waiting,
         erased=record.erased,
-        requesters=record.requesters,
-        unattended=record.unattended,
+        options=record.options,
         imported=record.imported,
         stored=len(sealed or b""),
         created=record.created,

@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from tigertally.base.errors import Refused
-from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash, Text
+from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash, Text
 from tigertally.crypto.envelope import Envelope, parse_message
+from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import (
-    BaseKey,
     Certificate,
     Conviction,
     Statement,
     check_attempt,
     epoch_hash,
 )
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.tally import Tally
 
 
@@ -195,8 +196,7 @@ class KeyRecord:
     ref: KeyRef
     made_by: ProposalId
     suite: Suite
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
     created: int
     state: KeyState = KeyState.PENDING
     live: EpochId | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tigertally.base.ids import Hash, Name, ProposalId
+from tigertally.base.ids import Hash, ProposalId
 from tigertally.crypto.envelope import parse_message
 from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import Certificate, Statement, epoch_hash
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.release import WrappedFragment
 
 
@@ -42,10 +43,9 @@ class HeldEpoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What was approved when a key was made: who may ask, and whether rules may release it."""
+    """What was approved when a key was made."""
 
-    requesters: tuple[Name, ...]
-    unattended: bool
+    options: KeyOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,13 @@ from tigertally.crypto.stream import Progress
 from tigertally.delegation.client import files
 from tigertally.delegation.client.locating import Location
 from tigertally.delegation.client.owner import Owner
-from tigertally.delegation.messages.labels import KEYS_SUFFIX, Component, Label, checked
+from tigertally.delegation.messages.labels import (
+    KEYS_SUFFIX,
+    Component,
+    Label,
+    checked,
+    new_label,
+)
 from tigertally.delegation.stores.interface import ObjectStore
 
 
@@ -143,7 +149,8 @@ def _files(folder: Path, label: Label) -> Iterator[tuple[Path, Label]]:
     """Every file below and its label, in order."""
     for entry in sorted(os.scandir(folder), key=lambda one: one.name):
         try:
-            name = checked((*label, Component(unicodedata.normalize("NFC", entry.name))))
+            one = Component(unicodedata.normalize("NFC", entry.name))
+            name = new_label(checked((*label, one)))
         except MalformedMessage as error:
             raise UsageError(f"{_shown(entry.path)} cannot be written: {error}") from error
         mode = entry.stat(follow_symlinks=False).st_mode

@@ -22,7 +22,7 @@ from tigertally.delegation.messages.cards import (
     sign_label_card,
 )
 from tigertally.delegation.messages.headers import Header
-from tigertally.delegation.messages.labels import Label, LabelKey, label_text
+from tigertally.delegation.messages.labels import Label, LabelKey, label_text, new_label
 from tigertally.delegation.messages.slots import ORIGINAL, Slot, SlotSet
 from tigertally.delegation.protocol.labels import LabelKeys, hint_of
 from tigertally.delegation.protocol.reading import target_of
@@ -78,7 +78,7 @@ class Owner:
 
     def label_card(self, label: Label, *, writers: Sequence[VerifyKey], expires: int) -> Envelope:
         """A card with which `writers` can write below a label until `expires`, in Unix seconds."""
-        levels = self.levels(label)
+        levels = self.levels(new_label(label))
         card = LabelCard(
             owner=self.signing_key.public,
             path=label,

@@ -17,6 +17,13 @@ KEYS_SUFFIX = ".keys"  # the object with the slots of `name` is `name.keys`
 PARTIAL_SUFFIX = ".partial"  # with a dot in front: what a local store has not finished
 
 
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories that show as nothing, or move what is shown
+_JOINERS = "\u200c\u200d"
+_EMOJI = ("So", "Sk")
+_VARIANT = "\ufe0f"
+_VIRAMA = 9  # canonical combining class
+
+
 class Component(str):
     """One name in a label: Unicode normal form C, at most 250 bytes of UTF-8.
 
@@ -88,6 +95,39 @@ def parse_label(text: str) -> Label:
     """
     names = unicodedata.normalize("NFC", text).strip("/").split("/")
     return checked(tuple(Component(name) for name in names))
+
+
+def new_label(label: Label) -> Label:
+    """The label, if something new may be put there: people must see each of its characters.
+
+    Stricter than what can be read: labels of before stay as they are.
+
+    Raises:
+        MalformedMessage: a name with a character that is not seen, separates lines or turns the
+            direction of what follows, or that ends in `.keys` for a store that folds letters.
+    """
+    for name in label:
+        if name.casefold().endswith(KEYS_SUFFIX):
+            raise MalformedMessage(f"a name that ends in {KEYS_SUFFIX} is for key slots")
+        if any(_is_unseen(name, at) for at in range(len(name))):
+            shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+            raise MalformedMessage(f"a new label has no unseen characters: {shown}")
+    return label
+
+
+def _is_unseen(name: str, at: int) -> bool:
+    """A character that does not show; joiners may stand where writing needs them (RFC 5892 A.1)."""
+    if unicodedata.category(name[at]) not in _UNSEEN:
+        return False
+    if name[at] not in _JOINERS or not 0 < at < len(name) - 1:
+        return True
+    before, after = name[at - 1], name[at + 1]
+    if unicodedata.combining(before) == _VIRAMA:  # in scripts of India
+        return False
+    if {unicodedata.bidirectional(before), unicodedata.bidirectional(after)} == {"AL"}:  # Arabic
+        return False
+    emoji = before == _VARIANT or unicodedata.category(before) in _EMOJI
+    return not (emoji and unicodedata.category(after) in _EMOJI)
 
 
 def label_text(label: Label) -> str:

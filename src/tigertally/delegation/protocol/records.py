@@ -19,7 +19,7 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.delegation.messages import headers
 from tigertally.delegation.messages.cards import Level
 from tigertally.delegation.messages.headers import FileId, Fixed, Header, Meta
-from tigertally.delegation.messages.labels import Label
+from tigertally.delegation.messages.labels import Label, new_label
 from tigertally.delegation.messages.records import MAX_BYTES, RecordKeys
 from tigertally.delegation.messages.slots import Slot, SlotSet
 from tigertally.delegation.protocol import reading, writing
@@ -73,7 +73,8 @@ class Followed:
 
 def begin(level: Level, path: Label, randomness: Randomness) -> Channel:
     """Step (1): a new stream of the channel `path`, whose level is the last of the way there."""
-    return _prepared(level, path, FileId(randomness.bytes(FileId.SIZE)), 0, randomness)
+    file_id = FileId(randomness.bytes(FileId.SIZE))
+    return _prepared(level, new_label(path), file_id, 0, randomness)
 
 
 def write_record(

@@ -20,7 +20,7 @@ from tigertally.crypto.stream import Progress, encrypt_stream
 from tigertally.delegation.messages import headers
 from tigertally.delegation.messages.cards import Level
 from tigertally.delegation.messages.headers import FileId, Fixed, Header, Meta
-from tigertally.delegation.messages.labels import Label
+from tigertally.delegation.messages.labels import Label, new_label
 from tigertally.delegation.messages.slots import SlotSet
 from tigertally.delegation.protocol import all_or_nothing
 from tigertally.delegation.protocol.labels import hint_of, ids_below
@@ -55,8 +55,12 @@ def draft(
         flags: of `messages/headers.py`.
         randomness: for file id, DEK and slots.
         kind: a file, or a field of a document.
+
+    Raises:
+        MalformedMessage: the label is none that people can tell from others.
     """
     # (1)
+    new_label(path)
     file_id = FileId(randomness.bytes(FileId.SIZE))
     dek = Secret.random(randomness, DEK_BYTES)
     commitment = commitment_of(dek, file_id, 0)

@@ -25,13 +25,13 @@ from tigertally.custody.messages.bodies import (
     parse_release,
     parse_rotate,
 )
+from tigertally.custody.messages.options import KeyOptions
 
 CREATE = Create(
     key=Name("payroll"),
     suite=Suite.SHAMIR_GF256,
     acks=3,
-    requesters=(Name("a"), Name("b")),
-    unattended=True,
+    options=KeyOptions.of((Name("a"), Name("b")), unattended=True),
 )
 
 
@@ -77,8 +77,7 @@ ROTATE = Rotate(
     version=2,
     suite=Suite.PEDERSEN_ED25519,
     acks=3,
-    requesters=(),
-    unattended=False,
+    options=KeyOptions.of(),
 )
 
 

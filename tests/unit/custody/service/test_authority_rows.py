@@ -13,6 +13,7 @@ from tigertally.base.errors import Corrupt, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.base.secret import Secret
 from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.service import rows
 from tigertally.custody.service.rows import Due, Job
 from tigertally.custody.state.authority import EpochId, KeyRecord
@@ -47,8 +48,7 @@ def key(name: str, version: int) -> KeyRecord:
         ref=KeyRef(name=Name(name), version=version),
         made_by=P,
         suite=Suite.PEDERSEN_ED25519,
-        requesters=(),
-        unattended=False,
+        options=KeyOptions.of(),
         created=1,
     )
 

@@ -8,6 +8,7 @@ from custody_small import KEY
 from tigertally.base.codec import decode, encode
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.authority import EpochId, KeyRecord, KeyState
 from tigertally.custody.state.holder import HeldEpoch, ReceiveSeeds, Terms
 
@@ -15,8 +16,7 @@ RECORD = KeyRecord(
     ref=KEY,
     made_by=ProposalId(b"\x03" * 32),
     suite=Suite.PEDERSEN_ED25519,
-    requesters=(Name("app"),),
-    unattended=False,
+    options=KeyOptions.of((Name("app"),)),
     created=1,
 )
 
@@ -43,7 +43,7 @@ def test_rows_come_back() -> None:
     assert record.state is KeyState.PENDING
     assert record.coming is not None
     assert record.coming.to_bytes() == b"\x01" * 32 + b"\x01\x02"
-    terms = Terms(requesters=(Name("app"),), unattended=True)
+    terms = Terms(options=KeyOptions.of((Name("app"),), unattended=True))
     assert decode(Terms, encode(terms)) == terms
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from tigertally.base.errors import MalformedMessage
@@ -10,6 +12,7 @@ from tigertally.delegation.messages.labels import (
     LabelId,
     LabelKey,
     label_text,
+    new_label,
     parse_label,
 )
 
@@ -57,3 +60,30 @@ def test_an_id_does_not_print():
 
 def test_the_longest_name_fits_with_its_slots():
     assert len(f"{Component('é' * 125)}{KEYS_SUFFIX}".encode()) == 255
+
+
+UNSEEN = [
+    "pay\u200broll",  # zero-width space
+    "pay\u200droll",  # a joiner where nothing joins
+    "\u200cpay",
+    "fdp.\u202egnp",  # reads as pay.png backwards
+    "a\u2066b",
+    "a\u2028b",
+    "a\u2029b",
+    "a\u00adb",
+    "a\ufeff",
+    "x.key\u017f",  # .keys where a store folds letters
+]
+SEEN = ["Übersicht 2026", "सर्\u200dवर", "می\u200cخواهم", "👩\u200d🚀", "❤️\u200d🔥", "ﬁle", "keys"]
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_nothing_new_goes_to_a_name_that_people_cannot_see_but_it_stays_readable(name):
+    with pytest.raises(MalformedMessage):
+        new_label(parse_label(f"a/{name}"))
+    assert parse_label(f"a/{name}") == ("a", name)
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_names_of_all_scripts_can_be_new(name):
+    assert new_label(parse_label(name)) == (unicodedata.normalize("NFC", name),)

@@ -1,0 +1,56 @@
+"""A holder's answer to one proposal: find it, show it, sign it only if it still reads the same.
+
+shown, synced, report = await look(client, id_)     # show it to the person, and ask
+again, synced, report = await look(client, id_)     # after the answer
+check_same(shown, again)
+await client.approve(again, synced)
+"""
+
+from __future__ import annotations
+
+from tigertally.base.errors import Refused
+from tigertally.base.ids import ProposalId
+from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.report import Report
+from tigertally.quorum.client import Synced
+from tigertally.quorum.displayed import remember_displayed
+from tigertally.quorum.member import Seen, authority_says
+from tigertally.quorum.pending import Status
+
+
+async def look(client: HolderClient, id_: ProposalId) -> tuple[Seen, Synced, Report]:
+    """Sync and find exactly this proposal; from here on it counts as displayed.
+
+    Raises:
+        Refused: the authority knows none, or it is closed: there is nothing to answer.
+        PeerFault: the authority shows another.
+    """
+    synced, report = await client.sync_all()
+    seen = await client.find(id_, synced)
+    # A complete one may still be answered: a release takes spare fragments.
+    if seen.state.status not in (Status.PENDING, Status.COMPLETE):
+        why = f"; {authority_says(seen.state.why)}" if seen.state.why else ""
+        raise Refused(f"the proposal is {seen.state.status.value}: nothing was signed{why}")
+    now = client.party.clock.now()
+    if now >= seen.proposal.expires:
+        raise Refused("the proposal has expired: nothing was signed")
+    with client.party.store.transaction() as tx:
+        remember_displayed(tx, [seen], now=now)
+    return seen, synced, report
+
+
+def check_same(shown: Seen, now: Seen) -> None:
+    """Check that what would be signed is what the person has read.
+
+    Raises:
+        Refused: it is another proposal, reads otherwise, or was closed meanwhile.
+    """
+    if _read(now) != _read(shown):
+        raise Refused("the proposal does not read as it was shown any more: nothing was signed")
+    if now.state.status is not shown.state.status:
+        raise Refused(f"the proposal is {now.state.status.value} by now: nothing was signed")
+
+
+def _read(seen: Seen) -> tuple[object, ...]:
+    """What a person has read of it. Approvals may have come in the meantime."""
+    return (seen.id, seen.words, seen.quotes, seen.proposer, seen.needed, seen.proposal.expires)
