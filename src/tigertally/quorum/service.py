@@ -361,9 +361,10 @@ class QuorumService:
         for id_, proposer in list(rows.open_proposals(desk.sealed)):
             if mine is not None and proposer != mine:
                 continue
-            pending = self._refreshed(desk, rows.get_pending(desk.sealed, id_))
-            if pending.status is Status.PENDING:
-                found.append(state_of(pending))
+            with desk.apart():
+                pending = self._refreshed(desk, rows.get_pending(desk.sealed, id_))
+                if pending.status is Status.PENDING:
+                    found.append(state_of(pending))
         return tuple(found)
 
 
