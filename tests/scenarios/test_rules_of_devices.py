@@ -15,12 +15,13 @@ import pytest
 from change_rig import join, remove, settle
 from custody_thief import held_by
 from domain_rig import DomainRig
-from evil import dump
+from evil import dump, lead, twin
+from restore_rig import told
 from tigertally.base.clock import ManualClock
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import HolderIndex, Name, ProposalId
-from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
+from tigertally.base.limits import CLOCK_SKEW, MAX_PROPOSAL_LIFETIME, PROPOSAL_LIFETIME
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.holder import HolderClient
@@ -266,6 +267,34 @@ def test_a_vote_given_by_a_clock_that_was_ahead_does_not_bind_for_decades() -> N
             vote = Vote(proposal=proposal_id(others[0]), expires=IN_2100)
             tx.put(VOTES, synced.roster.hash, encode(vote))
         client.new_verdict(others[1], synced, Verdict.APPROVE)
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+def test_a_change_that_was_held_back_beyond_its_end_is_told(held_back: bool) -> None:
+    """It stands, since enough holders signed it; but no device takes it without a word."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.sync("h3")
+        twin(rig)  # where the change is made, and h3 does not look
+        rig.device("app", Role.REQUESTER)
+        lead(rig, "twin", "h1", "h2", "app")
+        await rig.admit(rig.joining(rig.devices["app"]), by=["h1", "h2"])
+        rig.clock.time += PROPOSAL_LIFETIME + 2 * CLOCK_SKEW
+        if held_back:
+            await rig.sync("h3")  # its proposal has ended, and nothing of it is shown
+            rig.clock.time += 3600
+        lead(rig, "twin", "h3")
+        synced = await rig.holder("h3").sync()
+        assert synced.roster.requesters[0].name == "app"
+        said = told(rig, "h3")
+        assert len(said) == held_back  # one that was away all the time has nothing to tell
+        assert all("the authority held it back, or a clock was wrong" in line for line in said)
+        await rig.holder("h3").sync()
+        assert told(rig, "h3") == said
 
     rig.run(day())
 

@@ -30,7 +30,7 @@ MAX_OPEN_PAGES = 16  # for monitoring, beside all others
 MAX_POLLS_PER_KEY = 4  # long polls of one device: its daemon and commands that wait
 MAX_POLLS_OF_STRANGERS = 64  # as many as join requests may be open, and a few more
 MAX_REQUESTS_PER_SECOND = 2000  # per holder; a sync loop needs a few
-MAX_REQUESTER_REQUESTS_PER_SECOND = 200  # per requester; a release takes ten
+MAX_REQUESTER_REQUESTS_PER_SECOND = 100  # per requester; a release takes ten
 MAX_STRANGER_REQUESTS_PER_SECOND = 20  # per stranger's key; a device joins with a dozen
 MAX_ADDRESS_REQUESTS_PER_SECOND = 100  # of all strangers at one address: an office that joins
 PAUSE_SECONDS = 1.0  # until a stranger or requester hears that it asks too much
@@ -38,6 +38,7 @@ LONG_POLL_SECONDS = 25  # shorter than the idle time-outs of common middleboxes
 
 PROPOSAL_LIFETIME = 24 * 3600  # seconds; docs/protocols/quorum.md
 MAX_PROPOSAL_LIFETIME = 30 * 24 * 3600  # nobody should approve what was asked last quarter
+MIN_PROPOSAL_SECONDS = 600  # of who is no holder: shorter ones, made anew, would fill the disk
 MAX_OPEN_PROPOSALS = 1000  # per domain, so that a requester cannot fill the disk
 OLD_DOOR_SECONDS = 15 * 60  # until an authority that lacked a newer door is asked there again
 CLOCK_SKEW = 300  # seconds by which two honest clocks may differ

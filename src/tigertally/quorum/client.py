@@ -29,7 +29,13 @@ from tigertally.quorum.chain import Chain
 from tigertally.quorum.changes import KINDS as ROSTER_KINDS
 from tigertally.quorum.changes import apply_change
 from tigertally.quorum.conviction import check_not_convicted, keep_conviction
-from tigertally.quorum.following import follow, load_lines, load_witness, store_witness
+from tigertally.quorum.following import (
+    follow,
+    load_lines,
+    load_witness,
+    notice_held_back,
+    store_witness,
+)
 from tigertally.quorum.kinds import Kinds
 from tigertally.quorum.member import (
     Seen,
@@ -274,6 +280,7 @@ class MemberClient:
                 check_cast(one, chain)
             witness = newest_witness(load_witness(tx, chain.current), before, witness)
             store_witness(tx, witness)
+            notice_held_back(tx, chain, len(known.signed), now=party.clock.now())
         checkpoint = "" if witness.newest is None else witness.newest.to_text()
         return Synced(
             chain=chain,

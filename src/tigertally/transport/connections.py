@@ -25,6 +25,7 @@ from aiohttp import web
 from tigertally.base.errors import MalformedMessage, Unavailable, bare
 from tigertally.crypto import certificates
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.transport.counts import ServerCounts
 from tigertally.transport.door import Standing
 from tigertally.transport.gate import Party
 from tigertally.transport.handshakes import Handshakes
@@ -120,12 +121,14 @@ class Listener:
         handshakes: Handshakes,
         places: PlaceLimits,
         standing: StandingOf,
+        counts: ServerCounts,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = context
         self._max_handshakes = most_handshakes
         self._handshakes = handshakes
         self._standing = standing
+        self._counts = counts
         self.places: Places[Connection] = Places(places)
         self._manager = web.Server(handler)
         self._options: dict[str, Any] = {
@@ -194,6 +197,7 @@ class Listener:
                 self._handshaking[task] = address
                 task.add_done_callback(self._shaken)
             else:
+                self._counts.unseen += 1
                 accepted.close()
             if not came % min(_ACCEPTED_AT_ONCE, self._max_handshakes):
                 # The tasks must begin, for they own their sockets; and those who are in get their
@@ -204,6 +208,7 @@ class Listener:
         """Of the address that has most under way: one that floods keeps nobody else out."""
         ((most, _),) = Counter(self._handshaking.values()).most_common(1)
         oldest = next(task for task, address in self._handshaking.items() if address == most)
+        self._counts.unseen += 1
         oldest.cancel()
         del self._handshaking[oldest]
 
@@ -237,10 +242,16 @@ class Listener:
         Raises:
             Unavailable: there is no room.
         """
+        self._counts.connections += 1
         connection.standing = self._standing(peer)
         party = connection.party(connection.standing)
-        leaving = self.places.arrive(connection, party, now=self._loop.time())
+        try:
+            leaving = self.places.arrive(connection, party, now=self._loop.time())
+        except Unavailable:
+            self._counts.no_room += 1
+            raise
         if leaving is not None:
+            self._counts.no_room += 1
             self.abort(leaving)
 
     def lost(self, connection: Connection) -> None:
