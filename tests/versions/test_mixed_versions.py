@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,10 @@ def test_all_are_upgraded(base: Recorded, domain: Domain, tmp_path: Path) -> Non
         town.unlock()
         assert tallies(town, "alice") == base.facts["tallies"]
         audited(town, "bob")
-        kinds = [one["kind"] for one in town.json("audit", "list", "--profile", "app")]
-        assert kinds.count("store.upgraded") == 1
+        log = town.json("audit", "list", "--profile", "app")
+        assert [one["kind"] for one in log].count("store.upgraded") == 1
+        then = datetime.fromisoformat(log[-1]["time"]).timestamp() - base.facts["recorded_at"]
+        assert 0 < then < 600, "the clocks stand where they stood"
         await_keys(town, EPOCHS, *HOLDERS)
 
         assert town.approve(base.facts["pending"]["release"], "carol")["state"] == "complete"

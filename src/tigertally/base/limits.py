@@ -38,6 +38,7 @@ LONG_POLL_SECONDS = 25  # shorter than the idle time-outs of common middleboxes
 
 PROPOSAL_LIFETIME = 24 * 3600  # seconds; docs/protocols/quorum.md
 MAX_PROPOSAL_LIFETIME = 30 * 24 * 3600  # nobody should approve what was asked last quarter
+MIN_PROPOSAL_SECONDS = 600  # of who is no holder: shorter ones, made anew, would fill the disk
 MAX_OPEN_PROPOSALS = 1000  # per domain, so that a requester cannot fill the disk
 OLD_DOOR_SECONDS = 15 * 60  # until an authority that lacked a newer door is asked there again
 CLOCK_SKEW = 300  # seconds by which two honest clocks may differ

@@ -75,6 +75,7 @@ class Metrics:
             "erasure_owed_since_timestamp_seconds",
             "when the oldest of them was committed, Unix time; 0 for none",
         )
+        self._damaged = self._gauge("damaged_rows", "rows of the store that cannot be read")
         self._failures = Counter(
             "tigertally_unlock_failures",
             "failed attempts to unlock since the start",
@@ -135,6 +136,7 @@ class Metrics:
         self._threshold.set(0 if roster is None else roster.threshold)
         self._version.set(0 if roster is None else roster.version)
         self._margin.set(_UNKNOWN if roster is None else len(roster.holders) - roster.threshold)
+        self._damaged.set(len(authority.writer.memory.damaged))
         self._unlocked.set(secret.unlocked_count())
         failures = authority.unlock_failures
         self._failures.inc(failures - self._counted)

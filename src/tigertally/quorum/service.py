@@ -22,6 +22,7 @@ from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
     MAX_OPEN_OF_ONE,
     MAX_OPEN_PROPOSALS,
+    MIN_PROPOSAL_SECONDS,
 )
 from tigertally.base.text import fault_of
 from tigertally.crypto.envelope import Envelope, parse_message
@@ -178,6 +179,8 @@ class QuorumService:
         if decode(Proposal, request.proposal.body).proposer != peer:
             raise Refused("a proposal is handed in by its proposer")
         proposal = open_proposal(request.proposal)
+        if roster.holder_of(peer) is None and desk.now < proposal.expires:
+            _check_stands(proposal, now=desk.now)
         try:
             kind, body = self._parsed(proposal)
         except NewerVersion as error:
@@ -369,9 +372,10 @@ class QuorumService:
         for id_, proposer in list(rows.open_proposals(desk.sealed)):
             if mine is not None and proposer != mine:
                 continue
-            pending = self._refreshed(desk, rows.get_pending(desk.sealed, id_))
-            if pending.status is Status.PENDING:
-                found.append(state_of(pending))
+            with desk.apart():
+                pending = self._refreshed(desk, rows.get_pending(desk.sealed, id_))
+                if pending.status is Status.PENDING:
+                    found.append(state_of(pending))
         return tuple(found)
 
 
@@ -385,6 +389,19 @@ def wake_proposers(desk: Desk) -> None:
 
 def _is_stranger(roster: Roster, key: VerifyKey) -> bool:
     return all(member.signing_key != key for member in roster.members)
+
+
+def _check_stands(proposal: Proposal, *, now: int) -> None:
+    """Refuse a proposal that is over before anybody has read it.
+
+    **Security:** places for open proposals are counted. One that frees its place a second later
+    makes room for the next, and each stays on the disk, in the log, and wakes every holder.
+    """
+    if proposal.expires < now + MIN_PROPOSAL_SECONDS:
+        raise Refused(
+            f"a proposal stands for {MIN_PROPOSAL_SECONDS // 60} minutes at least, so that holders "
+            "can answer it: check the clock of this device"
+        )
 
 
 def state_of(pending: Pending) -> ProposalState:

@@ -10,9 +10,11 @@ from domain_rig import DomainRig
 from evil import dump
 from tigertally.base.codec import encode
 from tigertally.base.errors import Refused
-from tigertally.base.limits import COUNTED_SECONDS
+from tigertally.base.limits import COUNTED_SECONDS, PROPOSAL_LIFETIME
 from tigertally.custody.messages.lock import UNLOCK_CHALLENGE, ChallengeRequest
 from tigertally.quorum.card import Role
+from tigertally.quorum.changes import QUORUM
+from tigertally.quorum.proposal import options_body
 
 pytestmark = [pytest.mark.requirement("X5"), pytest.mark.requirement("C6")]
 
@@ -128,5 +130,28 @@ def test_requests_to_join_that_are_refused_are_counted_and_change_nothing():
         await rig.authority._write_counted()
         written = "strangers asked to join and were refused (30 times)"
         assert said(rig, "proposal.refused") == [written]
+
+    rig.run(day())
+
+
+def test_what_strangers_have_asked_ends_in_one_entry():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        for number in range(6):
+            await rig.joining(rig.device(f"x{number}", Role.HOLDER)).ask()
+        client = rig.holder("h1")
+        body = options_body(threshold=2, unlock=2)
+        for _ in range(2):
+            await client.propose(client.new_proposal(QUORUM, body, rig.authority.chain.current))
+        rig.clock.time += PROPOSAL_LIFETIME
+        assert (await client.sync()).open == ()
+        rig.clock.time += COUNTED_SECONDS
+        await rig.authority._write_counted()
+        asked = "strangers asked to join; nobody let them in"
+        ended = said(rig, "proposal.expired")
+        assert [one for one in ended if "strangers" in one] == [asked, f"{asked} (5 times)"]
+        assert len(ended) == 2 + 2, "what members have asked is written each"
 
     rig.run(day())
