@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 import sys
 from collections import Counter
@@ -158,6 +159,7 @@ class Flood:
 
 
 def main() -> None:
+    logging.disable()  # of connections that the other side ended in the middle
     order = json.loads(sys.stdin.readline())
     flood = Flood(order)
     asyncio.run(flood.run(sys.stdin.read))

@@ -40,6 +40,7 @@ pytestmark = [
 
 SYNCS = 3  # of members, under each flood; whole walks flood for a minute
 ENOUGH = 300  # answers and connections until it counts as a flood
+WARM_UP = 4  # times that members are served before memory is measured
 FRESH_KEYS = 10
 MOST_ENTRIES = 100  # of the audit log, for all floods together
 MOST_MORE_MEMORY = 1.10
@@ -151,20 +152,35 @@ def chosen() -> list[tuple[str, str]]:
     return [sampled(pair, 1, f"flood of {pair[0][0]}")[0] for pair in pairs]
 
 
-def test_members_are_served_while_others_flood(town):
-    domain = asyncio.run(terms(town))
-    asyncio.run(be_served(town))
-    entries, before = asyncio.run(audited(town)), memory(town)
-    for kind, who in chosen():
-        with flooding(order(town, kind, who, domain)) as counts:
+def flood(town: Town, kind: str, who: str, domain: dict[str, Any], seconds: float) -> None:
+    """Flood for so long, and at least until members were served."""
+    with flooding(order(town, kind, who, domain)) as counts:
+        asyncio.run(be_served(town))
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
             asyncio.run(be_served(town))
-            end = time.monotonic() + (SECONDS if WHOLE else 0.0)
-            while time.monotonic() < end:
-                asyncio.run(be_served(town))
-        assert sum(counts.values()) >= ENOUGH, (kind, who)
-        turned_away = sum(number for what, number in counts.items() if what != "200")
-        assert turned_away > ENOUGH / 2, (kind, who, counts)
-        assert not town.authority.ended()
+    assert sum(counts.values()) >= ENOUGH, (kind, who)
+    turned_away = sum(number for what, number in counts.items() if what != "200")
+    assert turned_away > ENOUGH / 2, (kind, who, counts)
+    assert town.authority is not None
+    assert not town.authority.ended()
+
+
+def test_members_are_served_while_others_flood(town):
+    """In a whole walk memory is compared with that after a short flood of each kind.
+
+    The C library and Python keep some of what was free once in between: that fills, and stays.
+    """
+    domain = asyncio.run(terms(town))
+    for _ in range(WARM_UP):  # caches fill, whoever asks
+        asyncio.run(be_served(town))
+    entries = asyncio.run(audited(town))
+    if WHOLE:
+        for kind, who in CASES:
+            flood(town, kind, who, domain, 0.0)
+    before = memory(town)
+    for kind, who in chosen():
+        flood(town, kind, who, domain, SECONDS if WHOLE else 0.0)
     assert asyncio.run(audited(town)) <= entries + MOST_ENTRIES
     deadline = time.monotonic() + SECONDS
     while (now := memory(town)) > MOST_MORE_MEMORY * before:

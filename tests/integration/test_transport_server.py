@@ -490,6 +490,18 @@ class Counting:
         return b"%d" % self.times
 
 
+async def test_of_what_only_reads_no_answer_is_kept():
+    read = Door("/read", object, object, reads=True)
+    handler = Counting()
+    async with serving({read: handler}) as server:
+        peer = await RawPeer.to(server)
+        key = "Idempotency-Key: abc\r\n"
+        answers = [await peer.post(b"", path="/read", headers=key) for _ in range(3)]
+        assert answers == [(200, b"1"), (200, b"2"), (200, b"3")]
+        assert server.counts.replayed == 0
+        peer.close()
+
+
 @pytest.mark.parametrize("body", [b"accept", b"refuse"])
 async def test_a_repeated_key_is_executed_once_and_answered_alike(body):
     handler = Counting()

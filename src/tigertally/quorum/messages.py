@@ -207,21 +207,21 @@ class RestorationsReply:
 
 
 # For those who are no members (yet) too: who the authority is, and how one joins.
-DOMAIN = Door("/v1/domain", Nothing, DomainInfo, who=Standing.STRANGER)
+DOMAIN = Door("/v1/domain", Nothing, DomainInfo, who=Standing.STRANGER, reads=True)
 FOUND = Door("/v1/found", FoundRequest, FoundReply, who=Standing.STRANGER)
-TERMS = Door("/v1/terms", Nothing, JoinTerms, who=Standing.STRANGER)
+TERMS = Door("/v1/terms", Nothing, JoinTerms, who=Standing.STRANGER, reads=True)
 PROPOSE = Door(
     "/v1/propose", ProposeRequest, ProposalState, who=Standing.STRANGER, most_bytes=_DEALT_BYTES
 )
-PROPOSAL = Door("/v1/proposal", ProposalRequest, ProposalState, who=Standing.STRANGER)
+PROPOSAL = Door("/v1/proposal", ProposalRequest, ProposalState, who=Standing.STRANGER, reads=True)
 NEWS = Door("/v1/news", NewsRequest, NewsReply, who=Standing.STRANGER, poll=True)
 
 VOTE = Door("/v1/vote", VoteRequest, ProposalState, who=Standing.HOLDER, most_bytes=_DEALT_BYTES)
 SYNC = Door("/v2/sync", SyncRequest, SyncReply)
-ROSTERS = Door("/v1/rosters", RostersRequest, RostersReply)
+ROSTERS = Door("/v1/rosters", RostersRequest, RostersReply, reads=True)
 TALLIES = Door("/v2/tallies", TalliesRequest, TalliesReply)
-AUDIT = Door("/v1/audit", AuditRequest, AuditReply)
+AUDIT = Door("/v1/audit", AuditRequest, AuditReply, reads=True)
 # Whoever asks here stops at a proposal that it does not know, and is shown none.
-SYNC_V1 = Door("/v1/sync", SyncRequest, SyncReply)
-TALLIES_V1 = Door("/v1/tallies", TalliesRequest, TalliesReply)
-RESTORATIONS = Door("/v1/restorations", Nothing, RestorationsReply)
+SYNC_V1 = Door("/v1/sync", SyncRequest, SyncReply, reads=True)
+TALLIES_V1 = Door("/v1/tallies", TalliesRequest, TalliesReply, reads=True)
+RESTORATIONS = Door("/v1/restorations", Nothing, RestorationsReply, reads=True)

@@ -58,9 +58,10 @@ class Door(str, Generic[Q, A]):
         most: how much a question may have, by the standing of who asks.
         spread: beyond the first few, a question has at least so many bytes per item.
         poll: an asker waits here until something happens: it is no work meanwhile.
+        reads: asked twice does what asked once does, so no answer is kept for whoever asks again.
     """
 
-    __slots__ = ("answer", "most", "poll", "question", "spread", "who")
+    __slots__ = ("answer", "most", "poll", "question", "reads", "spread", "who")
 
     def __new__(
         cls,
@@ -73,12 +74,13 @@ class Door(str, Generic[Q, A]):
         most_items: int = MAX_SMALL_MESSAGE_ITEMS,
         spread: int = 1,
         poll: bool = False,
+        reads: bool = False,
     ) -> Door[Q, A]:
         if not path.startswith("/"):
             raise UsageError("a path begins with /")
         door = super().__new__(cls, path)
         door.question, door.answer, door.who = question, answer, who
-        door.spread, door.poll = spread, poll
+        door.spread, door.poll, door.reads = spread, poll, reads or poll
         door.most = {
             standing: Bounds(min(most_bytes, most.bytes), min(most_items, most.items))
             for standing, most in _MOST.items()
@@ -91,6 +93,7 @@ class Door(str, Generic[Q, A]):
     most: dict[Standing, Bounds]
     spread: int
     poll: bool
+    reads: bool
 
     def read(self, body: bytes, standing: Standing) -> Q:
         """Parse a question from somebody of this standing.

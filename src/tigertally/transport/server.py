@@ -287,8 +287,7 @@ class Server:
             waiting=visit.waiting,
         )
         key = request.headers.get(IDEMPOTENCY_KEY)
-        # A long poll changes nothing: asked again it does no harm, and nobody waits twice for it.
-        if key is None or (isinstance(path, Door) and path.poll):
+        if key is None or (isinstance(path, Door) and path.reads):
             return await self._carry_out(handler, work)
         if not 1 <= len(key) <= _MAX_IDEMPOTENCY_KEY_LENGTH:
             raise _TurnedAway(400, MalformedMessage("an idempotency key has 1 to 64 characters"))

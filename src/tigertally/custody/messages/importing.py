@@ -45,4 +45,4 @@ class ContentReply:
 
 
 IMPORT = Door("/v1/custody/import", Envelope, Nothing, most_bytes=MAX_REQUESTER_BYTES)
-CONTENT = Door("/v1/custody/content", ContentRequest, ContentReply)
+CONTENT = Door("/v1/custody/content", ContentRequest, ContentReply, reads=True)

@@ -201,9 +201,14 @@ CUSTODY_SYNC = Door(
     most_bytes=SYNC_BYTES,
     most_items=SYNC_ITEMS,
     spread=SYNC_SPREAD,
+    reads=True,  # the same receive keys again change nothing
 )
 RECEIVE_KEYS = Door(
-    "/v1/custody/receive-keys", ReceiveKeysRequest, ReceiveKeysReply, who=Standing.HOLDER
+    "/v1/custody/receive-keys",
+    ReceiveKeysRequest,
+    ReceiveKeysReply,
+    who=Standing.HOLDER,
+    reads=True,
 )
 DEAL = Door(
     "/v1/custody/deal",
@@ -225,7 +230,7 @@ ACKNOWLEDGE = Door("/v1/custody/acknowledge", Envelope, Nothing, who=Standing.HO
 COMPLAIN = Door("/v1/custody/complain", Envelope, Nothing, who=Standing.HOLDER)
 ERASED = Door("/v1/custody/erased", Envelope, Nothing, who=Standing.HOLDER)
 DELIVER = Door("/v1/custody/deliver", DeliverRequest, Nothing, who=Standing.HOLDER)
-COLLECT = Door("/v1/custody/collect", CollectRequest, CollectReply)
-KEYS = Door("/v2/custody/keys", KeysRequest, KeysReply)
-HOLDERS = Door("/v1/custody/holders", Nothing, HoldersReply)
-KEY_EPOCH = Door("/v1/custody/epoch", EpochRequest, Certificate)
+COLLECT = Door("/v1/custody/collect", CollectRequest, CollectReply, reads=True)
+KEYS = Door("/v2/custody/keys", KeysRequest, KeysReply, reads=True)
+HOLDERS = Door("/v1/custody/holders", Nothing, HoldersReply, reads=True)
+KEY_EPOCH = Door("/v1/custody/epoch", EpochRequest, Certificate, reads=True)

@@ -357,8 +357,9 @@ CUSTODY_SYNC_V1 = Door(
     most_bytes=SYNC_BYTES,
     most_items=SYNC_ITEMS,
     spread=SYNC_SPREAD,
+    reads=True,
 )
-KEYS_V1 = Door("/v1/custody/keys", KeysRequest, KeysReplyV1)
+KEYS_V1 = Door("/v1/custody/keys", KeysRequest, KeysReplyV1, reads=True)
 UNLOCK_REPORT_V1 = Door(
     "/v1/unlock/report",
     ReportRequestV1,
