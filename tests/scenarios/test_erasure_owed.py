@@ -49,6 +49,9 @@ def test_a_device_says_that_it_has_erased_only_once_no_file_shows_it() -> None:
     async def day() -> None:
         await rig.form(3)
         await rig.create("payroll")
+        for name in ("h1", "h2", "h3"):
+            await rig.sync(name)
+            assert not still_owed(rig.devices[name].disk), "what is owed below is this erasure"
         rig.in_the_way |= {"h1", "h2"}
         await rig.destroy("payroll", by=["h1", "h2"])  # h2's yes completes it: h2 erases at once
         report = await rig.sync("h1")
@@ -119,6 +122,7 @@ def test_the_authority_scrubs_beside_its_writer_until_it_has_succeeded() -> None
         await asyncio.sleep(100)
         for name in ("h1", "h2"):
             await rig.sync(name)
+        await asyncio.sleep(100)  # the child's part of the change is done as well
         assert +rig.authority.alarms.faults == {}
         failed = rig.authority.alarms.failures["erasing"]
         assert failed >= 20, "at least every five seconds"
