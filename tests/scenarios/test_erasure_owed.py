@@ -11,8 +11,9 @@ from change_rig import remove
 from custody_thief import held_by
 from domain_rig import DomainRig
 from tigertally.base.ids import Name
+from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.known import fetch_keys
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.bodies import Destroy, Suite
 from tigertally.node.health import Metrics
 from tigertally.storage.erasure import OWED, owed
 from tigertally.storage.memory import MemoryStore
@@ -49,9 +50,6 @@ def test_a_device_says_that_it_has_erased_only_once_no_file_shows_it() -> None:
     async def day() -> None:
         await rig.form(3)
         await rig.create("payroll")
-        for name in ("h1", "h2", "h3"):
-            await rig.sync(name)
-            assert not still_owed(rig.devices[name].disk), "what is owed below is this erasure"
         rig.in_the_way |= {"h1", "h2"}
         await rig.destroy("payroll", by=["h1", "h2"])  # h2's yes completes it: h2 erases at once
         report = await rig.sync("h1")
@@ -68,6 +66,32 @@ def test_a_device_says_that_it_has_erased_only_once_no_file_shows_it() -> None:
             assert report.problems == []
             assert not still_owed(rig.devices[name].disk)
         assert await erased() == (1, 2, 3)
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C9")
+def test_an_erasure_is_owed_where_nothing_else_is() -> None:
+    """Else nothing would be scrubbed, and the device would say that it has erased."""
+    rig = StubbornRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.create("payroll")
+        asking = CreatingClient(rig.devices["h1"].party)
+        synced, _ = await asking.sync_all()
+        body = Destroy(key=Name("payroll"), version=None)
+        asked = await asking.propose_or_resume(body, synced)
+        client, disk = rig.holder("h2"), rig.devices["h2"].disk
+        synced, _ = await client.sync_all()
+        seen = await client.find(asked.id, synced)
+        assert not still_owed(disk)
+        rig.in_the_way.add("h2")
+        await client.approve(seen, synced)
+        assert held_by(rig, "h2") == []
+        assert still_owed(disk)
+        (info,) = await fetch_keys(rig.devices["h1"].party, Name("payroll"))
+        assert tuple(info.erased) == ()
 
     rig.run(day())
 
