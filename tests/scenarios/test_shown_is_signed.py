@@ -19,6 +19,7 @@ from tigertally.custody.messages.bodies import Form
 from tigertally.quorum import messages, service
 from tigertally.quorum.approval import Approval, Verdict, sign_approval
 from tigertally.quorum.changes import REQUESTER_REMOVE, remove_body
+from tigertally.quorum.displayed import displayed_as
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id, sign_proposal
 from twins import release_of, twins
@@ -104,6 +105,8 @@ def test_what_was_closed_or_reads_otherwise_by_the_answer_is_not_signed(rig):
         id_ = proposal_id(state.proposal)
         client = rig.holder("h2")
         shown, _, _ = await look(client, id_)
+        with client.party.store.reading() as reader:  # shown by its whole id, too
+            assert displayed_as(reader, str(id_)[:8], now=rig.clock.now()) == id_
         for name in ("h1", "h3"):
             await rig.approve(name, str(id_))
         done, _, _ = await look(client, id_)

@@ -310,6 +310,7 @@ PEOPLE = [
 ]
 
 
+@pytest.mark.walk
 @pytest.mark.parametrize(
     ("daemons", "suite", "scenario", "most"),
     [*((HOLDERS, *one) for one in DAEMONS), *(((), *one) for one in PEOPLE)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import walks
+from sources import TESTS
 
 
 @pytest.fixture
@@ -41,3 +42,13 @@ def test_few_cases_and_whole_walks_are_taken_whole(as_in):
     as_in(whole=True)
     assert walks.sampled(range(1000), 10, "remove") == list(range(1000))
     assert walks.examples(25) > 500
+
+
+def test_whatever_is_sampled_belongs_to_the_whole_walk():
+    """`make walk` runs what is marked: a sample without the mark would never be taken whole."""
+    sampling = {
+        path.name
+        for path in TESTS.rglob("test_*.py")
+        if "import sampled" in (text := path.read_text("utf-8")) and "mark.walk" not in text
+    }
+    assert sampling == set()

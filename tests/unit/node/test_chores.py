@@ -135,6 +135,31 @@ def test_one_job_that_fails_holds_up_no_other_nor_the_tidying_up(monkeypatch):
     rig.run(day())
 
 
+def test_a_job_that_was_put_off_is_tried_again_after_its_pause(monkeypatch):
+    """Nothing else wakes the worker meanwhile, and its own look comes once a minute."""
+    rig = DomainRig(threshold=2)
+    times = []
+
+    async def day() -> None:
+        await rig.form(2)
+        clock = asyncio.get_running_loop().time
+
+        async def do(authority, job, id_):
+            times.append(clock())
+            if len(times) < 4:
+                raise Unavailable("the disk is full")
+            await authority.run(lambda desk: rows.drop_job(desk.sealed, job, id_), background=True)
+
+        monkeypatch.setattr(rig.services, "_do", do)
+        worker = asyncio.create_task(rig.authority.work())
+        await rig.authority.run(lambda desk: rows.put_job(desk.sealed, rows.Job.DEAL, b"1"))
+        await asyncio.sleep(200)
+        worker.cancel()
+
+    rig.run(day())
+    assert [round(b - a, 3) for a, b in itertools.pairwise(times)] == [0.5, 1, 2]
+
+
 def test_not_ready_says_why_and_the_rest_goes_on():
     rig = DomainRig(threshold=2)
 

@@ -121,6 +121,27 @@ async def test_kept_changes_reach_memory_too():
     assert rig.authority.writer.memory.barrier is not None
 
 
+async def test_what_was_refused_reaches_memory_neither_alone_nor_in_company():
+    rig = FaultyRig()
+
+    def refuses(desk):
+        new_barrier(desk)
+        raise Refused("no")
+
+    def goes_on(desk):
+        desk.plain.put("t", b"other", b"v")
+        return desk.barrier
+
+    for company in ((), (goes_on,)):
+        works = (refuses, *company)
+        refused, *others = await asyncio.gather(
+            *map(rig.authority.run, works), return_exceptions=True
+        )
+        assert isinstance(refused, Refused)
+        assert others == [None] * len(company)
+        assert (on_disk(rig), rig.authority.writer.memory.barrier) == (False, None)
+
+
 async def test_what_fails_behind_the_commit_is_counted_and_undoes_nothing():
     rig = FaultyRig()
     first, second = Secret(bytes(32)), Secret(bytes(32))

@@ -8,9 +8,11 @@ from domain_rig import DomainRig
 from evil import dump
 from tigertally.base.codec import encode
 from tigertally.base.errors import Refused
-from tigertally.base.limits import COUNTED_SECONDS
+from tigertally.base.limits import COUNTED_SECONDS, PROPOSAL_LIFETIME
 from tigertally.custody.messages.lock import UNLOCK_CHALLENGE, ChallengeRequest
 from tigertally.quorum.card import Role
+from tigertally.quorum.changes import QUORUM
+from tigertally.quorum.proposal import options_body
 
 pytestmark = [pytest.mark.requirement("X5"), pytest.mark.requirement("C6")]
 
@@ -109,3 +111,26 @@ def test_who_is_quiet_is_forgotten(rig):
         assert counted._counts == {}
 
     rig.run(night())
+
+
+def test_what_strangers_have_asked_ends_in_one_entry():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        for number in range(6):
+            await rig.joining(rig.device(f"x{number}", Role.HOLDER)).ask()
+        client = rig.holder("h1")
+        body = options_body(threshold=2, unlock=2)
+        for _ in range(2):
+            await client.propose(client.new_proposal(QUORUM, body, rig.authority.chain.current))
+        rig.clock.time += PROPOSAL_LIFETIME
+        assert (await client.sync()).open == ()
+        rig.clock.time += COUNTED_SECONDS
+        await rig.authority._write_counted()
+        asked = "strangers asked to join; nobody let them in"
+        ended = said(rig, "proposal.expired")
+        assert [one for one in ended if "strangers" in one] == [asked, f"{asked} (5 times)"]
+        assert len(ended) == 2 + 2, "what members have asked is written each"
+
+    rig.run(day())

@@ -29,7 +29,7 @@ from tigertally.base.errors import (
     Refused,
     Unavailable,
 )
-from tigertally.base.ids import Text
+from tigertally.base.ids import DomainId, Text
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum import following, member, restoration
 from tigertally.quorum.approval import open_approval
@@ -313,3 +313,6 @@ class TestUnknown:
         assert isinstance(seen(old), member.UnknownProposal)  # to holders of the past
         with pytest.raises(Refused):
             member.see(state(NOTICE), before, KINDS)
+        elsewhere = replace(open_proposal(NOTICE), domain=DomainId(bytes(32)))
+        with pytest.raises(Refused, match="another domain"):
+            member.see(state(sign_proposal(who("h1").key, elsewhere)), CHAIN, KINDS)

@@ -17,7 +17,7 @@ from tigertally.base.errors import (
     TigertallyError,
     Unavailable,
 )
-from tigertally.base.ids import Name, ProposalId
+from tigertally.base.ids import Name, ProposalId, Text
 from tigertally.base.limits import CLOCK_SKEW, MAX_OPEN_OF_ONE, MAX_OPEN_STRANGERS
 from tigertally.custody.messages.bodies import CREATE, Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
@@ -192,6 +192,18 @@ async def test_attachments_are_bound_and_only_where_they_belong(rig):
         await refused(rig, client.vote(state, signed, attachment=b"y"), MalformedMessage)
         await refused(rig, client.vote(state, signed), MalformedMessage)
     await refused(rig, client.vote(state, plain, attachment=b"x"), MalformedMessage)
+
+
+@day()
+async def test_a_reason_to_reject_that_hides_something_is_not_taken(rig):
+    """From no program: our own signs none."""
+    state = await ask(rig, "h1", QUORUM, QUORUM_BODY)
+    client = rig.holder("h2")
+    plain = client.new_verdict(state.proposal, await client.sync(), Verdict.REJECT, reason="late")
+    hiding = replace(decode(Approval, plain.body), reason=Text("late\u2800"))
+    signed = sign_approval(rig.devices["h2"].key, hiding)
+    await refused(rig, client.vote(state, signed), match="the reason has U\\+2800")
+    assert (await client.vote(state, plain)).rejections == (plain,)
 
 
 @day()

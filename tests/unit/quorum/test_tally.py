@@ -74,6 +74,15 @@ def test_no_quorum(bad):
         verify_tally(bad, FIVE)
 
 
+def test_more_approvals_than_holders_are_not_even_verified():
+    """Each signature costs time, and whoever sends a tally says how many there are."""
+    forged = verdict(ASKED, FIVE, 1, key=who("mallory").key)
+    with pytest.raises(InvalidSignature):
+        verify_tally(with_approvals(*[forged] * 5), FIVE)
+    with pytest.raises(Refused, match="6 approvals by 5 holders"):
+        verify_tally(with_approvals(*[forged] * 6), FIVE)
+
+
 def test_three_half_approved_requests_make_no_whole_one():
     asked = [proposed(FIVE, nonce=n) for n in range(3)]
     approvals = [verdict(one, FIVE, i) for i, one in enumerate(asked, start=1)]

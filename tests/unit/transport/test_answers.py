@@ -13,6 +13,7 @@ from tigertally.base.errors import (
     InvalidSignature,
     Locked,
     MalformedMessage,
+    NoSuchDoor,
     PeerFault,
     Refused,
     TigertallyError,
@@ -73,6 +74,13 @@ def test_a_refusal_of_another_protocol_is_the_peers_fault():
         opened(Answer(404, b"<html>not found</html>"))
     with pytest.raises(Refused):
         opened(refusal(Refused("no"), status=418))
+
+
+def test_a_missing_door_is_recognised_by_its_status_whatever_it_is_called():
+    """An authority of before calls it a wrong argument, a later one perhaps something else."""
+    for called in (UsageError("no such path"), TigertallyError("x"), NoSuchDoor("no such path")):
+        with pytest.raises(NoSuchDoor):
+            opened(refusal(called, status=404))
 
 
 # What the server raised, what whoever asked gets, and the exit code of its command.

@@ -1,0 +1,75 @@
+"""What ends the daemon of an authority: a signal, and a memory that may differ from the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+
+import pytest
+
+from tigertally.node.alarms import Alarms
+from tigertally.node.daemon import _background, _Journal, _until_stopped
+from tigertally.node.writer import MemoryParted
+from tigertally.transport import virtual_time
+
+
+class Writer:
+    """As much of a writer as the daemon looks at."""
+
+    def __init__(self) -> None:
+        self.parted = asyncio.Event()
+
+    def check(self) -> None:
+        if self.parted.is_set():
+            raise MemoryParted("memory and disk may differ")
+
+
+async def test_a_signal_ends_it_in_order():
+    stop, writer = asyncio.Event(), Writer()
+    waiting = asyncio.create_task(_until_stopped(stop, writer))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    stop.set()
+    await asyncio.wait_for(waiting, 5)
+
+
+async def test_a_memory_that_may_differ_from_the_disk_ends_it_with_an_error():
+    stop, writer = asyncio.Event(), Writer()
+    waiting = asyncio.create_task(_until_stopped(stop, writer))
+    await asyncio.sleep(0)
+    writer.parted.set()
+    with pytest.raises(MemoryParted):
+        await asyncio.wait_for(waiting, 5)
+
+
+def test_background_work_that_ends_is_begun_again():
+    class Authority:
+        alarms = Alarms()
+        begun = 0
+
+        async def work(self) -> None:
+            self.begun += 1
+            raise ZeroDivisionError
+
+    async def day() -> None:
+        authority = Authority()
+        working = asyncio.create_task(_background(authority))
+        await asyncio.sleep(100)
+        assert not working.done()
+        working.cancel()
+        assert authority.begun == authority.alarms.faults["background work"] == 4
+
+    virtual_time.run(day())
+
+
+def test_a_log_that_nobody_can_write_ends_nothing():
+    class Full:
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self) -> None:
+            self.write("")
+
+    journal = _Journal(Full())
+    assert journal.write("line\n") == 5
+    journal.flush()
