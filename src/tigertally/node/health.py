@@ -161,8 +161,8 @@ class Metrics:
                 self._seen.labels(str(int(index))).set(at)
 
 
-def pages(authority: Authority, counts: ServerCounts) -> Pages:
-    """The pages of one authority, whose server counts there."""
+def pages(authority: Authority, counts: ServerCounts | None = None) -> Pages:
+    """The pages of one authority; its server, if it has one, counts there."""
 
     def alive() -> Page:
         return _json({"alive": True})
@@ -175,7 +175,11 @@ def pages(authority: Authority, counts: ServerCounts) -> Pages:
             return _json({"ready": False, "state": "damaged", "why": why}, status=503)
         return _json({"ready": up, "state": state}, status=200 if up else 503)
 
-    return {"/healthz": alive, "/readyz": ready, "/metrics": Metrics(authority, counts).page}
+    return {
+        "/healthz": alive,
+        "/readyz": ready,
+        "/metrics": Metrics(authority, counts or ServerCounts()).page,
+    }
 
 
 def _json(value: object, *, status: int = 200) -> Page:

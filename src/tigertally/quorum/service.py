@@ -13,6 +13,7 @@ from tigertally.base.codec import decode
 from tigertally.base.errors import (
     MalformedMessage,
     NewerVersion,
+    PeerFault,
     Refused,
     Unavailable,
     UsageError,
@@ -156,11 +157,21 @@ class QuorumService:
         if desk.sealed.get(rows.PROPOSALS, known) is not None:
             pending = self._readable(desk, known, peer)
         else:
-            pending = self._admit(desk, request, peer)
+            pending = self._admitted(desk, request, peer)
         if request.approval is not None:
             desk.holder(peer)
             pending = self._count(desk, pending, request.approval, request.attachment, peer=peer)
         return state_for(desk, pending, peer)
+
+    def _admitted(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
+        try:
+            return self._admit(desk, request, peer)
+        except (MalformedMessage, PeerFault, Refused):
+            if _is_stranger(desk.roster, peer):
+                self._counted.note(
+                    "proposal.refused", actor=STRANGERS, did="asked to join and were refused"
+                )
+            raise
 
     def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster

@@ -16,8 +16,6 @@ from tigertally.quorum.card import Role
 from tigertally.transport.counts import ServerCounts
 from tigertally.transport.server import Page
 
-COUNTS = ServerCounts()
-
 
 async def numbers(rig: DomainRig) -> dict[str, float]:
     """A scrape by a collector that has never been here."""
@@ -75,7 +73,7 @@ def test_the_other_pages_and_a_scrape_that_comes_again_at_once() -> None:
     rig = DomainRig(threshold=2)
 
     async def day() -> None:
-        shown = pages(rig.authority, COUNTS)
+        shown = pages(rig.authority)
 
         def page(path: str) -> Page:
             found = shown[path]()
@@ -98,6 +96,6 @@ def test_the_other_pages_and_a_scrape_that_comes_again_at_once() -> None:
             line = f'tigertally_turned_away_total{{what="{what}"}} {number}.0'
             assert line in shown_to[0].body.decode().splitlines()
         rig.start_authority()
-        assert json.loads(pages(rig.authority, COUNTS)["/readyz"]().body)["state"] == "locked"  # type: ignore[union-attr]
+        assert json.loads(pages(rig.authority)["/readyz"]().body)["state"] == "locked"  # type: ignore[union-attr]
 
     rig.run(day())
