@@ -11,8 +11,9 @@ from change_rig import remove
 from custody_thief import held_by
 from domain_rig import DomainRig
 from tigertally.base.ids import Name
+from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.known import fetch_keys
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.bodies import Destroy, Suite
 from tigertally.node.health import Metrics
 from tigertally.storage.erasure import OWED, owed
 from tigertally.storage.memory import MemoryStore
@@ -70,6 +71,32 @@ def test_a_device_says_that_it_has_erased_only_once_no_file_shows_it() -> None:
 
 
 @pytest.mark.requirement("C9")
+def test_an_erasure_is_owed_where_nothing_else_is() -> None:
+    """Else nothing would be scrubbed, and the device would say that it has erased."""
+    rig = StubbornRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(3)
+        await rig.create("payroll")
+        asking = CreatingClient(rig.devices["h1"].party)
+        synced, _ = await asking.sync_all()
+        body = Destroy(key=Name("payroll"), version=None)
+        asked = await asking.propose_or_resume(body, synced)
+        client, disk = rig.holder("h2"), rig.devices["h2"].disk
+        synced, _ = await client.sync_all()
+        seen = await client.find(asked.id, synced)
+        assert not still_owed(disk)
+        rig.in_the_way.add("h2")
+        await client.approve(seen, synced)
+        assert held_by(rig, "h2") == []
+        assert still_owed(disk)
+        (info,) = await fetch_keys(rig.devices["h1"].party, Name("payroll"))
+        assert tuple(info.erased) == ()
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C9")
 def test_an_old_fragment_is_not_called_dead_before_no_file_shows_it() -> None:
     rig = StubbornRig(threshold=2)
 
@@ -119,6 +146,7 @@ def test_the_authority_scrubs_beside_its_writer_until_it_has_succeeded() -> None
         await asyncio.sleep(100)
         for name in ("h1", "h2"):
             await rig.sync(name)
+        await asyncio.sleep(100)  # the child's part of the change is done as well
         assert +rig.authority.alarms.faults == {}
         failed = rig.authority.alarms.failures["erasing"]
         assert failed >= 20, "at least every five seconds"
