@@ -1,10 +1,12 @@
 """Floods an authority on loopback, until its standard input ends; then says what it was answered.
 
-    python tests/flood.py < order
+    python tests/flood.py
 
-The first line of the order is JSON: `kind`, `url`, `authority` (its public key, hex), `seeds` (of
-the signing keys to come with, hex), `connections` (per key) and `domain`, what a proposal to join
-must name. It runs in a process of its own, so that it takes nothing from who is measured.
+The first line of its standard input is the order, as JSON: `kind`, `url`, `authority` (its public
+key, hex), `seeds` (of the signing keys to come with, hex), `connections` (per key), `enough` (after
+so many answers and connections, refused ones too, it says so), `domain`, what a proposal to join
+must name, and perhaps `source`, the address to come from. It runs in a process of its own, so that
+it takes nothing from those who are measured.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from itertools import count, cycle
 from typing import Any
 from urllib.parse import urlsplit
 
-from tigertally.base.codec import encode
+from tigertally.base.codec import decode, encode
 from tigertally.base.ids import DomainId, Hash, Name, Nonce, RosterHash
 from tigertally.base.secret import Secret
 from tigertally.crypto import certificates
@@ -43,10 +45,6 @@ def maps(size: int) -> bytes:
 
 def bodies(kind: str, key: SigningKey, order: dict[str, Any]) -> Bodies:
     """What one key sends, without end."""
-    if kind == "polls":
-        poll = encode(messages.NewsRequest(seen=1, wait=25))
-        while True:
-            yield messages.NEWS, poll
     if kind == "joins":
         yield from joins(key, order["domain"])
     if kind == "unlocks":
@@ -90,8 +88,11 @@ class Flood:
         self._kind = order["kind"]
         parts = urlsplit(order["url"])
         self._where = parts.hostname, parts.port
+        source = order.get("source")
+        self._source = None if source is None else (source, 0)
         self._authority = VerifyKey(bytes.fromhex(order["authority"]))
         self.counts: Counter[str] = Counter()
+        self._seen = 1  # of a long poll that is answered
 
     async def run(self, ended: Callable[[], Any]) -> None:
         """Flood until `ended` returns."""
@@ -111,26 +112,35 @@ class Flood:
     async def _one(self, context: ssl.SSLContext, sends: Bodies) -> None:
         while True:
             try:
-                reader, writer = await asyncio.open_connection(*self._where, ssl=context)
+                reader, writer = await asyncio.open_connection(
+                    *self._where, ssl=context, local_addr=self._source
+                )
             except OSError:
-                self.counts["not connected"] += 1
-                await asyncio.sleep(0.01)
+                self._count("not connected")
+                await asyncio.sleep(0.1)
                 continue
-            self.counts["connected"] += 1
+            self._count("connected")
             try:
                 if self._kind == "connections":
                     await reader.read()
                 while self._kind != "connections":
                     await self._post(reader, writer, *next(sends))
             except (OSError, asyncio.IncompleteReadError):
-                self.counts["broken off"] += 1
+                self._count("broken off")
             finally:
                 writer.transport.abort()
+
+    def _count(self, what: str) -> None:
+        self.counts[what] += 1
+        if self.counts.total() == self._order["enough"]:
+            print("enough", flush=True)
 
     async def _post(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: bytes
     ) -> None:
-        self.counts["sent"] += 1
+        if self._kind == "polls":
+            path = messages.NEWS
+            body = encode(messages.NewsRequest(seen=self._seen, wait=25))
         writer.write(
             f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/cbor\r\n"
             f"Content-Length: {len(body)}\r\n\r\n".encode()
@@ -140,8 +150,11 @@ class Flood:
         fields = dict(
             line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:] if line
         )
-        await reader.readexactly(int(fields["content-length"]))
-        self.counts[head.split()[1].decode()] += 1
+        told = await reader.readexactly(int(fields["content-length"]))
+        status = head.split()[1].decode()
+        self._count(status)
+        if self._kind == "polls" and status == "200":
+            self._seen = decode(messages.NewsReply, told).seen
 
 
 def main() -> None:

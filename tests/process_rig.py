@@ -283,13 +283,17 @@ class Town:
         return logs / f"{next(self._numbers):03}-{'-'.join(Path(word).name for word in words[:2])}"
 
     def at_terminal(
-        self, *args: str | Path, columns: int = 100, **environment: str | None
+        self,
+        *args: str | Path,
+        columns: int = 100,
+        rows: int = 50,
+        **environment: str | None,
     ) -> OnTerminal:
         """Start `tally ARGS` at a terminal of its own; with `--json` only standard output is not.
 
         It does not say how wide it is by COLUMNS: the terminal itself does.
         """
-        terminal = Terminal(columns)
+        terminal = Terminal(columns, rows)
         self.terminals.append(terminal)
         environment = {"COLUMNS": None, "TERM": "xterm", "NO_COLOR": "1", **environment}
         words = tuple(str(arg) for arg in args)

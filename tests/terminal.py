@@ -23,15 +23,14 @@ import time
 
 CTRL_C, CTRL_D = "\x03", "\x04"
 _SECONDS = 60.0
-_ROWS = 50
 
 
 class Terminal:
     """One terminal; a program gets its descriptor `far`, and `started` when it has it."""
 
-    def __init__(self, columns: int = 100) -> None:
+    def __init__(self, columns: int = 100, rows: int = 50) -> None:
         self._near, self.far = os.openpty()
-        fcntl.ioctl(self.far, termios.TIOCSWINSZ, struct.pack("HHHH", _ROWS, columns, 0, 0))
+        fcntl.ioctl(self.far, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._raw = b""
 
     def started(self) -> None:

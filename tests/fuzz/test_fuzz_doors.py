@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import tracemalloc
 from functools import cache
 from typing import get_type_hints
 
@@ -168,6 +169,36 @@ def test_nothing_of_a_refused_message_stays():
             gc.enable()
 
     virtual_time.run(counted())
+
+
+def test_a_thousand_bodies_of_empty_maps_take_no_memory():
+    """Each would make 65,000 objects, four megabytes of them."""
+    size = 64 * 1024
+    body = b"\x9a" + (size - 5).to_bytes(4, "big") + b"\xa0" * (size - 5)
+    asked = [
+        (path, Request(path=path, body=body, peer=doors().key(who)))
+        for path in sorted(set(TAKES) - {messages.NEWS})
+        for who in ("h1", "app", "mallory")
+    ]
+    handlers = doors().handlers
+
+    async def refuse(number):
+        for path, one in (asked * (number // len(asked) + 1))[:number]:
+            assert (await carry_out(handlers[path], one)).status in (400, 403, 423)
+
+    virtual_time.run(refuse(len(asked)))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        virtual_time.run(refuse(1000))
+        after, most = tracemalloc.get_traced_memory()
+        assert most - before < 10 * size
+        assert after - before < size
+        raw = loads(dumps([{}] * 60_000))
+        assert tracemalloc.get_traced_memory()[0] - after > 50 * size, "what is built is seen"
+        del raw
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("path", sorted(TAKES))

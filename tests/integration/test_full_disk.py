@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 
 from full_disk import Disk
-from tigertally.audit.log import ENTRIES
+from tigertally.audit.nodes import ENTRIES
 from tigertally.custody.service.rows import KEYS
 from tigertally.quorum.rows import PROPOSALS, ROSTERS
 from tigertally.storage.erasure import owed

@@ -61,6 +61,9 @@ def test_it_does_the_main_job_with_my_file_and_keeps_all_on_request(nowhere, tmp
     assert mine.read_bytes() == content
     assert (folder / "records.again").read_bytes() == content
     assert content[:100] not in (folder / "records.tally").read_bytes()
+    logs = [log.read_text("utf-8") for log in folder.glob("*.log")]
+    assert any('"event": "waiting"' in log for log in logs)  # fina is waited for by its name
+    assert not any('"event": "fault"' in log for log in logs), "nobody is at fault in a rehearsal"
     listed = nowhere.json("profile", "list", TALLY_HOME=str(folder))
     assert len(listed) == 8
     assert stat.S_IMODE(folder.stat().st_mode) & 0o077 == 0

@@ -352,6 +352,27 @@ async def test_who_never_finishes_a_handshake_is_pushed_out_by_those_who_do():
         member.close()
 
 
+async def test_an_address_of_strangers_that_come_again_and_again_is_turned_away_unseen():
+    limits = ServerLimits(handshakes_per_address=2, handshakes_per_second=0.0)
+    async with serving(standing=standing, limits=limits) as server:
+        for name in "ab":
+            peer = await RawPeer.to(server, identity(name))
+            assert await peer.post(b"1") == (200, b"1")
+            peer.close()
+        await until(lambda: server.connections == 0)
+        with pytest.raises(ConnectionError):
+            await RawPeer.to(server, identity("c"))
+        assert server.counts.connections == 2
+
+    async with serving(standing=standing, limits=limits) as server:
+        member = await RawPeer.to(server)
+        for name in "abcd":
+            peer = await RawPeer.to(server, identity(name))
+            assert await peer.post(b"1") == (200, b"1")
+            peer.close()
+        member.close()
+
+
 async def test_a_flood_of_silent_connections_does_not_push_out_another_address():
     def knock(address: str) -> socket.socket:
         return socket.create_connection((HOST, server.port), source_address=(address, 0))

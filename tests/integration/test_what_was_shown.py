@@ -48,6 +48,24 @@ def test_a_person_reads_the_inbox_and_then_approves_by_the_beginning(asked):
     assert outcome.err.endswith("pending: 1 of 2 approvals\n")
 
 
+LONG = ("ж" * 20 + " ") * 23 + "form final"  # a word a line, on a terminal of the usual width
+
+
+def test_a_long_reason_pushes_no_fact_off_the_screen(town, tmp_path):
+    """What a person has before their eyes when they are asked is the whole of the facts."""
+    get = ("key", "get", "payroll", "--profile", "app", "--form", "private", "--reason", LONG)
+    id_ = town.json(*get, "--out", tmp_path / "k", "--no-wait")["proposal"]
+    approve = town.at_terminal("holder", "approve", id_, "--profile", "bob", columns=80, rows=24)
+    lines = approve.asked("Approve?").splitlines()
+    facts = [i for i, line in enumerate(lines) if line.startswith("FORM PRIVATE")]
+    assert len(lines) - facts[0] > 24, "the control: the first of them is out of sight"
+    screen = "\n".join(lines[-24:])
+    assert "FORM PRIVATE: the requester keeps the private key itself" in screen
+    assert "release payroll version 1" in screen
+    assert id_ in screen.replace("\n  ", "")
+    assert approve.answer("n\n").code == 3
+
+
 def test_json_goes_to_standard_output_and_the_question_to_the_terminal(asked):
     town, id_ = asked
     approve = town.at_terminal("holder", "approve", id_, "--profile", "bob", "--json")

@@ -97,7 +97,7 @@ DAY = st.lists(EVENT | st.just(("time", 0)) | st.just(("change", 0)), max_size=1
 def test_every_day_of_a_proposal_follows_the_table_and_has_one_outcome(m, day, takes_late):
     at = FIVE[m]
     asked = proposed(at)
-    pending, now, holders = propose(asked, at, now=NOW, skew=300), NOW + 1, at
+    pending, now, holders = propose(asked, at, now=NOW), NOW + 1, at
     cast: dict[int, Envelope] = {}
     outcomes = [pending.status]
     for what, index in day:
@@ -154,7 +154,7 @@ def test_votes_in_any_order_with_repetitions_end_the_same_way(m, order, noes):
     at = FIVE[m]
     asked = proposed(at)
     said = {i: (no if noes >> (i - 1) & 1 else verdict)(asked, at, i) for i in range(1, 6)}
-    pending = propose(asked, at, now=NOW, skew=300)
+    pending = propose(asked, at, now=NOW)
     for index in order:
         for _ in range(2):
             try:

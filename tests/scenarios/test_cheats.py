@@ -60,6 +60,7 @@ from tigertally.custody.state.authority import EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.proposal import proposal_id
 from tigertally.storage.sealed import SealedReader
+from walks import sampled
 
 Bends = dict[str, object]
 
@@ -700,7 +701,8 @@ def test_a_fragment_that_was_changed_on_its_way_convicts_nobody() -> None:
 
 
 @pytest.mark.requirement("X3")
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.walk
+@pytest.mark.parametrize("seed", sampled(range(80), 4, "convictions"))
 def test_the_convicted_are_always_among_the_cheaters(seed: int) -> None:
     """Random mixes of crooked dealings, false complaints, absence and lost messages."""
     dice = random.Random(f"cheats/{seed}")

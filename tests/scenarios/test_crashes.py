@@ -177,7 +177,7 @@ class Walk:
     destroys: bool = False
     steps: int = 90  # at least so many are found
     before: Operation | None = None  # nobody dies yet
-    sample: int = 12  # so many of them in the suite
+    sample: int = 8  # so many of them in the suite
 
 
 WALKS = {

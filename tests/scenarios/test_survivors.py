@@ -13,12 +13,14 @@ from change_rig import info_of, join, one_epoch, remove, settle
 from domain_rig import DomainRig, put_memory
 from tigertally.custody.client.requester import Released
 from tigertally.custody.messages.bodies import Suite
+from walks import sampled
 
 CASES = [
-    pytest.param(n, m, gone, id=f"{m}of{n}-without-{''.join(map(str, gone))}")
+    pytest.param(n, m, gone, suite, id=f"{m}of{n}-without-{''.join(map(str, gone))}-{suite.value}")
     for n in (3, 4, 5)
     for m in range(2, n)
     for gone in itertools.combinations(range(1, n + 1), n - m)
+    for suite in Suite
 ]
 
 
@@ -50,8 +52,8 @@ def formed(n: int, m: int, suite: Suite) -> Formed:
 @pytest.mark.requirement("C9")
 @pytest.mark.requirement("C10")
 @pytest.mark.requirement("X3")
-@pytest.mark.parametrize("suite", list(Suite))
-@pytest.mark.parametrize(("n", "m", "gone"), CASES)
+@pytest.mark.walk
+@pytest.mark.parametrize(("n", "m", "gone", "suite"), sampled(CASES, 20, "survivors"))
 def test_any_m_holders_release_and_repair(
     n: int, m: int, gone: tuple[int, ...], suite: Suite
 ) -> None:

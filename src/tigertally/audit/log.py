@@ -1,8 +1,10 @@
 """The audit log on a store: appended inside the transaction of what it tells about.
 
 Plain rows, outside any seal, since a locked service must log too. The hashes of complete subtrees
-are rows as well: nothing is kept in memory, so a transaction that rolls back takes its entry with
-it, a restart reads nothing, and two processes may share a log. A proof reads O(log n) rows.
+are rows as well (`audit/nodes.py`): nothing is kept in memory, so a transaction that rolls back
+takes its entry with it, a restart reads nothing, and two processes may share a log. A proof reads
+O(log n) rows. A damaged row costs what it says and nothing else: what follows from other rows is
+computed from them, and only an entry itself cannot be.
 
 **Security:** a log proves tampering, it does not prevent it: what its rows say is believed only
 against checkpoints that somebody else has kept (`audit/witness.py`).
@@ -10,10 +12,21 @@ against checkpoints that somebody else has kept (`audit/witness.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from tigertally.audit.checkpoint import Checkpoint, SignedCheckpoint
 from tigertally.audit.entry import AuditEntry
+from tigertally.audit.nodes import (
+    ENTRIES,
+    HEAD,
+    NODES,
+    PEAKS_KEY,
+    SIZE_KEY,
+    StoredNodes,
+    node_key,
+    number,
+)
 from tigertally.audit.note import check_key_name
 from tigertally.base.errors import Corrupt, MalformedMessage, UsageError
 from tigertally.base.ids import Hash, Name, Text
@@ -21,12 +34,6 @@ from tigertally.crypto import merkle
 from tigertally.crypto.signatures import SigningKey
 from tigertally.storage.store import Reader, Transaction, check_limit
 
-ENTRIES = "audit"  # index (8 bytes) -> entry
-NODES = "audit-nodes"  # level (1 byte, from 1), index (8 bytes) -> hash of a complete subtree
-HEAD = "audit-head"  # one row: how many entries (8 bytes)
-
-_SIZE_KEY = b"size"
-_MAX_SIZE = 2**63
 _PAGE = 500  # entries held in memory at once
 
 
@@ -42,6 +49,7 @@ class AuditLog:
     def __init__(self, origin: str, key: SigningKey) -> None:
         self.origin = check_key_name(origin)
         self._key = key
+        self._nodes = StoredNodes()
 
     def append(
         self,
@@ -62,43 +70,38 @@ class AuditLog:
 
         Raises:
             MalformedMessage: a field is not of its kind.
-            Corrupt: the log's rows contradict each other.
+            Corrupt: there is an entry behind the last one.
         """
-        index = self.size(tx)
+        frontier = self._nodes.frontier(tx)
         entry = AuditEntry(
-            index=index,
+            index=frontier.size,
             time=time,
             kind=Name(kind),
             actor=Text(actor),
             summary=Text(summary),
             detail=detail,
         )
-        if tx.get(ENTRIES, _number(index)) is not None:
+        if tx.get(ENTRIES, number(entry.index)) is not None:
             raise Corrupt("the audit log has an entry behind its end")
         raw = entry.to_bytes()
-        tx.put(ENTRIES, _number(index), raw)
-        found, level = merkle.leaf_hash(raw), 0
-        while index & 1:
-            found = merkle.node_hash(_node(tx, level, index - 1), found)
-            level, index = level + 1, index >> 1
-            tx.put(NODES, bytes([level]) + _number(index), found)
-        tx.put(HEAD, _SIZE_KEY, _number(entry.index + 1))
+        tx.put(ENTRIES, number(entry.index), raw)
+        grown, completed = frontier.with_leaf(merkle.leaf_hash(raw))
+        for key, found in completed:
+            tx.put(NODES, key, found)
+        tx.put(HEAD, SIZE_KEY, number(grown.size))
+        tx.put(HEAD, PEAKS_KEY, grown.to_bytes())
         return entry
 
     def size(self, reader: Reader) -> int:
         """How many entries there are."""
-        raw = reader.get(HEAD, _SIZE_KEY)
-        if raw is None:
-            return 0
-        size = int.from_bytes(raw, "big")
-        if len(raw) != 8 or size > _MAX_SIZE:
-            raise Corrupt("the audit log does not know its size")
-        return size
+        return self._nodes.frontier(reader).size
 
     def root(self, reader: Reader, size: int | None = None) -> Hash:
         """The tree's root now, or when there were `size` entries."""
-        known = self._known(reader, size)
-        return merkle.root_of(known, _nodes_of(reader))
+        frontier = self._nodes.frontier(reader)
+        if size is None or size == frontier.size:
+            return frontier.root()
+        return merkle.root_of(_known(frontier.size, size), self._reading(reader))
 
     def checkpoint(self, reader: Reader) -> SignedCheckpoint:
         """Sign the log's present state.
@@ -106,8 +109,8 @@ class AuditLog:
         **Security:** inside a transaction that has appended, give it out only after the commit:
         a checkpoint of entries that were rolled back convicts this service of a fork.
         """
-        size = self.size(reader)
-        present = Checkpoint(origin=self.origin, size=size, root=self.root(reader, size))
+        frontier = self._nodes.frontier(reader)
+        present = Checkpoint(origin=self.origin, size=frontier.size, root=frontier.root())
         return SignedCheckpoint.sign(present, self._key)
 
     def entries(
@@ -127,27 +130,49 @@ class AuditLog:
             end = min(end, since + limit)
         while since < end:
             count = min(_PAGE, end - since)
-            after = _number(since - 1) if since else None
-            page = list(reader.scan(ENTRIES, after=after, limit=count))
-            if [key for key, _ in page] != [_number(since + i) for i in range(count)]:
-                raise Corrupt("the audit log has lost entries")
-            for _, raw in page:
-                yield _parsed(raw, since)
-                since += 1
+            after = number(since - 1) if since else None
+            page = dict(reader.scan(ENTRIES, after=after, limit=count))
+            after = node_key(0, since - 1) if since else None
+            leaves = dict(reader.scan(NODES, prefix=b"\x00", after=after, limit=count))
+            for index in range(since, since + count):
+                yield self._entry(reader, index, page.get(number(index)), leaves)
+            since += count
+
+    def _entry(
+        self, reader: Reader, index: int, raw: bytes | None, leaves: Mapping[bytes, bytes]
+    ) -> AuditEntry:
+        """One entry, if it is what was appended."""
+        key = number(index)
+        if raw is None:
+            raise Corrupt(f"the audit log has lost entry {index}", table=ENTRIES, key=key)
+        leaf = merkle.leaf_hash(raw)
+        # Its own hash is quick to compare. Where that differs, or is not there since the entry is
+        # from before, the hashes above decide.
+        if leaves.get(node_key(0, index)) != leaf and not self._nodes.is_leaf(reader, index, leaf):
+            raise Corrupt(f"entry {index} of the audit log is damaged", table=ENTRIES, key=key)
+        try:
+            entry = AuditEntry.from_bytes(raw)
+        except MalformedMessage as error:
+            why = f"entry {index} of the audit log is damaged"
+            raise Corrupt(why, table=ENTRIES, key=key) from error
+        if entry.index != index:
+            why = f"entry {index} of the audit log was moved"
+            raise Corrupt(why, table=ENTRIES, key=key)
+        return entry
 
     def inclusion_proof(
         self, reader: Reader, index: int, size: int | None = None
     ) -> tuple[Hash, ...]:
         """Shows that entry `index` is in the log of `size` entries (default: the present one)."""
-        known = self._known(reader, size)
-        return merkle.inclusion_path(index, known, _nodes_of(reader))
+        known = _known(self.size(reader), size)
+        return merkle.inclusion_path(index, known, self._reading(reader))
 
     def consistency_proof(
         self, reader: Reader, old: int, new: int | None = None
     ) -> tuple[Hash, ...]:
         """Shows that the log of `old` entries begins that of `new` (default: the present one)."""
-        known = self._known(reader, new)
-        return merkle.consistency_path(old, known, _nodes_of(reader))
+        known = _known(self.size(reader), new)
+        return merkle.consistency_path(old, known, self._reading(reader))
 
     def check(self, reader: Reader) -> Hash:
         """Compute everything anew from the entries; the root.
@@ -158,47 +183,57 @@ class AuditLog:
         tree = merkle.Tree()
         for entry in self.entries(reader):
             tree.append(entry.leaf)
-        node = _nodes_of(reader)
-        size = tree.size
-        for level in range(1, size.bit_length()):
-            if any(node(level, i) != tree.node(level, i) for i in range(size >> level)):
-                raise Corrupt("the audit log's hashes do not fit its entries")
+        size, unfit = tree.size, Corrupt("the audit log's hashes do not fit its entries")
+        if self._nodes.frontier(reader) != self._nodes.said(reader):
+            raise Corrupt("the audit log does not know its size")
+        for level in range(size.bit_length()):
+            for index in range(size >> level):
+                stored = reader.get(NODES, node_key(level, index))
+                if stored != tree.node(level, index) and (level or stored is not None):
+                    raise unfit
+        if self.root(reader) != tree.root():
+            raise unfit
         return tree.root()
 
-    def _known(self, reader: Reader, size: int | None) -> int:
-        present = self.size(reader)
-        if size is None:
-            return present
-        if not 0 <= size <= present:
-            raise UsageError(f"the log has {present} entries, not {size}")
-        return size
+    def mend(self, tx: Transaction, since: int, count: int) -> Mended:
+        """Check some entries and all hashes that end with them, and write right what is wrong.
+
+        Args:
+            tx: an open transaction.
+            since, count: which entries.
+
+        Returns:
+            The rows that were mended, and those that nothing can mend.
+        """
+        mended, lost = [], []
+        frontier = self._nodes.frontier(tx)
+        for key, right in ((SIZE_KEY, number(frontier.size)), (PEAKS_KEY, frontier.to_bytes())):
+            if tx.get(HEAD, key) != right:
+                tx.put(HEAD, key, right)
+                mended.append((HEAD, key))
+        for index in range(since, min(since + count, frontier.size)):
+            try:
+                mended += self._nodes.mend(tx, index)
+                self._entry(tx, index, tx.get(ENTRIES, number(index)), {})
+            except Corrupt as damage:
+                lost.append(damage)
+        return Mended(rows=tuple(mended), lost=tuple(lost))
+
+    def _reading(self, reader: Reader) -> merkle.NodeReader:
+        return lambda level, index: self._nodes.node(reader, level, index)
 
 
-def _number(value: int) -> bytes:
-    return value.to_bytes(8, "big")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """What a look at the log has written right (table, key), and what it could not."""
+
+    rows: tuple[tuple[str, bytes], ...]
+    lost: tuple[Corrupt, ...]
 
 
-def _nodes_of(reader: Reader) -> merkle.NodeReader:
-    return lambda level, index: _node(reader, level, index)
-
-
-def _node(reader: Reader, level: int, index: int) -> bytes:
-    if level == 0:
-        entry = reader.get(ENTRIES, _number(index))
-        if entry is None:
-            raise Corrupt("the audit log has lost entries")
-        return merkle.leaf_hash(entry)
-    found = reader.get(NODES, bytes([level]) + _number(index))
-    if found is None or len(found) != Hash.SIZE:
-        raise Corrupt("the audit log has lost hashes")
-    return found
-
-
-def _parsed(raw: bytes, index: int) -> AuditEntry:
-    try:
-        entry = AuditEntry.from_bytes(raw)
-    except MalformedMessage as error:
-        raise Corrupt(f"entry {index} of the audit log is damaged") from error
-    if entry.index != index:
-        raise Corrupt(f"entry {index} of the audit log was moved")
-    return entry
+def _known(present: int, size: int | None) -> int:
+    if size is None:
+        return present
+    if not 0 <= size <= present:
+        raise UsageError(f"the log has {present} entries, not {size}")
+    return size

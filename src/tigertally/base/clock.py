@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+_LAST: Final = 253_402_300_799  # the last second of the year 9999
+
+
+def time_text(seconds: int) -> str:
+    """A point in time for people: ISO 8601 in UTC, to the second."""
+    if not 0 <= seconds <= _LAST:
+        return f"{seconds} s"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Clock(Protocol):

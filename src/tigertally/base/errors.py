@@ -117,11 +117,20 @@ class Damaged(Unavailable):
 
 
 class Corrupt(TigertallyError):
-    """Our own store does not hold what we wrote there. Never the fault of a message."""
+    """Our own store does not hold what we wrote there. Never the fault of a message.
+
+    Attributes:
+        table, key: the row that cannot be read; empty where it is more than one row.
+    """
 
     code = 6
     status = 500
     slug = "corrupt"
+
+    def __init__(self, message: str, *, table: str = "", key: bytes = b"") -> None:
+        super().__init__(message)
+        self.table = table
+        self.key = key
 
 
 def bare(error: E) -> E:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 QUOTED = "  > "  # before each further line of a quotation
 FACTS = "  "  # before each further line of a fact
 PAGE = 78  # cells of a line that goes into a pipe, and from there perhaps onto a screen
+AGAIN = "Once more, since the screen is too short for all of it:"
+_BESIDE = 4  # lines of a screen for that sentence, where it is narrow too, and for the question
+_LEAST = 3  # lines of facts, on a screen however short
 NARROWEST = 20  # cells; a screen that says it has fewer is not believed
 _WORDS = re.compile(r"\S+\s*")
 
@@ -32,6 +35,21 @@ class Said:
                 most screens on which somebody may read them later.
         """
         return [*self.facts_in(width), *self.quotes_in(width or PAGE)]
+
+    def below(self, width: int, height: int) -> list[str]:
+        """Return the facts once more where all lines do not fit a screen of this size; else none.
+
+        What matters most stands first in them, so of facts that are too long the end is left out.
+
+        **Security:** what others say may be longer than the screen. Facts that have scrolled out of
+        it are not what a person has before their eyes when they answer.
+        """
+        room = max(height - _BESIDE, _LEAST)
+        if len(self.lines(width)) <= room:
+            return []
+        facts = self.facts_in(width)
+        cut = [f"{FACTS}… (more above)"] if len(facts) > room else []
+        return [AGAIN, *facts[: room - len(cut)], *cut]
 
     def facts_in(self, width: int | None) -> list[str]:
         """Return the lines of the facts."""

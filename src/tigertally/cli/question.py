@@ -19,7 +19,7 @@ from tigertally.cli.layout import Said
 from tigertally.cli.output import session
 
 _YES = ("y", "yes")
-_USUAL_WIDTH = 80
+_USUAL_WIDTH, _USUAL_HEIGHT = 80, 24
 _ALL_DIGITS = 2 * ProposalId.SIZE
 
 
@@ -29,12 +29,18 @@ def at_terminal() -> bool:
 
 
 def show(said: Said) -> None:
-    """Show something that comes before the result: with `--json` on standard error."""
+    """Show something that comes before the result: with `--json` on standard error.
+
+    On a screen that is too short for all of it the facts stand below as well, where a question
+    follows.
+    """
     screen = _screen()
-    width = None
-    if screen.isatty():  # one that does not say how wide it is says 0
-        width = os.get_terminal_size(screen.fileno()).columns or _USUAL_WIDTH
-    print("\n".join(said.lines(width)), file=screen, flush=True)
+    lines = said.lines()
+    if screen.isatty():  # one that does not say how large it is says 0
+        size = os.get_terminal_size(screen.fileno())
+        width = size.columns or _USUAL_WIDTH
+        lines = said.lines(width) + said.below(width, size.lines or _USUAL_HEIGHT)
+    print("\n".join(lines), file=screen, flush=True)
 
 
 def show_lines(lines: Iterable[str]) -> None:

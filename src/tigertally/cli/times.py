@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from tigertally.base.clock import time_text
 from tigertally.base.errors import UsageError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -66,9 +67,7 @@ def parse_time(text: str, *, now: int, past: bool = False) -> int:
 
 def format_time(seconds: int) -> str:
     """ISO 8601 in UTC, to the second."""
-    if not 0 <= seconds <= _MAX_TIME:
-        return f"{seconds} s"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time_text(seconds)
 
 
 def format_duration(seconds: float) -> str:

@@ -8,19 +8,21 @@ memory (chain, barrier) only after the store has committed it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.clock import Clock
-from tigertally.base.errors import TigertallyError, Unavailable
+from tigertally.base.errors import Corrupt, TigertallyError, Unavailable
 from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.node.alarms import Alarms
 from tigertally.node.chores import LONGEST_PAUSE, Pauses, keep_up
+from tigertally.node.damage import Place, known_damage, name_damage
+from tigertally.node.inspection import Inspection
 from tigertally.node.news import News
 from tigertally.node.routes import Answerer, Codec, Route, handler_of
 from tigertally.node.wiring import AuthorityServices
@@ -54,17 +56,20 @@ class Memory:
     Attributes:
         chain: the verified rosters; None before the first holder.
         barrier: seals the rows; None while locked.
+        damaged: the rows that cannot be read and have been named.
     """
 
     chain: Chain | None
     barrier: Barrier | None
+    damaged: frozenset[Place]
 
 
 def _kept(desk: Desk, memory: Memory) -> Memory:
     """The memory that a request leaves."""
-    if desk.chain is memory.chain and desk.barrier is memory.barrier:
+    if desk.chain is memory.chain and desk.barrier is memory.barrier and not desk.mended:
         return memory
-    return Memory(chain=desk.chain, barrier=desk.barrier)
+    damaged = memory.damaged - set(desk.mended)
+    return Memory(chain=desk.chain, barrier=desk.barrier, damaged=damaged)
 
 
 def _standings(chain: Chain | None) -> Mapping[VerifyKey, Standing]:
@@ -110,13 +115,15 @@ class Authority:
             settings = get_settings(reader)
             chain = load_chain(reader, key.public)
             origin = current_origin(reader, domain_of(settings.card))
+            damaged = known_damage(reader)
         self._listed: Mapping[VerifyKey, Standing] = _standings(chain)
         self._listed_in = chain
         self._card = open_card(settings.card)
+        self._inspection = Inspection(services.lock, settings)
         self._log = AuditLog(origin, key)
         self.writer = Writer(
             store,
-            Memory(chain=chain, barrier=None),
+            Memory(chain=chain, barrier=None, damaged=damaged),
             open_desk=self._desk,
             keep=_kept,
             closing=self._closing,
@@ -197,8 +204,10 @@ class Authority:
         for what in waiting:
             self._wake[what].set()
 
-    def _closing(self, desk: Desk) -> frozenset[str]:
-        """What background work waits."""
+    def _closing(
+        self, desk: Desk, memory: Memory, found: Sequence[Corrupt]
+    ) -> tuple[Memory, frozenset[str]]:
+        """Name damaged rows; the memory then, and what background work waits."""
         waiting = set()
         try:
             if owed(desk.plain) is not None:
@@ -207,7 +216,15 @@ class Authority:
                 waiting.add(_CHILD)
         except TigertallyError:  # the chores find out what is wrong; no request is held up by it
             waiting |= {_ERASING, _CHILD}
-        return frozenset(waiting)
+        try:
+            with desk.plain.nested():
+                damaged = name_damage(desk, (*found, *desk.damaged), memory.damaged)
+        except TigertallyError as error:  # come across again, it is named then
+            self.alarms.put_off("naming damaged rows", error)
+            return memory, frozenset(waiting)
+        if damaged != memory.damaged:
+            memory = replace(memory, damaged=damaged)
+        return memory, frozenset(waiting)
 
     def _committed(self, before: Memory, after: Memory) -> None:
         """A replaced barrier key opens nothing any more."""
@@ -250,10 +267,11 @@ class Authority:
         )
 
     async def work(self) -> None:
-        """Background work until cancelled: the one-shot child's jobs, tidying up, erasing."""
+        """Do what runs in the background, until cancelled; each chore by itself."""
         chores = (
             (_CHILD, self._jobs, LONGEST_PAUSE),
             ("tidying up", self._tidy, LONGEST_PAUSE),
+            ("inspecting", self._inspect, LONGEST_PAUSE),
             (_COUNTING, self._write_counted, LONGEST_PAUSE),
             # A busy writer is in its way, too: it must come by often enough to find it idle.
             (_ERASING, self._erase, _ERASING_PAUSE),
@@ -283,6 +301,11 @@ class Authority:
     async def _tidy(self) -> None:
         if self.writer.memory.barrier is not None:
             await self._services.tidy(self)
+
+    async def _inspect(self) -> None:
+        """Read some rows before they are needed, and mend what can be mended."""
+        known = self.writer.memory.damaged
+        await self.run(lambda desk: self._inspection.look(desk, known), background=True)
 
     async def _write_counted(self, *, all_: bool = False) -> None:
         counted = self._services.counted

@@ -91,6 +91,7 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
     from tigertally.node.backup import forget_interrupted
     from tigertally.node.health import pages
     from tigertally.node.wiring import AuthorityServices
+    from tigertally.transport.counts import ServerCounts
     from tigertally.transport.server import Server
 
     log = structlog.get_logger("tigertally.authority")
@@ -104,11 +105,13 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
         clock=SystemClock(),
         randomness=SystemRandomness(),
     )
+    counts = ServerCounts()
     server = Server(
         profile.signing_key,
         authority.handlers(),
-        pages=pages(authority),
+        pages=pages(authority, counts),
         standing=authority.standing,
+        counts=counts,
     )
     worker: asyncio.Task[None] | None = None
     try:

@@ -19,6 +19,7 @@ from tigertally.custody.service.watching import Overview, overview
 from tigertally.custody.state.authority import EpochStatus, KeyState
 from tigertally.node.authority import Authority
 from tigertally.storage.erasure import owed
+from tigertally.transport.counts import ServerCounts
 from tigertally.transport.server import Page
 
 Pages = Mapping[str, Callable[[], Page | Awaitable[Page]]]
@@ -43,8 +44,9 @@ class _Mirror:
 class Metrics:
     """What `/metrics` says. While the authority is locked, what lies behind the barrier is NaN."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, counts: ServerCounts) -> None:
         self._authority = authority
+        self._traffic = counts
         self._registry = CollectorRegistry()
         self._locked = self._gauge("locked", "1 while the authority is locked")
         self._holders = self._gauge("holders", "holders in the roster")
@@ -73,6 +75,7 @@ class Metrics:
             "erasure_owed_since_timestamp_seconds",
             "when the oldest of them was committed, Unix time; 0 for none",
         )
+        self._damaged = self._gauge("damaged_rows", "rows of the store that cannot be read")
         self._failures = Counter(
             "tigertally_unlock_failures",
             "failed attempts to unlock since the start",
@@ -80,6 +83,7 @@ class Metrics:
         )
         self._put_off = self._mirror("background_failures", "work that was put off", "work")
         self._faults = self._mirror("program_faults", "faults of this program", "work")
+        self._away = self._mirror("turned_away", "what a limit of the server turned away", "what")
         self._counted = 0
         self._shown: Page | None = None
         self._until = 0.0
@@ -132,12 +136,14 @@ class Metrics:
         self._threshold.set(0 if roster is None else roster.threshold)
         self._version.set(0 if roster is None else roster.version)
         self._margin.set(_UNKNOWN if roster is None else len(roster.holders) - roster.threshold)
+        self._damaged.set(len(authority.writer.memory.damaged))
         self._unlocked.set(secret.unlocked_count())
         failures = authority.unlock_failures
         self._failures.inc(failures - self._counted)
         self._counted = failures
         self._put_off.follow(authority.alarms.failures)
         self._faults.follow(authority.alarms.faults)
+        self._away.follow(self._traffic.turned_away())
 
     def _show_inside(self, seen: Overview | None) -> None:
         self._seen.clear()
@@ -155,8 +161,8 @@ class Metrics:
                 self._seen.labels(str(int(index))).set(at)
 
 
-def pages(authority: Authority) -> Pages:
-    """The pages of one authority."""
+def pages(authority: Authority, counts: ServerCounts | None = None) -> Pages:
+    """The pages of one authority; its server, if it has one, counts there."""
 
     def alive() -> Page:
         return _json({"alive": True})
@@ -169,7 +175,11 @@ def pages(authority: Authority) -> Pages:
             return _json({"ready": False, "state": "damaged", "why": why}, status=503)
         return _json({"ready": up, "state": state}, status=200 if up else 503)
 
-    return {"/healthz": alive, "/readyz": ready, "/metrics": Metrics(authority).page}
+    return {
+        "/healthz": alive,
+        "/readyz": ready,
+        "/metrics": Metrics(authority, counts or ServerCounts()).page,
+    }
 
 
 def _json(value: object, *, status: int = 200) -> Page:

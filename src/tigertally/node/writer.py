@@ -15,7 +15,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-from tigertally.base.errors import TigertallyError, Unavailable, bare
+from tigertally.base.errors import Corrupt, TigertallyError, Unavailable, bare
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.node.alarms import Alarms
 from tigertally.node.queue import Queue
@@ -67,6 +67,9 @@ def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
                 result = work(desk)
             except KeepChanges as keep:
                 return _Done(error=bare(keep.error), kept=True, woken=frozenset(desk.woken))
+    except Corrupt as damage:
+        desk.damaged.append(damage)
+        return _Done(error=bare(damage))
     except TigertallyError as error:
         return _Done(error=bare(error))
     except Exception as error:  # noqa: BLE001  whatever it is, it is the answer to this one alone
@@ -82,7 +85,8 @@ class Writer(Generic[M]):
         memory: what is kept in memory of the store as it is now; replaced, never changed.
         open_desk: makes the desk of one request in an open transaction.
         keep: what memory becomes by a request; the same object where nothing changes.
-        closing: looks at a transaction before it commits; the background work that waits now.
+        closing: looks at a transaction before it commits, with the damaged rows that were come
+            across in it; memory then, and the background work that waits.
         committed: tidies up after memory has changed (before, after). It may fail.
         tell: on the event loop, after the commit: whom to wake, and what work waits.
         alarms: counts what fails here.
@@ -95,7 +99,7 @@ class Writer(Generic[M]):
         *,
         open_desk: Callable[[Transaction, M], Desk],
         keep: Callable[[Desk, M], M],
-        closing: Callable[[Desk], frozenset[str]],
+        closing: Callable[[Desk, M, Sequence[Corrupt]], tuple[M, frozenset[str]]],
         committed: Callable[[M, M], None],
         tell: Callable[[frozenset[VerifyKey], frozenset[str]], None],
         alarms: Alarms,
@@ -190,13 +194,15 @@ class Writer(Generic[M]):
     def _carried_out(
         self, tx: Transaction, batch: Sequence[_Asked], memory: M
     ) -> tuple[list[_Done], M]:
-        done = []
+        done: list[_Done] = []
+        damaged: list[Corrupt] = []
         for asked in batch:
             desk = self._open_desk(tx, memory)
             done.append(_carried_out(asked.work, desk))
+            damaged += [bare(one) for one in desk.damaged]
             if done[-1].kept:
                 memory = self._keep(desk, memory)
-        waiting = self._closing(self._open_desk(tx, memory))
+        memory, waiting = self._closing(self._open_desk(tx, memory), memory, damaged)
         return [replace(one, waiting=waiting) for one in done], memory
 
     def _marked(self, tx: Transaction) -> bytes:

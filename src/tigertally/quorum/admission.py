@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Corrupt, Refused
+from tigertally.base.errors import Corrupt, MalformedMessage, Refused
 from tigertally.base.limits import CLOCK_SKEW
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.envelope import Envelope
@@ -53,11 +53,37 @@ def put_settings(tx: Transaction, settings: Settings, pin: PinState) -> None:
 
 
 def get_settings(reader: Reader) -> Settings:
-    """What init decided; `Corrupt` if it is gone."""
+    """What init decided; `Corrupt` if it is gone or damaged."""
     row = reader.get(SETTINGS, _SETTINGS_ROW)
     if row is None:
         raise Corrupt("this profile has lost its settings")
-    return decode(Settings, row)
+    try:
+        return decode(Settings, row)
+    except MalformedMessage as error:
+        why = "the settings of this profile are damaged"
+        raise Corrupt(why, table=SETTINGS, key=_SETTINGS_ROW) from error
+
+
+def mend_settings(tx: Transaction, settings: Settings) -> list[tuple[str, bytes]]:
+    """Write the settings right, which never change; table and key if they were wrong."""
+    right = encode(settings)
+    if tx.get(SETTINGS, _SETTINGS_ROW) == right:
+        return []
+    tx.put(SETTINGS, _SETTINGS_ROW, right)
+    return [(SETTINGS, _SETTINGS_ROW)]
+
+
+def get_pin(reader: Reader) -> PinState:
+    """How the first holder's PIN stands.
+
+    Raises:
+        Corrupt: that cannot be read. It is not a PIN with tries left, nor a used one.
+    """
+    try:
+        return decode(PinState, reader.get(SETTINGS, _PIN_ROW) or b"")
+    except MalformedMessage as error:
+        why = "the state of the PIN is damaged: make a new domain"
+        raise Corrupt(why, table=SETTINGS, key=_PIN_ROW) from error
 
 
 def renew_pin(tx: Transaction, key: SigningKey, *, now: int, randomness: Randomness) -> str:
@@ -131,7 +157,7 @@ class AdmissionService:
         """
         if desk.chain is not None:
             return self._again(desk, peer)
-        state = decode(PinState, desk.plain.get(SETTINGS, _PIN_ROW) or b"")
+        state = get_pin(desk.plain)
         settings = get_settings(desk.plain)
         after = check_pin(state, request, settings.card)  # once void, nothing is written any more
         desk.plain.put(SETTINGS, _PIN_ROW, encode(after))

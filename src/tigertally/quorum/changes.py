@@ -26,6 +26,7 @@ REQUESTER_JOIN = Name("requester.join")
 REQUESTER_REMOVE = Name("requester.remove")
 KINDS = frozenset({JOIN, REMOVE, QUORUM, REQUESTER_JOIN, REQUESTER_REMOVE})
 JOINS = frozenset({JOIN, REQUESTER_JOIN})
+_MOST_NAMED = 5  # options of a body, in an error's line: a stranger's body may have thousands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +64,10 @@ def option(options: dict[str, Wire], name: str, kind: type) -> Wire:
 
 def only_options(options: dict[str, Wire], *names: str) -> None:
     """Refuse a body with an option that nobody would show the approver; raises `NewerVersion`."""
-    extra = set(options) - set(names)
+    extra = sorted(set(options) - set(names))
     if extra:
-        raise NewerVersion(f"unknown options: {', '.join(sorted(extra))}")
+        more = f" and {len(extra) - _MOST_NAMED} more" if len(extra) > _MOST_NAMED else ""
+        raise NewerVersion(f"unknown options: {', '.join(extra[:_MOST_NAMED])}{more}")
 
 
 def join_body(card: Envelope, *, invited_by: str = "") -> bytes:

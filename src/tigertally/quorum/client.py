@@ -29,7 +29,13 @@ from tigertally.quorum.chain import Chain
 from tigertally.quorum.changes import KINDS as ROSTER_KINDS
 from tigertally.quorum.changes import apply_change
 from tigertally.quorum.conviction import check_not_convicted, keep_conviction
-from tigertally.quorum.following import follow, load_lines, load_witness, store_witness
+from tigertally.quorum.following import (
+    follow,
+    load_lines,
+    load_witness,
+    notice_held_back,
+    store_witness,
+)
 from tigertally.quorum.kinds import Kinds
 from tigertally.quorum.member import (
     Seen,
@@ -64,7 +70,7 @@ from tigertally.quorum.messages import (
 )
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Roster, SignedRoster
-from tigertally.quorum.tally import may_vote
+from tigertally.quorum.tally import THIS_DEVICE, check_dated, check_unexpired, may_vote
 from tigertally.quorum.versions import Before, Call, Lacking, ask, unchanged
 from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
@@ -274,6 +280,7 @@ class MemberClient:
                 check_cast(one, chain)
             witness = newest_witness(load_witness(tx, chain.current), before, witness)
             store_witness(tx, witness)
+            notice_held_back(tx, chain, len(known.signed), now=party.clock.now())
         checkpoint = "" if witness.newest is None else witness.newest.to_text()
         return Synced(
             chain=chain,
@@ -354,20 +361,20 @@ class MemberClient:
         id_ = proposal_id(proposal)
         opened = decode(Proposal, proposal.body)
         now = self.party.clock.now()
-        if now >= opened.expires:
-            raise Refused("the proposal has expired")
+        check_unexpired(opened, now=now, clock=THIS_DEVICE)
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
         me = self.me(synced.roster)
         if not _has_vote(synced.roster, opened, me.index):  # before the vote counts as given
             raise Refused(f"{me.name} has no vote on its own removal: another holder proposes it")
         if verdict is Verdict.APPROVE:
+            check_dated(opened, now=now, clock=THIS_DEVICE)
             check_may_vote_on(opened, synced.roster, self.party.kinds)
             if opened.predecessor is not None:
                 synced.chain.check_new_names(apply_change(synced.roster, opened, created=now))
                 with self.party.store.transaction() as tx:
                     check_vote_free(tx, opened, id_, now=now)
-                    remember_vote(tx, opened, id_)
+                    remember_vote(tx, opened, id_, now=now)
         approval = Approval(
             proposal=id_,
             verdict=verdict,

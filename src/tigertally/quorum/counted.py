@@ -45,13 +45,18 @@ class Counted:
         Returns:
             Whether an entry was written: then the transaction must commit (see `KeepChanges`).
         """
-        count = self._counts.setdefault((kind, actor), _Count())
-        count.number += 1
-        count.did = did
+        count = self.note(kind, actor=actor, did=did)
         if not count.due(desk.now):
             return False
         self._write(desk, kind, actor, count)
         return True
+
+    def note(self, kind: str, *, actor: str, did: str) -> _Count:
+        """Count one, to be written later: where nothing of this request may be committed."""
+        count = self._counts.setdefault((kind, actor), _Count())
+        count.number += 1
+        count.did = did
+        return count
 
     def write(self, desk: Desk, *, all_: bool = False) -> None:
         """Write the numbers whose minute is over (or all of them), and forget who is quiet."""

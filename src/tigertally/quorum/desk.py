@@ -6,11 +6,12 @@ node makes a desk per request; capabilities work on it and never open the store 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tigertally.audit.log import AuditLog
-from tigertally.base.errors import Locked, Refused, TigertallyError, Unavailable
+from tigertally.base.errors import Corrupt, Locked, Refused, TigertallyError, Unavailable
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
@@ -79,6 +80,8 @@ class Desk:
         barrier: seals all other rows; None while locked.
         address: where the request came from, if that is known; for counting only.
         woken: members that should look again once this has committed.
+        damaged: rows that could not be read and have stopped nobody.
+        mended: table and key of rows that are right again.
     """
 
     plain: Transaction
@@ -92,13 +95,15 @@ class Desk:
     log: AuditLog
     address: str = ""
     woken: set[VerifyKey] = field(default_factory=set)
+    damaged: list[Corrupt] = field(default_factory=list)
+    mended: list[tuple[str, bytes]] = field(default_factory=list)
 
     @property
     def sealed(self) -> SealedTransaction:
         """Rows behind the barrier; `Locked` while there is no barrier key in memory."""
         if self.barrier is None:
             raise Locked("the authority is locked: a holder must run `tally holder unlock`")
-        return SealedTransaction(self.plain, self.barrier.sealer)
+        return SealedTransaction(self.plain, self.barrier.sealer, self.damaged.append)
 
     @property
     def roster(self) -> Roster:
@@ -125,6 +130,19 @@ class Desk:
         self.log.append(
             self.plain, time=self.now, kind=kind, actor=actor, summary=summary, detail=detail
         )
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """One of several things that are independent of each other.
+
+        If a row of it cannot be read, that is noted, and the others go on without it.
+        """
+        try:
+            yield
+        except Corrupt as damage:
+            if not damage.table:  # more than a row: the store itself
+                raise
+            self.damaged.append(damage)
 
     def owe_erasure(self) -> None:
         """This request erases secrets: until a scrub has succeeded, the files may hold them."""

@@ -9,11 +9,15 @@ from collections.abc import Sequence
 
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.witness import Witness
+from tigertally.base.clock import time_text
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault
 from tigertally.base.ids import DomainId
+from tigertally.base.limits import CLOCK_SKEW
+from tigertally.crypto.envelope import parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.chain import Chain
+from tigertally.quorum.proposal import Proposal
 from tigertally.quorum.restoration import (
     Lines,
     Place,
@@ -26,6 +30,7 @@ from tigertally.quorum.restoration import (
     place_of,
 )
 from tigertally.quorum.roster import Roster
+from tigertally.quorum.tally import Tally
 from tigertally.storage.store import Reader, Transaction
 
 WITNESS = "member-witness"  # the newest verified checkpoint, and the name of the log that we watch
@@ -34,6 +39,7 @@ NOTICES = "member-notice"  # number (4 bytes) -> what a person has to be told, o
 _NEWEST = b"newest"
 _ORIGIN = b"origin"
 _OWED = b"owed"  # we owe the restored authority what we hold
+_SYNCED = b"synced"  # when we last synced, by our own clock (8 bytes)
 
 Opened = dict[str, tuple[Restoration, RestorationRecord]]
 
@@ -168,6 +174,32 @@ def not_accepted(restoration: Restoration, witness: Witness, *, back: bool) -> P
         f"if your domain did restore it, holders run `tally holder unlock{flag}`; if not, stop"
     )
     return error
+
+
+def notice_held_back(tx: Transaction, chain: Chain, known: int, *, now: int) -> None:
+    """Tell the person of a change of the roster that had ended long ago when it was shown to us.
+
+    A lying authority can hold a complete tally back and carry it out later, under an earlier date.
+    The roster stands all the same: enough holders signed it, and a chain that one device refuses
+    is of no use to anybody.
+
+    Args:
+        chain: with the rosters that have just been shown.
+        known: the newest version that we knew before.
+        now: by this device's clock; kept, as the time of its last sync.
+    """
+    row = tx.get(WITNESS, _SYNCED)
+    last = 0 if row is None else int.from_bytes(row, "big")
+    for roster, signed in zip(chain.rosters[known:], chain.signed[known:], strict=True):
+        proposal = parse_message(Proposal, decode(Tally, signed.tally).proposal.body)
+        if proposal.expires + CLOCK_SKEW < last:
+            _notice(
+                tx,
+                f"roster version {roster.version} was made by a proposal ({proposal.kind}) that "
+                f"ended at {time_text(proposal.expires)}, and this device was not shown it when it "
+                f"synced at {time_text(last)}: the authority held it back, or a clock was wrong",
+            )
+    tx.put(WITNESS, _SYNCED, now.to_bytes(8, "big"))
 
 
 def owes_report(reader: Reader) -> bool:

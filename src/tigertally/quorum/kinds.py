@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tigertally.base.codec import Wire
-from tigertally.base.errors import NewerVersion, Refused, UsageError
+from tigertally.base.errors import NewerVersion, Refused, Unavailable, UsageError
 from tigertally.base.ids import Name, Text
 from tigertally.base.text import fault_of
 from tigertally.crypto.signatures import VerifyKey
@@ -72,6 +72,18 @@ def registry(kinds: Iterable[Kind]) -> Kinds:
             raise UsageError(f"two kinds are called {kind.name}")
         table[kind.name] = kind
     return MappingProxyType(table)
+
+
+def check_formed(kind: Kind, roster: Roster) -> None:
+    """May this be asked for while there are fewer holders than the quorum?
+
+    Raises:
+        Unavailable: not until there are enough.
+    """
+    if roster.forming and not kind.while_forming:
+        raise Unavailable(
+            f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
+        )
 
 
 def kind_of(kinds: Kinds, proposal: Proposal) -> Kind:

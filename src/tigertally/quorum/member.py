@@ -23,12 +23,20 @@ from tigertally.base.errors import (
     Unavailable,
 )
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
+from tigertally.base.limits import CLOCK_SKEW, MAX_PROPOSAL_LIFETIME
 from tigertally.base.text import visible
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.approval import Approval, Verdict, open_approval
 from tigertally.quorum.chain import Chain, found
-from tigertally.quorum.kinds import Kinds, check_shows, kind_of, proposer_name, words_of
+from tigertally.quorum.kinds import (
+    Kinds,
+    check_formed,
+    check_shows,
+    kind_of,
+    proposer_name,
+    words_of,
+)
 from tigertally.quorum.messages import CheckpointProof, ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
@@ -450,17 +458,21 @@ def check_may_vote_on(proposal: Proposal, roster: Roster, kinds: Kinds) -> None:
 
     Raises:
         MalformedMessage
+        Unavailable: the domain is forming, and this must wait until it is not.
         Refused: an older electorate or roster, a proposer without the right, or a text in which
             something does not show.
     """
     check_electorate(roster, proposal)
     kind = kind_of(kinds, proposal)
+    check_formed(kind, roster)
     kind.may_propose(roster, proposal, parsed_body(kind.parse, proposal))
     check_shows(kinds, proposal)
 
 
 def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now: int) -> None:
     """May we vote for this successor of the roster? One vote a roster, until it is free again.
+
+    A vote that seems to end later than any can was given by a clock that was ahead: it is free.
 
     Raises:
         Refused: we have voted for another successor that is still alive.
@@ -471,7 +483,7 @@ def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now:
     if row is None:
         return
     vote = decode(Vote, row)
-    if vote.proposal != id_ and now < vote.expires:
+    if vote.proposal != id_ and now < vote.expires <= now + MAX_PROPOSAL_LIFETIME + CLOCK_SKEW:
         raise Refused(
             f"this device has approved another change of this roster ({vote.proposal}): "
             "that one must be done, expire, or be rejected by others (`tally holder reject`) first"
@@ -484,10 +496,11 @@ def vote_given(reader: Reader, roster: Roster) -> ProposalId | None:
     return None if row is None else decode(Vote, row).proposal
 
 
-def remember_vote(tx: Transaction, proposal: Proposal, id_: ProposalId) -> None:
-    """Keep our vote for a successor."""
+def remember_vote(tx: Transaction, proposal: Proposal, id_: ProposalId, *, now: int) -> None:
+    """Keep our vote for a successor; it ends by our own clock, whatever the proposal says."""
     if proposal.predecessor is not None:
-        vote = Vote(proposal=id_, expires=proposal.expires)
+        ends = min(proposal.expires, now + MAX_PROPOSAL_LIFETIME)
+        vote = Vote(proposal=id_, expires=ends)
         tx.put(VOTES, proposal.predecessor, encode(vote))
 
 

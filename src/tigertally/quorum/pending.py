@@ -16,9 +16,12 @@ from tigertally.quorum.approval import Approval, Verdict, open_approval
 from tigertally.quorum.proposal import Proposal, open_proposal, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import (
+    THE_AUTHORITY,
     Tally,
     check_approval,
     check_electorate,
+    check_open,
+    check_unexpired,
     needed,
     voters,
 )
@@ -87,7 +90,7 @@ class Pending:
         return self
 
 
-def propose(envelope: Envelope, roster: Roster, *, now: int, skew: int) -> Pending:
+def propose(envelope: Envelope, roster: Roster, *, now: int) -> Pending:
     """Accept a new proposal.
 
     Raises:
@@ -96,10 +99,7 @@ def propose(envelope: Envelope, roster: Roster, *, now: int, skew: int) -> Pendi
     """
     proposal = open_proposal(envelope)
     check_electorate(roster, proposal)
-    if now >= proposal.expires:
-        raise Refused("the proposal has expired")
-    if proposal.created > now + skew:
-        raise Refused("the proposal is dated in the future: check the clock of this device")
+    check_open(proposal, now=now, clock=THE_AUTHORITY)
     return Pending(proposal=envelope)
 
 
@@ -128,8 +128,7 @@ def with_verdict(
         return pending, approval
     if approval.holder in _voted(pending, roster):
         raise Refused(f"holder {approval.holder} has voted on this proposal already")
-    if now >= proposal.expires:
-        raise Refused("the proposal has expired")
+    check_unexpired(proposal, now=now, clock=THE_AUTHORITY)
     if pending.status is Status.COMPLETE and approval.verdict is Verdict.APPROVE:
         late = (*pending.late, envelope) if takes_late else pending.late
         return replace(pending, late=late), approval

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.log import AuditLog
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Corrupt, MalformedMessage, Refused
+from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, Refused
 from tigertally.base.ids import DomainId, HolderIndex, Nonce
 from tigertally.crypto.envelope import Envelope
-from tigertally.crypto.signatures import SigningKey
+from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.restoration import (
     Acceptance,
@@ -18,6 +18,7 @@ from tigertally.quorum.restoration import (
     RestorationRecord,
     log_origin,
     open_acceptance,
+    open_restoration,
     sign_restoration,
 )
 from tigertally.quorum.roster import Roster
@@ -70,7 +71,17 @@ def mark_restored(
 
 def records(reader: Reader) -> tuple[RestorationRecord, ...]:
     """Every restoration behind this state, oldest first; `Corrupt` if one cannot be read."""
-    return tuple(_parsed(row) for _, row in reader.scan(RESTORED))
+    return tuple(_parsed(key, row) for key, row in reader.scan(RESTORED))
+
+
+def check_records(reader: Reader, authority: VerifyKey) -> None:
+    """Are all records of restores what we signed? Raises `Corrupt`, with the place."""
+    for key, row in reader.scan(RESTORED):
+        try:
+            open_restoration(_parsed(key, row).restoration, authority)
+        except (MalformedMessage, InvalidSignature) as error:
+            why = "the record of a restore is damaged"
+            raise Corrupt(why, table=RESTORED, key=key) from error
 
 
 def current_origin(reader: Reader, domain: DomainId) -> str:
@@ -162,8 +173,9 @@ def _put(tx: Transaction, number: int, record: RestorationRecord) -> None:
     tx.put(RESTORED, number.to_bytes(4, "big"), encode(record))
 
 
-def _parsed(row: bytes) -> RestorationRecord:
+def _parsed(key: bytes, row: bytes) -> RestorationRecord:
     try:
         return decode(RestorationRecord, row)
     except MalformedMessage as error:
-        raise Corrupt("the record of a restore cannot be read") from error
+        why = "the record of a restore cannot be read"
+        raise Corrupt(why, table=RESTORED, key=key) from error

@@ -13,15 +13,16 @@ from tigertally.base.codec import decode
 from tigertally.base.errors import (
     MalformedMessage,
     NewerVersion,
+    PeerFault,
     Refused,
     Unavailable,
     UsageError,
 )
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
-    CLOCK_SKEW,
     MAX_OPEN_OF_ONE,
     MAX_OPEN_PROPOSALS,
+    MIN_PROPOSAL_SECONDS,
 )
 from tigertally.base.text import fault_of
 from tigertally.crypto.envelope import Envelope, parse_message
@@ -32,7 +33,15 @@ from tigertally.quorum.chain import next_roster
 from tigertally.quorum.counted import STRANGERS, Counted
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.joins import Joins
-from tigertally.quorum.kinds import Kind, Kinds, check_shows, kind_of, proposer_name, words_of
+from tigertally.quorum.kinds import (
+    Kind,
+    Kinds,
+    check_formed,
+    check_shows,
+    kind_of,
+    proposer_name,
+    words_of,
+)
 from tigertally.quorum.messages import (
     ProposalRequest,
     ProposalState,
@@ -148,11 +157,21 @@ class QuorumService:
         if desk.sealed.get(rows.PROPOSALS, known) is not None:
             pending = self._readable(desk, known, peer)
         else:
-            pending = self._admit(desk, request, peer)
+            pending = self._admitted(desk, request, peer)
         if request.approval is not None:
             desk.holder(peer)
             pending = self._count(desk, pending, request.approval, request.attachment, peer=peer)
         return state_for(desk, pending, peer)
+
+    def _admitted(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
+        try:
+            return self._admit(desk, request, peer)
+        except (MalformedMessage, PeerFault, Refused):
+            if _is_stranger(desk.roster, peer):
+                self._counted.note(
+                    "proposal.refused", actor=STRANGERS, did="asked to join and were refused"
+                )
+            raise
 
     def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster
@@ -160,17 +179,16 @@ class QuorumService:
         if decode(Proposal, request.proposal.body).proposer != peer:
             raise Refused("a proposal is handed in by its proposer")
         proposal = open_proposal(request.proposal)
+        if roster.holder_of(peer) is None and desk.now < proposal.expires:
+            _check_stands(proposal, now=desk.now)
         try:
             kind, body = self._parsed(proposal)
         except NewerVersion as error:
             raise NewerVersion(
                 f"the authority's program is older than this proposal ({error}): upgrade that first"
             ) from error
-        pending = propose(request.proposal, roster, now=desk.now, skew=CLOCK_SKEW)
-        if roster.forming and not kind.while_forming:
-            raise Unavailable(
-                f"the domain is forming: {len(roster.holders)} of {roster.threshold} holders"
-            )
+        pending = propose(request.proposal, roster, now=desk.now)
+        check_formed(kind, roster)
         kind.may_propose(roster, proposal, body)
         check_shows(self._kinds, proposal)
         self._executors[kind.name].check(desk, proposal, body)
@@ -354,9 +372,10 @@ class QuorumService:
         for id_, proposer in list(rows.open_proposals(desk.sealed)):
             if mine is not None and proposer != mine:
                 continue
-            pending = self._refreshed(desk, rows.get_pending(desk.sealed, id_))
-            if pending.status is Status.PENDING:
-                found.append(state_of(pending))
+            with desk.apart():
+                pending = self._refreshed(desk, rows.get_pending(desk.sealed, id_))
+                if pending.status is Status.PENDING:
+                    found.append(state_of(pending))
         return tuple(found)
 
 
@@ -370,6 +389,19 @@ def wake_proposers(desk: Desk) -> None:
 
 def _is_stranger(roster: Roster, key: VerifyKey) -> bool:
     return all(member.signing_key != key for member in roster.members)
+
+
+def _check_stands(proposal: Proposal, *, now: int) -> None:
+    """Refuse a proposal that is over before anybody has read it.
+
+    **Security:** places for open proposals are counted. One that frees its place a second later
+    makes room for the next, and each stays on the disk, in the log, and wakes every holder.
+    """
+    if proposal.expires < now + MIN_PROPOSAL_SECONDS:
+        raise Refused(
+            f"a proposal stands for {MIN_PROPOSAL_SECONDS // 60} minutes at least, so that holders "
+            "can answer it: check the clock of this device"
+        )
 
 
 def state_of(pending: Pending) -> ProposalState:

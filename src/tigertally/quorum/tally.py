@@ -9,14 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tigertally.base.clock import time_text
 from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex, ProposalId
-from tigertally.base.limits import MAX_HOLDERS
+from tigertally.base.limits import CLOCK_SKEW, MAX_HOLDERS
 from tigertally.crypto.envelope import Envelope
 from tigertally.quorum import changes
 from tigertally.quorum.approval import Approval, Verdict, open_approval
 from tigertally.quorum.proposal import Proposal, open_proposal, proposal_id
 from tigertally.quorum.roster import Roster
+
+THIS_DEVICE, THE_AUTHORITY = "this device", "the authority"  # whose clock it is, in `check_open`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +155,53 @@ def _opened(envelopes: Iterable[Envelope], roster: Roster) -> tuple[Approval, ..
 
 
 def check_live(tally: VerifiedTally, *, now: int) -> None:
-    """May a holder or the authority still act on this tally?
+    """Was this tally still alive when its change was made? For history; see `check_open`.
+
+    Raises:
+        Refused: it had expired.
+    """
+    if now >= tally.proposal.expires:
+        raise Refused("the proposal has expired")
+
+
+def check_open(proposal: Proposal, *, now: int, clock: str) -> None:
+    """May one still say yes to this proposal, or act on its tally?
+
+    Everybody asks their own clock: dated ahead by an authority that lies, a proposal would outlive
+    all that people remember of it. Not for history: what was signed stays as it was.
+
+    Args:
+        now: Unix seconds, by the clock of whoever asks.
+        clock: whose clock that is, in words.
+
+    Raises:
+        Refused: it has expired, or was made later than two honest clocks can differ.
+    """
+    check_unexpired(proposal, now=now, clock=clock)
+    check_dated(proposal, now=now, clock=clock)
+
+
+def check_unexpired(proposal: Proposal, *, now: int, clock: str) -> None:
+    """May one still answer this proposal? As `check_open`, but a no to the future is a no.
 
     Raises:
         Refused: it has expired.
     """
-    if now >= tally.proposal.expires:
-        raise Refused("the proposal has expired")
+    if now >= proposal.expires:
+        raise Refused(
+            f"the proposal has expired: {clock} says {time_text(now)}, it ended at "
+            f"{time_text(proposal.expires)}"
+        )
+
+
+def check_dated(proposal: Proposal, *, now: int, clock: str) -> None:
+    """Was this proposal made by now? As `check_open`, for what may be older than its expiry.
+
+    Raises:
+        Refused: it was made later than two honest clocks can differ.
+    """
+    if proposal.created > now + CLOCK_SKEW:
+        raise Refused(
+            f"the proposal is dated in the future: {clock} says {time_text(now)}, it says that it "
+            f"was made at {time_text(proposal.created)}; check both clocks"
+        )

@@ -11,7 +11,7 @@ Freshness comes from cosigned checkpoints. One key seals at most 2³² rows (ran
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
@@ -57,19 +57,19 @@ class RowSealer:
         try:
             return self._cipher.decrypt(nonce, body, _place(table, key))
         except (InvalidTag, ValueError) as error:
-            raise _does_not_open(table) from error
+            raise _does_not_open(table, key) from error
 
     def open_secret(self, table: str, key: bytes, sealed: bytes) -> Secret:
         """As `open`, into memory that is wiped."""
         if len(sealed) < aead.OVERHEAD:
-            raise _does_not_open(table)
+            raise _does_not_open(table, key)
         view = memoryview(sealed)
         plaintext = bytearray(len(sealed) - aead.OVERHEAD)
         nonce, body = view[: aead.NONCE_BYTES], view[aead.NONCE_BYTES :]
         try:
             self._cipher.decrypt_into(nonce, body, _place(table, key), plaintext)
         except InvalidTag as error:
-            raise _does_not_open(table) from error
+            raise _does_not_open(table, key) from error
         return Secret(plaintext)
 
     def __repr__(self) -> str:
@@ -77,11 +77,21 @@ class RowSealer:
 
 
 class SealedReader:
-    """Looks at sealed rows through an open reader or transaction."""
+    """Looks at sealed rows through an open reader or transaction.
 
-    def __init__(self, inner: Reader, sealer: RowSealer) -> None:
+    Args:
+        inner: the open reader or transaction.
+        sealer: opens the rows.
+        note: told of rows that cannot be read where that stops nobody (`storage/damage.py`);
+            without it such a row stops whoever comes across it.
+    """
+
+    def __init__(
+        self, inner: Reader, sealer: RowSealer, note: Callable[[Corrupt], None] | None = None
+    ) -> None:
         self._inner = inner
         self._sealer = sealer
+        self._note = note
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """See `Reader.get`; `Corrupt` also when the row does not open."""
@@ -105,6 +115,30 @@ class SealedReader:
         found = self._inner.scan(table, prefix=prefix, after=after, limit=limit)
         return ((key, self._sealer.open(table, key, sealed)) for key, sealed in found)
 
+    def each(
+        self,
+        table: str,
+        *,
+        prefix: bytes = b"",
+        after: bytes | None = None,
+        limit: int | None = None,
+    ) -> Iterator[tuple[bytes, bytes | Corrupt]]:
+        """As `scan`, but a row that does not open comes as its error."""
+        found = self._inner.scan(table, prefix=prefix, after=after, limit=limit)
+        return ((key, self._opened(table, key, sealed)) for key, sealed in found)
+
+    def _opened(self, table: str, key: bytes, sealed: bytes) -> bytes | Corrupt:
+        try:
+            return self._sealer.open(table, key, sealed)
+        except Corrupt as damage:
+            return damage
+
+    def set_aside(self, damage: Corrupt) -> None:
+        """Note a row that cannot be read, and go on without it; raise where nobody takes notes."""
+        if self._note is None or not damage.table:
+            raise damage
+        self._note(damage)
+
 
 class SealedTransaction(SealedReader):
     """A view over an open transaction, so that sealed rows and plain ones commit together.
@@ -112,10 +146,16 @@ class SealedTransaction(SealedReader):
     Args:
         inner: the open transaction; over a plain reader `put` and `delete` are `UsageError`.
         sealer: seals and opens the rows.
+        note: see `SealedReader`.
     """
 
-    def __init__(self, inner: Transaction | Reader, sealer: RowSealer) -> None:
-        super().__init__(inner, sealer)
+    def __init__(
+        self,
+        inner: Transaction | Reader,
+        sealer: RowSealer,
+        note: Callable[[Corrupt], None] | None = None,
+    ) -> None:
+        super().__init__(inner, sealer, note)
         writes = hasattr(inner, "put") and hasattr(inner, "delete")
         self._writer = cast(Transaction, inner) if writes else None
 
@@ -175,5 +215,6 @@ def _place(table: str, key: bytes) -> bytes:
     return tags.ROW_SEAL + framed(table.encode(), key)
 
 
-def _does_not_open(table: str) -> Corrupt:
-    return Corrupt(f"a row of table {table!r} does not open: damaged, moved or of another key")
+def _does_not_open(table: str, key: bytes) -> Corrupt:
+    why = "does not open: damaged, moved or of another key"
+    return Corrupt(f"row {key.hex()} of table {table!r} {why}", table=table, key=key)

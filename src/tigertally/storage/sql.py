@@ -201,7 +201,7 @@ class SqlReader:
             row = self._cursor.execute(self._says.get, (table, key)).fetchone()
         except self._driver_error as error:
             raise self._fault(error) from error
-        return None if row is None else _blob(row[0])
+        return None if row is None else _blob(row[0], table, key)
 
     def scan(
         self,
@@ -222,7 +222,7 @@ class SqlReader:
             found = self._cursor.execute(says.text, parameters).fetchall()
         except self._driver_error as error:
             raise self._fault(error) from error
-        return ((_blob(key), _blob(value)) for key, value in found)
+        return ((_blob(key, table), _blob(value, table, key)) for key, value in found)
 
     def end(self) -> None:
         """Refuse any further use."""
@@ -287,7 +287,10 @@ class SqlTransaction(SqlReader):
             raise Unavailable(f"the store has given a transaction up: {self._given_up}") from error
 
 
-def _blob(value: object) -> bytes:
-    if type(value) is not bytes:
-        raise Corrupt("a row of the store does not hold bytes")
-    return value
+def _blob(value: object, table: str, key: object = b"") -> bytes:
+    if type(value) is bytes:
+        return value
+    if type(key) is not bytes or not key:
+        raise Corrupt(f"a row of table {table!r} does not hold bytes")
+    why = f"row {key.hex()} of table {table!r} does not hold bytes"
+    raise Corrupt(why, table=table, key=key)

@@ -81,7 +81,7 @@ def opened(answer: Answer) -> bytes:
     except MalformedMessage as malformed:
         raise PeerFault("the answer is not of this protocol") from malformed
     if answer.status == NoSuchDoor.status:
-        raise NoSuchDoor(str(error)) from error
+        raise NoSuchDoor("the other side runs a version of the program without this") from error
     raise heard(error)
 
 

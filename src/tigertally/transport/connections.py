@@ -25,8 +25,10 @@ from aiohttp import web
 from tigertally.base.errors import MalformedMessage, Unavailable, bare
 from tigertally.crypto import certificates
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.transport.counts import ServerCounts
 from tigertally.transport.door import Standing
 from tigertally.transport.gate import Party
+from tigertally.transport.handshakes import Handshakes
 from tigertally.transport.places import PlaceLimits, Places
 
 _HANDSHAKE_SECONDS: Final = 10.0
@@ -63,12 +65,13 @@ sslproto.SSLProtocol.max_size = _TLS_BUFFER
 class Connection(web.RequestHandler):
     """One TLS connection; its peer's key is read once, when the handshake is done."""
 
-    __slots__ = ("_listener", "address", "peer")
+    __slots__ = ("_listener", "address", "peer", "standing")
 
     def __init__(self, manager: web.Server, listener: Listener, **options: Any) -> None:
         super().__init__(manager, **options)
         self._listener = listener
         self.peer: VerifyKey | None = None
+        self.standing: Standing | None = None  # when it came
         self.address = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -114,14 +117,18 @@ class Listener:
         context: ssl.SSLContext,
         *,
         idle_seconds: float,
-        handshakes: int,
+        most_handshakes: int,
+        handshakes: Handshakes,
         places: PlaceLimits,
         standing: StandingOf,
+        counts: ServerCounts,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = context
-        self._max_handshakes = handshakes
+        self._max_handshakes = most_handshakes
+        self._handshakes = handshakes
         self._standing = standing
+        self._counts = counts
         self.places: Places[Connection] = Places(places)
         self._manager = web.Server(handler)
         self._options: dict[str, Any] = {
@@ -181,12 +188,17 @@ class Listener:
                 _log.warning("cannot accept connections: %s", error.strerror)
                 await asyncio.sleep(_PAUSE_WHEN_OUT_OF_FILES)
                 continue
-            if len(self._handshaking) >= self._max_handshakes:
-                self._end_oldest_handshake()
-            task = self._loop.create_task(self._handshake(accepted))
-            self._handshaking[task] = _address(peername)
-            task.add_done_callback(self._shaken)
             came += 1
+            address = _address(peername)
+            if self._handshakes.allowed(address, now=self._loop.time()):
+                if len(self._handshaking) >= self._max_handshakes:
+                    self._end_oldest_handshake()
+                task = self._loop.create_task(self._handshake(accepted, address))
+                self._handshaking[task] = address
+                task.add_done_callback(self._shaken)
+            else:
+                self._counts.unseen += 1
+                accepted.close()
             if not came % min(_ACCEPTED_AT_ONCE, self._max_handshakes):
                 # The tasks must begin, for they own their sockets; and those who are in get their
                 # turns between those who knock.
@@ -196,23 +208,28 @@ class Listener:
         """Of the address that has most under way: one that floods keeps nobody else out."""
         ((most, _),) = Counter(self._handshaking.values()).most_common(1)
         oldest = next(task for task, address in self._handshaking.items() if address == most)
+        self._counts.unseen += 1
         oldest.cancel()
         del self._handshaking[oldest]
 
     def _shaken(self, task: asyncio.Task[None]) -> None:
         self._handshaking.pop(task, None)
 
-    async def _handshake(self, accepted: socket.socket) -> None:
+    async def _handshake(self, accepted: socket.socket, address: str) -> None:
+        standing = None
         try:
-            await self._loop.connect_accepted_socket(
+            _, connection = await self._loop.connect_accepted_socket(
                 lambda: Connection(self._manager, self, **self._options),
                 accepted,
                 ssl=self._context,
                 ssl_handshake_timeout=_HANDSHAKE_SECONDS,
                 ssl_shutdown_timeout=_FLUSH_SECONDS,
             )
+            standing = connection.standing
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             _log.debug("TLS handshake failed: %s", error)
+        finally:
+            self._handshakes.done(address, standing, now=self._loop.time())
 
     def made(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
         """A connection finished its handshake."""
@@ -225,9 +242,16 @@ class Listener:
         Raises:
             Unavailable: there is no room.
         """
-        party = connection.party(self._standing(peer))
-        leaving = self.places.arrive(connection, party, now=self._loop.time())
+        self._counts.connections += 1
+        connection.standing = self._standing(peer)
+        party = connection.party(connection.standing)
+        try:
+            leaving = self.places.arrive(connection, party, now=self._loop.time())
+        except Unavailable:
+            self._counts.no_room += 1
+            raise
         if leaving is not None:
+            self._counts.no_room += 1
             self.abort(leaving)
 
     def lost(self, connection: Connection) -> None:

@@ -56,10 +56,11 @@ class Door(str, Generic[Q, A]):
         question, answer: the messages.
         who: who may ask at all; anybody else is refused before the question is read.
         most: how much a question may have, by the standing of who asks.
+        spread: beyond the first few, a question has at least so many bytes per item.
         poll: an asker waits here until something happens: it is no work meanwhile.
     """
 
-    __slots__ = ("answer", "most", "poll", "question", "who")
+    __slots__ = ("answer", "most", "poll", "question", "spread", "who")
 
     def __new__(
         cls,
@@ -70,12 +71,14 @@ class Door(str, Generic[Q, A]):
         who: Standing = Standing.REQUESTER,
         most_bytes: int = MAX_SMALL_MESSAGE_BYTES,
         most_items: int = MAX_SMALL_MESSAGE_ITEMS,
+        spread: int = 1,
         poll: bool = False,
     ) -> Door[Q, A]:
         if not path.startswith("/"):
             raise UsageError("a path begins with /")
         door = super().__new__(cls, path)
-        door.question, door.answer, door.who, door.poll = question, answer, who, poll
+        door.question, door.answer, door.who = question, answer, who
+        door.spread, door.poll = spread, poll
         door.most = {
             standing: Bounds(min(most_bytes, most.bytes), min(most_items, most.items))
             for standing, most in _MOST.items()
@@ -86,6 +89,7 @@ class Door(str, Generic[Q, A]):
     answer: type[A]
     who: Standing
     most: dict[Standing, Bounds]
+    spread: int
     poll: bool
 
     def read(self, body: bytes, standing: Standing) -> Q:
@@ -95,4 +99,6 @@ class Door(str, Generic[Q, A]):
             MalformedMessage: it is not one, or longer than such a party may send.
         """
         most = self.most[standing]
-        return decode(self.question, body, max_bytes=most.bytes, max_items=most.items)
+        # A short message of many items is none, whatever a long one may have.
+        items = min(most.items, MAX_SMALL_MESSAGE_ITEMS + len(body) // self.spread)
+        return decode(self.question, body, max_bytes=most.bytes, max_items=items)

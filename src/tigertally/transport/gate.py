@@ -92,15 +92,15 @@ class Gate:
         # Apart, so that strangers' keys do not fill the tables of the members.
         self._keys = {one: _Buckets(rate, limits.tracked) for one, rate in limits.rates.items()}
         self._addresses = _Buckets(limits.address_rate, limits.tracked)
-        self._open: Counter[bytes | str] = Counter()  # by key, and of strangers by address
-        self._in_work: Counter[Standing] = Counter()
+        self._open: dict[bytes | str, int] = {}  # by key, and of strangers by address
+        self._in_work = dict.fromkeys(Standing, 0)  # of this standing and below
         self._polls: Counter[bytes] = Counter()
         self._stranger_polls = 0
 
     @property
     def open(self) -> int:
         """Requests in work now."""
-        return self._in_work.total()
+        return self._in_work[Standing.HOLDER]
 
     @property
     def waiting(self) -> int:
@@ -127,25 +127,27 @@ class Gate:
         Raises:
             Unavailable: there is none.
         """
-        free = min(
-            most - self._open_up_to(standing)
-            for standing, most in self._limits.most.items()
-            if standing >= party.standing
-        )
+        rooms = _ROOMS[party.standing]
+        free = min([self._limits.most[room] - self._in_work[room] for room in rooms])
         if free <= 0:
             raise Unavailable(_FULL)
-        if any(self._open[name] >= free for name in _names(party)):
-            raise Unavailable("too many open requests of one party")
-        self._in_work[party.standing] += 1
-        self._open.update(_names(party))
+        names = _names(party)
+        for name in names:
+            if self._open.get(name, 0) >= free:
+                raise Unavailable("too many open requests of one party")
+        for name in names:
+            self._open[name] = self._open.get(name, 0) + 1
+        for room in rooms:
+            self._in_work[room] += 1
 
     def leave(self, party: Party) -> None:
         """Take the place back: the request is answered."""
-        self._in_work[party.standing] -= 1
+        for room in _ROOMS[party.standing]:
+            self._in_work[room] -= 1
         for name in _names(party):
-            self._open[name] -= 1
-            if not self._open[name]:
-                del self._open[name]
+            left = self._open.pop(name) - 1
+            if left:
+                self._open[name] = left
 
     def wait(self, party: Party) -> None:
         """Turn a place in work into one that waits; afterwards comes `done_waiting`, no `leave`.
@@ -169,8 +171,9 @@ class Gate:
             del self._polls[party.key]
         self._stranger_polls -= party.standing is Standing.STRANGER
 
-    def _open_up_to(self, standing: Standing) -> int:
-        return sum(count for one, count in self._in_work.items() if one <= standing)
+
+# The pools that a party of each standing takes its place in: its own, and those around it.
+_ROOMS = {one: tuple(room for room in Standing if room >= one) for one in Standing}
 
 
 def _names(party: Party) -> tuple[bytes | str, ...]:

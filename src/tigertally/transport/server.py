@@ -43,19 +43,21 @@ from tigertally.transport.answers import (
 )
 from tigertally.transport.channel import Handler, Request
 from tigertally.transport.connections import Connection, Listener, StandingOf
+from tigertally.transport.counts import ServerCounts
 from tigertally.transport.door import Door, Standing
 from tigertally.transport.gate import Gate, Party
 from tigertally.transport.places import Places
 from tigertally.transport.server_limits import (
     ServerLimits,
     gate_of,
+    handshakes_of,
     pages_gate_of,
     places_of,
     replays_of,
 )
 
 if TYPE_CHECKING:
-    from tigertally.crypto.signatures import SigningKey, VerifyKey
+    from tigertally.crypto.signatures import SigningKey
 
 _MAX_IDEMPOTENCY_KEY_LENGTH = 64
 _SWEEP_SECONDS = 5.0
@@ -79,18 +81,6 @@ class Page:
     content_type: str = "text/plain; charset=utf-8"
 
 
-@dataclass(slots=True)
-class ServerCounts:
-    """Numbers for `/metrics`, counted since the start."""
-
-    connections: int = 0  # that finished their handshake
-    requests: int = 0
-    refused: int = 0  # by a limit, before any handler saw them
-    replayed: int = 0
-    problems: int = 0  # answered with a problem document
-    failures: int = 0  # answered 500: a handler or our store is broken
-
-
 class Server:
     """Serves handlers under one identity.
 
@@ -102,6 +92,7 @@ class Server:
         standing: what a key is to the domain; asked once per request, so it must be quick.
             Without it everybody is a holder.
         limits: numbers; see `base/limits.py`.
+        counts: where it counts, for pages that show it.
     """
 
     def __init__(
@@ -112,6 +103,7 @@ class Server:
         pages: Mapping[str, Callable[[], Page | Awaitable[Page]]] | None = None,
         standing: StandingOf = lambda _: Standing.HOLDER,
         limits: ServerLimits | None = None,
+        counts: ServerCounts | None = None,
     ) -> None:
         self._identity = identity
         self._routes = {str(path): (path, handler) for path, handler in routes.items()}
@@ -125,7 +117,7 @@ class Server:
         self._sweeper: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[object]] = set()
         self._stopping = False
-        self.counts = ServerCounts()
+        self.counts = counts or ServerCounts()
 
     @property
     def port(self) -> int:
@@ -162,9 +154,11 @@ class Server:
             self._serve,
             context,
             idle_seconds=self._limits.idle_seconds,
-            handshakes=self._limits.handshakes,
+            most_handshakes=self._limits.handshakes,
+            handshakes=handshakes_of(self._limits),
             places=places_of(self._limits),
-            standing=self._arrived,
+            standing=self._standing,
+            counts=self.counts,
         )
         await listener.open(host, port)
         self._listener = listener
@@ -192,10 +186,6 @@ class Server:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
-
-    def _arrived(self, peer: VerifyKey) -> Standing:
-        self.counts.connections += 1
-        return self._standing(peer)
 
     def _running(self) -> Listener:
         if self._listener is None:

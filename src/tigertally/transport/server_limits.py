@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tigertally.base import limits
 from tigertally.transport.door import Standing
 from tigertally.transport.gate import Gate, GateLimits
+from tigertally.transport.handshakes import Handshakes
 from tigertally.transport.places import PlaceLimits
 from tigertally.transport.replay import ReplayStore
 
@@ -20,6 +21,8 @@ class ServerLimits:
     body_seconds: float = limits.MAX_BODY_SECONDS
     idle_seconds: float = limits.IDLE_CONNECTION_SECONDS
     handshakes: int = limits.MAX_HANDSHAKES
+    handshakes_per_address: int = limits.MAX_HANDSHAKES_PER_ADDRESS
+    handshakes_per_second: float = limits.HANDSHAKES_PER_SECOND
     connections: int = limits.MAX_CONNECTIONS
     others_connections: int = limits.MAX_CONNECTIONS_OF_OTHERS
     stranger_connections: int = limits.MAX_CONNECTIONS_OF_STRANGERS
@@ -71,6 +74,15 @@ def pages_gate_of(numbers: ServerLimits) -> Gate:
             stranger_polls=0,
             tracked=limits.MAX_PEERS_TRACKED,
         )
+    )
+
+
+def handshakes_of(numbers: ServerLimits) -> Handshakes:
+    """How often an address may shake hands."""
+    return Handshakes(
+        burst=numbers.handshakes_per_address,
+        rate=numbers.handshakes_per_second,
+        tracked=limits.MAX_PEERS_TRACKED,
     )
 
 

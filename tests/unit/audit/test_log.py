@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from store_kinds import KINDS, open_store
 from tigertally.audit import log as log_module
 from tigertally.audit.checkpoint import SignedCheckpoint
-from tigertally.audit.log import ENTRIES, HEAD, NODES, AuditLog
+from tigertally.audit.log import AuditLog
+from tigertally.audit.nodes import ENTRIES, HEAD, NODES, PEAKS_KEY, SIZE_KEY
 from tigertally.base.errors import Corrupt, MalformedMessage, UsageError
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.merkle import EMPTY_ROOT, Tree, verify_consistency, verify_inclusion
@@ -207,23 +210,142 @@ def test_a_moved_entry_is_found(ten):
         list(LOG.entries(reader))
 
 
-@pytest.mark.parametrize("size", [None, number(4)])
-def test_a_log_whose_end_was_forgotten_does_not_overwrite(ten, size):
-    damage(ten, HEAD, b"size", size)
-    with pytest.raises(Corrupt), ten.transaction() as tx:
-        append(tx, 4)
+def everything(reader, tree):
+    """Root, proofs and checkpoint, for all sizes, are those of the tree."""
+    assert LOG.size(reader) == tree.size
+    assert LOG.checkpoint(reader).checkpoint.root == tree.root()
+    for size in range(tree.size + 1):
+        assert LOG.root(reader, size) == tree.root(size)
+        for smaller in range(size + 1):
+            assert LOG.consistency_proof(reader, smaller, size) == tree.consistency_proof(
+                smaller, size
+            )
+
+
+def all_rows(store):
+    return [(t, k, v) for t in (ENTRIES, NODES, HEAD) for k, v in store._tables[t].items()]
+
+
+def flipped(value, place):
+    return value[:place] + bytes([value[place] ^ 1 << place % 8]) + value[place + 1 :]
+
+
+@pytest.mark.requirement("X5")
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 11])
+@pytest.mark.parametrize("harm", ["flip", "lose"])
+def test_any_damaged_row_leaves_every_root_and_proof_right_and_is_mended(size, harm):
+    """A wrong root under a signature would convict an honest authority for good."""
+    whole, tree = MemoryStore(), Tree()
+    with whole.transaction() as tx:
+        for place in range(size):
+            tree.append(append(tx, place).leaf)
+    found = 0
+    for table, key, value in all_rows(whole):
+        store, grown = MemoryStore(), copy.deepcopy(tree)
+        store._tables = whole._tables
+        damage(store, table, key, flipped(value, len(value) // 2) if harm == "flip" else None)
+        log = AuditLog("tally.example/hq", KEY)
+        with store.reading() as reader:
+            everything(reader, tree)
+            as_of_before = harm == "lose" and table == NODES and not key[0]  # leaves had no rows
+            if as_of_before:
+                assert log.check(reader) == tree.root()
+            else:
+                with pytest.raises(Corrupt):
+                    log.check(reader)
+        found += 1
+        with store.transaction() as tx:
+            grown.append(append(tx, size, log).leaf)
+            mended = log.mend(tx, 0, size + 5)
+        with store.reading() as reader:
+            everything(reader, grown)
+            if table == ENTRIES:
+                assert [(one.table, one.key) for one in mended.lost] == [(table, key)]
+                with pytest.raises(Corrupt) as caught:
+                    list(log.entries(reader))
+                assert (caught.value.table, caught.value.key) == (table, key)
+                others = [i for i in range(size + 1) if number(i) != key]
+                assert [next(log.entries(reader, i, 1)).index for i in others] == others
+            else:
+                assert mended.lost == ()
+                assert log.check(reader) == grown.root()
+                if table == NODES and not as_of_before:
+                    assert mended.rows == ((table, key),), "appending mends what is in HEAD"
+    assert found == len(all_rows(whole)) > 2 * size
+
+
+def test_a_log_from_before_leaves_and_peaks_had_rows_goes_on(ten):
+    tree = Tree()
+    with ten.transaction() as tx:
+        for entry in LOG.entries(tx):
+            tree.append(entry.leaf)
+        tx.delete(HEAD, PEAKS_KEY)
+        for index in range(10):
+            tx.delete(NODES, b"\x00" + number(index))
+    log = AuditLog("tally.example/hq", KEY)
     with ten.reading() as reader:
-        assert reader.get(ENTRIES, number(9)) is not None
+        everything(reader, tree)
+    with ten.transaction() as tx:
+        tree.append(append(tx, 10, log).leaf)
+    with ten.reading() as reader:
+        everything(reader, tree)
+        assert log.check(reader) == tree.root()
+    entry = ten._tables[ENTRIES][number(3)]
+    damage(ten, ENTRIES, number(3), flipped(entry, len(entry) // 2))
+    with ten.transaction() as tx:
+        mended = log.mend(tx, 0, 11)
+        lost = [one.key for one in mended.lost]
+        assert lost == [number(2), number(3)], "without rows of leaves a pair is not told apart"
+        assert mended.rows == (), "the others are filled in, that is all"
+        assert log.consistency_proof(tx, 5) == tree.consistency_proof(5)
+        with pytest.raises(Corrupt):  # it would be a wrong proof
+            log.consistency_proof(tx, 3)
 
 
-@pytest.mark.parametrize(
-    ("table", "key"),
-    [(ENTRIES, number(10)), (NODES, b"\x01" + number(4)), (NODES, b"\x03" + number(0))],
-)
-def test_appending_to_a_damaged_log_is_refused(ten, table, key):
+def test_a_version_of_before_has_appended_meanwhile(ten):
+    """It knows neither leaves nor peaks: its rows are believed, ours are behind."""
+    behind = ten._tables[HEAD][PEAKS_KEY]
+    grow(ten, 3)
+    damage(ten, HEAD, PEAKS_KEY, behind)
+    for index in range(10, 13):
+        damage(ten, NODES, b"\x00" + number(index), None)
+    with ten.transaction() as tx:
+        assert LOG.size(tx) == 13
+        assert append(tx, 13).index == 13
+    with ten.reading() as reader:
+        assert LOG.check(reader) == LOG.root(reader)
+
+
+@pytest.mark.parametrize("size", [None, number(4), number(2**40), b"ten"])
+@pytest.mark.parametrize("peaks", [None, b"damaged"])
+def test_a_log_that_has_forgotten_its_end_finds_it_and_overwrites_nothing(ten, size, peaks):
+    before = dict(ten._tables[ENTRIES])
+    damage(ten, HEAD, SIZE_KEY, size)
+    damage(ten, HEAD, PEAKS_KEY, peaks)
     grow(ten, 1)
-    damage(ten, table, key, None)
-    with pytest.raises(Corrupt):
-        grow(ten, 5)
+    assert {k: v for k, v in ten._tables[ENTRIES].items() if k in before} == before
     with ten.reading() as reader:
         assert LOG.size(reader) == 11
+        assert LOG.check(reader) == LOG.root(reader)
+
+
+def test_an_entry_behind_the_end_is_not_written_over(ten):
+    with ten.transaction() as tx:
+        tx.put(ENTRIES, number(10), b"whose is it?")
+    with pytest.raises(Corrupt), ten.transaction() as tx:
+        append(tx, 10)
+
+
+def test_a_rolled_back_hash_is_not_believed_later(ten):
+    """What was checked is remembered by its value: another entry may come to the same place."""
+    with pytest.raises(ZeroDivisionError), ten.transaction() as tx:
+        for number_ in (10, 11):
+            append(tx, number_ + 100)
+        LOG.consistency_proof(tx, 11)
+        raise ZeroDivisionError
+    grow(ten, 2)
+    with ten.reading() as reader:
+        tree = Tree()
+        for entry in LOG.entries(reader):
+            tree.append(entry.leaf)
+        everything(reader, tree)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tigertally.cli.drawn import Drawn
-from tigertally.cli.layout import FACTS, QUOTED, Said, cells
+from tigertally.cli.layout import AGAIN, FACTS, QUOTED, Said, cells
 from tigertally.quorum.words import Quote
 
 FACT = "FORM PRIVATE: the requester keeps it · release payroll version 1 · for app"
@@ -44,6 +44,25 @@ def test_without_a_screen_facts_are_whole_and_quotations_fit_the_next_screen():
     lines = Said(f"{long}\nmore", ("a" * 300, "b")).lines()
     assert lines[:2] == [long, "more"]
     assert lines[2:] == ["a" * 74, *[QUOTED + "a" * 74] * 3, QUOTED + "a" * 4, "b"]
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+@pytest.mark.parametrize("height", [5, 24, 60])
+@pytest.mark.parametrize("text", FORGERIES)
+def test_where_not_all_of_it_fits_the_facts_come_last_too(width, height, text):
+    said = Said(FACT, (str(Quote(by="app", what="reason", text=text)),))
+    whole, again = said.lines(width), said.below(width, height)
+    room = max(3, height - 4)  # beside that sentence and the question
+    if len(whole) <= room:
+        assert again == []
+        return
+    facts = said.facts_in(width)
+    assert again[0] == AGAIN
+    assert again[1].startswith("FORM PRIVATE:")
+    if len(facts) <= room:
+        assert again[1:] == facts
+    else:
+        assert again[1:] == [*facts[: room - 1], f"{FACTS}… (more above)"]
 
 
 @pytest.mark.parametrize("width", [50, 80])

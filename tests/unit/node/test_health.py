@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 
@@ -12,12 +13,13 @@ from domain_rig import DomainRig
 from tigertally.base.errors import TigertallyError
 from tigertally.node.health import Metrics, pages
 from tigertally.quorum.card import Role
+from tigertally.transport.counts import ServerCounts
 from tigertally.transport.server import Page
 
 
 async def numbers(rig: DomainRig) -> dict[str, float]:
     """A scrape by a collector that has never been here."""
-    text = (await Metrics(rig.authority).page()).body.decode()
+    text = (await Metrics(rig.authority, ServerCounts()).page()).body.decode()
     assert "h1" not in text
     assert "payroll" not in text
     lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
@@ -85,8 +87,14 @@ def test_the_other_pages_and_a_scrape_that_comes_again_at_once() -> None:
         )
         await rig.form(2)
         assert page("/readyz").status == 200
-        metrics = Metrics(rig.authority)
-        assert await metrics.page() is await metrics.page(), "it costs nothing"
+        counts = ServerCounts(refused=3, no_room=2)
+        metrics = Metrics(rig.authority, counts)
+        shown_to = await asyncio.gather(*(metrics.page() for _ in range(20)))
+        assert len({id(one) for one in shown_to}) == 1, "many at once make us look once"
+        assert await metrics.page() is shown_to[0], "it costs nothing"
+        for what, number in (("request", 3), ("connection", 2), ("handshake", 0)):
+            line = f'tigertally_turned_away_total{{what="{what}"}} {number}.0'
+            assert line in shown_to[0].body.decode().splitlines()
         rig.start_authority()
         assert json.loads(pages(rig.authority)["/readyz"]().body)["state"] == "locked"  # type: ignore[union-attr]
 

@@ -13,6 +13,7 @@ from tigertally.quorum.card import Role
 from tigertally.quorum.changes import apply_change
 from tigertally.quorum.kinds import ROSTER_KINDS, registry, words_of
 from tigertally.quorum.proposal import open_proposal, options_body
+from tigertally.transport.answers import opened, refusal
 
 pytestmark = pytest.mark.requirement("C7")
 
@@ -136,6 +137,18 @@ MORE_THAN_IS_SHOWN = {
 def test_an_option_that_nobody_would_show(kind):
     body = options_body(**MORE_THAN_IS_SHOWN[kind])
     refused(FIVE, proposed(FIVE, kind=kind, body=body), NewerVersion)
+
+
+def test_an_error_about_many_options_still_fits_a_problem_document():
+    """Else it reaches nobody, and fills the line that a person reads of such a proposal."""
+    many = {f"o{number:04}": None for number in range(2000)}
+    with pytest.raises(NewerVersion) as caught:
+        changes.only_options({"name": "x", **many}, "name")
+    assert str(caught.value) == "unknown options: o0000, o0001, o0002, o0003, o0004 and 1995 more"
+    with pytest.raises(NewerVersion, match="and 1995 more"):
+        opened(refusal(caught.value))
+    with pytest.raises(NewerVersion, match=r"^unknown options: o0000, o0004$"):
+        changes.only_options({"o0004": None, "o0000": None})
 
 
 def test_a_card_that_its_owner_did_not_sign():

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain_rig import DomainRig
-from tigertally.base.errors import Unavailable
-from tigertally.base.ids import ProposalId
-from tigertally.base.limits import JOIN_SECONDS, MAX_OPEN_PER_ADDRESS, MAX_OPEN_STRANGERS
-from tigertally.quorum.card import Role
+from domain_rig import Device, DomainRig
+from evil import dump
+from tigertally.base.errors import Refused, Unavailable
+from tigertally.base.ids import Name, ProposalId
+from tigertally.base.limits import (
+    JOIN_SECONDS,
+    MAX_OPEN_PER_ADDRESS,
+    MAX_OPEN_STRANGERS,
+    MIN_PROPOSAL_SECONDS,
+)
+from tigertally.crypto.envelope import Envelope
+from tigertally.quorum.card import Role, sign_card
+from tigertally.quorum.changes import JOIN, REQUESTER_JOIN, join_body
+from tigertally.quorum.client import MemberClient
 from tigertally.quorum.joins import Joins
+from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import sign_proposal
+from twins import release_of
 
 pytestmark = [pytest.mark.requirement("C8"), pytest.mark.requirement("X5")]
 
@@ -138,5 +152,55 @@ def test_a_flood_keeps_no_honest_device_out():
         with pytest.raises(Unavailable, match="too many devices"):
             await gone.ask()  # its address has nine others, as many as anybody's
         assert len(rig.disk._tables["audit"]) == entries
+
+    rig.run(day())
+
+
+@pytest.mark.parametrize("role", [Role.HOLDER, Role.REQUESTER])
+def test_a_proposal_that_soon_expires_takes_no_place_and_leaves_no_trace(role: Role) -> None:
+    """Else its place is free again at once, and the log grows for as long as somebody likes."""
+    rig = DomainRig(threshold=2)
+
+    def handed_in(device: Device, seconds: int) -> Awaitable[ProposalState]:
+        client, roster = MemberClient(device.party), rig.authority.chain.current
+        card = sign_card(device.key, device.wrapping_key.public, name=Name(device.name), role=role)
+        kind = JOIN if role is Role.HOLDER else REQUESTER_JOIN
+        return client.propose(client.new_proposal(kind, join_body(card), roster, lifetime=seconds))
+
+    async def day() -> None:
+        await rig.form(2)
+        await rig.sync("h1")
+        before = dump(rig.disk)
+        for seconds in (1, MIN_PROPOSAL_SECONDS - 1):
+            with pytest.raises(Refused, match="stands for 10 minutes at least"):
+                await handed_in(rig.device("hasty", role), seconds)
+        assert dump(rig.disk) == before
+        state = await handed_in(rig.device("patient", role), MIN_PROPOSAL_SECONDS)
+        assert state.status is Status.PENDING
+
+    rig.run(day())
+
+
+def test_a_requester_fills_no_disk_with_short_requests_either() -> None:
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        await rig.requester("app")
+        await rig.create("payroll")
+        app = rig.devices["app"]
+        roster = rig.authority.chain.current
+
+        def asked(seconds: int) -> Envelope:
+            now = rig.clock.now()
+            made = release_of(app.key, app.wrapping_key, roster, now=now, lifetime=seconds)
+            return sign_proposal(app.key, made)
+
+        before = dump(rig.disk)
+        with pytest.raises(Refused, match="stands for 10 minutes at least"):
+            await rig.asker("app").propose(asked(1))
+        assert dump(rig.disk) == before
+        state = await rig.asker("app").propose(asked(MIN_PROPOSAL_SECONDS))
+        assert state.status is Status.PENDING
 
     rig.run(day())

@@ -161,7 +161,7 @@ class TestVotes:
 
     def test_one_successor_at_a_time(self, tx):
         member.check_vote_free(tx, self.one, self.first, now=NOW)
-        member.remember_vote(tx, self.one, self.first)
+        member.remember_vote(tx, self.one, self.first, now=NOW)
         assert member.vote_given(tx, NOWADAYS) == self.first
         member.check_vote_free(tx, self.one, self.first, now=NOW)
         with pytest.raises(Refused):
@@ -170,11 +170,11 @@ class TestVotes:
 
     def test_other_kinds_bind_nobody(self, tx):
         plain = open_proposal(proposed(NOWADAYS))
-        member.remember_vote(tx, plain, self.second)
+        member.remember_vote(tx, plain, self.second, now=NOW)
         assert member.vote_given(tx, NOWADAYS) is None
 
     def test_free_after_enough_signed_rejections(self, tx):
-        member.remember_vote(tx, self.one, self.first)
+        member.remember_vote(tx, self.one, self.first, now=NOW)
         assert not member.free_vote(tx, seen(), NOWADAYS)
         assert not member.free_vote(tx, seen(join(NOWADAYS, "zoe"), nays=(1, 2)), NOWADAYS)
         assert member.vote_given(tx, NOWADAYS) == self.first

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.requirement("C7")
 
 FIVE = roster(5, threshold=3)
 ASKED = proposed(FIVE)
-FRESH = propose(ASKED, FIVE, now=NOW, skew=300)
+FRESH = propose(ASKED, FIVE, now=NOW)
 
 
 def step(pending, envelope, *, at=FIVE, now=NOW + 1, late=False):
@@ -89,7 +89,7 @@ def test_rejections_end_it_once_the_quorum_is_out_of_reach():
 @pytest.mark.requirement("C10")
 def test_a_removal_is_ended_by_fewer_since_one_has_no_vote():
     asked = remove(FIVE, "h5")
-    pending = propose(asked, FIVE, now=NOW, skew=300)
+    pending = propose(asked, FIVE, now=NOW)
     refused(pending, yes(5, asked))
     refused(pending, nay(5, asked))
     assert after(nay(1, asked), nay(2, asked), pending=pending).status is Status.REJECTED
@@ -132,7 +132,7 @@ def test_a_change_of_holders_voids():
 
 def test_another_change_of_the_roster_voids_a_change():
     asked = join(FIVE, "zoe")
-    pending = propose(asked, FIVE, now=NOW, skew=300)
+    pending = propose(asked, FIVE, now=NOW)
     moved = replace(FIVE, requesters=(), version=9)
     assert pending.refreshed(moved, now=NOW).status is Status.VOID
 
@@ -151,11 +151,11 @@ def test_what_may_be_proposed():
         (proposed(roster(4, threshold=3)), NOW),
     ):
         with pytest.raises(Refused):
-            propose(asked, FIVE, now=now, skew=300)
-    assert propose(ASKED, FIVE, now=NOW - 300, skew=300).status is Status.PENDING
+            propose(asked, FIVE, now=now)
+    assert propose(ASKED, FIVE, now=NOW - 300).status is Status.PENDING
     forged = sign_proposal(who("mallory").key, decode_of(ASKED))
     with pytest.raises(InvalidSignature):
-        propose(forged, FIVE, now=NOW, skew=300)
+        propose(forged, FIVE, now=NOW)
 
 
 def decode_of(envelope):

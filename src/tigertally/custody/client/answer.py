@@ -16,6 +16,7 @@ from tigertally.quorum.client import Synced
 from tigertally.quorum.displayed import remember_displayed
 from tigertally.quorum.member import Seen, authority_says
 from tigertally.quorum.pending import Status
+from tigertally.quorum.tally import THIS_DEVICE, check_unexpired
 
 
 async def look(client: HolderClient, id_: ProposalId) -> tuple[Seen, Synced, Report]:
@@ -32,8 +33,10 @@ async def look(client: HolderClient, id_: ProposalId) -> tuple[Seen, Synced, Rep
         why = f"; {authority_says(seen.state.why)}" if seen.state.why else ""
         raise Refused(f"the proposal is {seen.state.status.value}: nothing was signed{why}")
     now = client.party.clock.now()
-    if now >= seen.proposal.expires:
-        raise Refused("the proposal has expired: nothing was signed")
+    try:
+        check_unexpired(seen.proposal, now=now, clock=THIS_DEVICE)
+    except Refused as error:
+        raise Refused(f"{error}; nothing was signed") from error
     with client.party.store.transaction() as tx:
         remember_displayed(tx, [seen], now=now)
     return seen, synced, report

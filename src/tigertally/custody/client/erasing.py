@@ -6,6 +6,7 @@ from tigertally.base.codec import encode
 from tigertally.base.errors import Unavailable
 from tigertally.base.ids import HolderIndex
 from tigertally.custody.client import rows
+from tigertally.custody.client.admissible import check_made_before
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.voting import VotingClient
 from tigertally.custody.messages.bodies import DESTROY
@@ -48,18 +49,21 @@ class ErasingClient(VotingClient):
         Raises:
             StillOnDisk: erased, but not acknowledged: a file of this device may still show it.
         """
-        tally, body = check_destroy_tally(due.tally, synced.chain)
+        now = self.party.clock.now()
+        tally, body = check_destroy_tally(due.tally, synced.chain, now=now)
         with self.party.store.transaction() as tx:
             check_not_convicted(tx)
+            for ref in rows.refs_held(tx, body.key):
+                if body.covers(ref):
+                    check_made_before(tx, ref, tally)
             erased = rows.erase_destroyed(tx, body, tally.id)
             if erased:
-                owe(tx, now=self.party.clock.now())
+                owe(tx, now=now)
         report.erased += erased
         if not self.scrub():  # what we sign is that this device has it no more
             raise StillOnDisk(
                 f"{body.key} is erased, but files of this device may still show it: close what "
                 "else has its store open, or free some space; then `tally holder sync`"
             )
-        now = self.party.clock.now()
         said = sign_erasure(self.party.key, synced.roster, tally.id, me, now=now)
         await self._call(ERASURE, encode(said))

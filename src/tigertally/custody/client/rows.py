@@ -180,7 +180,7 @@ def erase_key(tx: Transaction, ref: KeyRef) -> int:
 def erase_destroyed(tx: Transaction, body: Destroy, tally: ProposalId) -> int:
     """Erase what a verified tally destroys and remember that; returns how many fragments."""
     tx.put(DESTROYED, _destroyed_key(body.key, body.version or 0), tally)
-    refs = {ref for ref in _refs_held(tx, body.key) if body.covers(ref)}
+    refs = {ref for ref in refs_held(tx, body.key) if body.covers(ref)}
     wraps = (decode(KeptWrap, row) for _, row in tx.scan(WRAPS))
     refs |= {wrap.key for wrap in wraps if body.covers(wrap.key)}
     return sum(erase_key(tx, ref) for ref in sorted(refs))
@@ -202,7 +202,8 @@ def _destroyed_key(name: Name, version: int) -> bytes:
     return name.encode() + b"\x00" + version.to_bytes(4, "big")
 
 
-def _refs_held(reader: Reader, name: Name) -> set[KeyRef]:
+def refs_held(reader: Reader, name: Name) -> set[KeyRef]:
+    """The versions of a key of which this device has any epoch, certified or not."""
     start = name.encode() + b"\x00"
     places = [place for place, _ in reader.scan(HELD, prefix=start)]
     versions = {int.from_bytes(place[len(start) : len(start) + 4], "big") for place in places}
@@ -248,9 +249,15 @@ def _parsed_terms(row: bytes) -> Terms:
 
 def suite_before(reader: Reader, ref: KeyRef) -> Suite | None:
     """The suite of the newest earlier version of this key that the device holds."""
-    earlier = sorted(one for one in _refs_held(reader, ref.name) if one < ref)
+    earlier = sorted(one for one in refs_held(reader, ref.name) if one < ref)
     held = Held(reader).of(earlier[-1]) if earlier else []
     return held[-1].parsed().suite if held else None
+
+
+def newest_live(reader: Reader, name: Name) -> KeyRef | None:
+    """The newest version of a key of which this device has a certified epoch."""
+    found = refs_held(reader, name)
+    return max((ref for ref in found if live_name(reader, ref) is not None), default=None)
 
 
 def held_key(ref: KeyRef, order: tuple[int, int]) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
@@ -139,7 +140,7 @@ class SendingClient(AuditingClient):
             proposal=seen.id,
             key=release.ref,
             epoch=statement.hash,
-            expires=seen.proposal.expires,
+            expires=min(seen.proposal.expires, self.party.clock.now() + MAX_PROPOSAL_LIFETIME),
             fragment=fragment,
             sent=False,
         )

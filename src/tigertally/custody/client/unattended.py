@@ -22,6 +22,7 @@ from tigertally.quorum.client import Synced
 from tigertally.quorum.member import SeenProposal
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import parsed_body
+from tigertally.quorum.tally import THIS_DEVICE, check_open
 from tigertally.storage.store import Reader, Transaction
 
 GRANTED = "holder-granted"  # proposal id -> time (8 bytes), the name of the rule that allowed it
@@ -68,6 +69,7 @@ class UnattendedClient(HolderClient):
         """Decide; what is allowed is counted in the same transaction, before anything is sent."""
         now = self.party.clock.now()
         try:
+            check_open(seen.proposal, now=now, clock=THIS_DEVICE)
             requester = (
                 requester_name(synced.roster, seen.proposal)
                 if seen.proposal.kind == RELEASE

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Refused, Unavailable
+from tigertally.base.errors import Unavailable
+from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
+from tigertally.custody.client.admissible import check_may_make
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.sending import SendingClient
 from tigertally.custody.messages.bodies import (
@@ -18,16 +20,15 @@ from tigertally.custody.messages.bodies import (
     parse_making,
 )
 from tigertally.custody.messages.dealing import KEYS_REPLACED
-from tigertally.custody.policy import check_acks
 from tigertally.custody.protocol.dealing import make_dealing
 from tigertally.custody.protocol.holding import occasion_of_making
-from tigertally.custody.state.holder import Terms
 from tigertally.quorum.approval import Verdict
 from tigertally.quorum.client import Synced
 from tigertally.quorum.member import Seen, SeenProposal, UnknownProposal, see
 from tigertally.quorum.messages import ProposalState
+from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, proposal_id
-from tigertally.quorum.tally import check_electorate
+from tigertally.quorum.tally import THIS_DEVICE, check_electorate, check_open
 
 DEAL_TRIES = 4  # receive keys may be replaced while we deal
 
@@ -41,11 +42,13 @@ class VotingClient(SendingClient):
         The person has been authenticated (the profile is open) and has seen `seen.words`.
 
         Raises:
-            Refused: we have no vote, hold no fragment, or voted for another change of the roster.
+            Refused: we have no vote, hold no fragment, or voted for another change of the roster;
+                it has expired, is dated in the future, or cannot be carried out.
             NewerVersion: this program does not understand it.
         """
         if isinstance(seen, UnknownProposal):
             raise seen.refusal()
+        check_open(seen.proposal, now=self.party.clock.now(), clock=THIS_DEVICE)
         report = Report()
         kind = seen.proposal.kind
         if kind in MAKING:
@@ -86,6 +89,8 @@ class VotingClient(SendingClient):
             sent = row is not None and not rows.has_dealt(reader, seen.id)
         if row is not None and sent:  # our dealing is in the epoch that opened: nothing to deal
             return await self.vote(seen.state, decode(Envelope, row))
+        if seen.state.status is Status.COMPLETE:  # others were enough, and have dealt
+            return seen.state
         body = parse_making(seen.proposal)
         for _ in range(DEAL_TRIES):
             attachment = await self._first_dealing(proposal, body, synced)
@@ -98,7 +103,8 @@ class VotingClient(SendingClient):
 
     async def _first_dealing(self, proposal: Envelope, body: Making, synced: Synced) -> bytes:
         """The dealing that travels with our approval; kept, so that it is the same next time."""
-        self._check_may_make(body)
+        with self.party.store.reading() as reader:
+            check_may_make(reader, body, synced.roster)
         if body.suite.authority_deals:
             return b""
         key = rows.attempt_key(proposal_id(proposal), 1)
@@ -108,7 +114,6 @@ class VotingClient(SendingClient):
             return row
         roster = synced.roster
         check_electorate(roster, open_proposal(proposal))
-        check_acks(body.acks, roster)
         published, _ = await self.receive_keys(synced)
         package = make_dealing(
             occasion_of_making(proposal_id(proposal), body, roster, 1),
@@ -117,23 +122,11 @@ class VotingClient(SendingClient):
             key=self.party.key,
             randomness=self.party.randomness,
         )
+        ends = self.party.clock.now() + MAX_PROPOSAL_LIFETIME
         with self.party.store.transaction() as tx:
-            rows.put_dealt(tx, key, encode(package), open_proposal(proposal).expires)
+            ends = min(open_proposal(proposal).expires, ends)
+            rows.put_dealt(tx, key, encode(package), ends)
         return encode(package)
-
-    def _check_may_make(self, body: Making) -> None:
-        """A destroyed key never comes back, and a rotation keeps the terms that we know.
-
-        Raises:
-            Refused
-        """
-        with self.party.store.reading() as reader:
-            rows.check_not_destroyed(reader, body.ref)
-            before = rows.terms_before(reader, body.ref)
-            suite = rows.suite_before(reader, body.ref)
-        said = Terms(options=body.options)
-        if before not in (None, said) or suite not in (None, body.suite):
-            raise Refused(f"{body.ref} would be on other terms than the versions before")
 
     def _first_verdict(self, proposal: Envelope, synced: Synced, attachment: bytes) -> Envelope:
         """Our approval; the same bytes for the same dealing."""

@@ -152,11 +152,11 @@ class ReportRequest:
     claims: tuple[EpochClaim, ...]
 
 
-# A roster is an envelope with a tally of envelopes: three items with a signature of 66 bytes.
-_ROSTER_ITEMS = MAX_MESSAGE_BYTES // 32
-# A page of a report has a quarter of a message, or one epoch: of each key at least eight items, its
-# name, and 64 bytes of commitments.
-REPORT_ITEMS = MAX_MESSAGE_BYTES // 8
+# A roster is an envelope with an encoded tally beside it; a signature alone has 66 bytes.
+_ROSTER_SPREAD = 32
+# Of each key a report has at least four items, its name, and 64 bytes of commitments.
+REPORT_SPREAD = 8
+REPORT_ITEMS = MAX_MESSAGE_BYTES // REPORT_SPREAD
 
 # Who is no holder is let in too, so that the attempt is counted (C6).
 UNLOCK_CHALLENGE = Door(
@@ -168,7 +168,8 @@ UNLOCK_ANSWER = Door(
     AnswerReply,
     who=Standing.STRANGER,
     most_bytes=MAX_MESSAGE_BYTES,
-    most_items=_ROSTER_ITEMS,
+    most_items=MAX_MESSAGE_BYTES // _ROSTER_SPREAD,
+    spread=_ROSTER_SPREAD,
 )
 UNLOCK_REPORT = Door(
     "/v2/unlock/report",
@@ -177,4 +178,5 @@ UNLOCK_REPORT = Door(
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
     most_items=REPORT_ITEMS,
+    spread=REPORT_SPREAD,
 )

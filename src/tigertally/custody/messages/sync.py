@@ -192,6 +192,7 @@ class HoldersReply:
 # Receive keys for 257 senders have 310 KiB; the rest is for 10,000 epochs without a certificate.
 SYNC_BYTES = 1024 * 1024
 SYNC_ITEMS = 16 * 1024
+SYNC_SPREAD = 32  # a hash
 CUSTODY_SYNC = Door(
     "/v2/custody/sync",
     CustodySyncRequest,
@@ -199,6 +200,7 @@ CUSTODY_SYNC = Door(
     who=Standing.HOLDER,
     most_bytes=SYNC_BYTES,
     most_items=SYNC_ITEMS,
+    spread=SYNC_SPREAD,
 )
 RECEIVE_KEYS = Door(
     "/v1/custody/receive-keys", ReceiveKeysRequest, ReceiveKeysReply, who=Standing.HOLDER
@@ -217,6 +219,7 @@ CONTRIBUTE = Door(
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
     most_items=Contribution.MOST_ITEMS,
+    spread=128,  # a wrapped fragment has five items and over a kilobyte
 )
 ACKNOWLEDGE = Door("/v1/custody/acknowledge", Envelope, Nothing, who=Standing.HOLDER)
 COMPLAIN = Door("/v1/custody/complain", Envelope, Nothing, who=Standing.HOLDER)

@@ -23,11 +23,18 @@ from tigertally.custody.messages.dealing import (
     check_pieces,
 )
 from tigertally.custody.messages.destroying import EraseDue
-from tigertally.custody.messages.lock import REPORT_ITEMS, EpochClaim, KeyTerms, ReportRequest
+from tigertally.custody.messages.lock import (
+    REPORT_ITEMS,
+    REPORT_SPREAD,
+    EpochClaim,
+    KeyTerms,
+    ReportRequest,
+)
 from tigertally.custody.messages.options import V1_OPTIONS, KeyOptions
 from tigertally.custody.messages.sync import (
     SYNC_BYTES,
     SYNC_ITEMS,
+    SYNC_SPREAD,
     CustodySyncReply,
     CustodySyncRequest,
     DealRequest,
@@ -349,6 +356,7 @@ CUSTODY_SYNC_V1 = Door(
     who=Standing.HOLDER,
     most_bytes=SYNC_BYTES,
     most_items=SYNC_ITEMS,
+    spread=SYNC_SPREAD,
 )
 KEYS_V1 = Door("/v1/custody/keys", KeysRequest, KeysReplyV1)
 UNLOCK_REPORT_V1 = Door(
@@ -358,4 +366,5 @@ UNLOCK_REPORT_V1 = Door(
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
     most_items=REPORT_ITEMS,
+    spread=REPORT_SPREAD,
 )

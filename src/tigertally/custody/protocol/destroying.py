@@ -18,19 +18,23 @@ from tigertally.custody.protocol.relayed import shown_by_authority, verify_stand
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import parsed_body
 from tigertally.quorum.roster import Roster, open_from_holder
-from tigertally.quorum.tally import Tally, VerifiedTally
+from tigertally.quorum.tally import THIS_DEVICE, Tally, VerifiedTally, check_dated
 
 
-def check_destroy_tally(tally: Tally, chain: Chain) -> tuple[VerifiedTally, Destroy]:
+def check_destroy_tally(tally: Tally, chain: Chain, *, now: int) -> tuple[VerifiedTally, Destroy]:
     """(3) May a device erase for this? The whole tally, and that its approvers are still holders.
 
     A tally does not become too old: a holder that was away erases when it is back. What it needs
     instead is a quorum of *today's* holders among its approvers, so that removed holders cannot
     sign a destruction afterwards and date it back.
 
+    Args:
+        now: by this device's clock.
+
     Raises:
         MalformedMessage, InvalidSignature
-        Refused: no quorum of exactly this, or too few of it are still holders.
+        Refused: no quorum of exactly this, too few of it are still holders, or it is dated in the
+            future.
     """
     with shown_by_authority():
         verified = verify_standing(tally, chain)
@@ -38,6 +42,7 @@ def check_destroy_tally(tally: Tally, chain: Chain) -> tuple[VerifiedTally, Dest
             chain.check_cast(approval, verified.proposal)
     if verified.proposal.kind != DESTROY:
         raise Refused(f"{verified.proposal.kind} destroys nothing")
+    check_dated(verified.proposal, now=now, clock=THIS_DEVICE)
     return verified, parsed_body(parse_destroy, verified.proposal)
 
 

@@ -32,7 +32,7 @@ from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import Proposal, parsed_body
 from tigertally.quorum.roster import Roster, open_from_holder
-from tigertally.quorum.tally import Tally, VerifiedTally, check_live
+from tigertally.quorum.tally import THIS_DEVICE, Tally, VerifiedTally, check_open
 
 
 def wrap_fragment(
@@ -84,18 +84,24 @@ def wrap_held(
     return WrappedFragment(delivery=envelope, wrapped=wrapped)
 
 
-def check_release_tally(tally: Tally, chain: Chain, *, now: int) -> tuple[VerifiedTally, Release]:
+def check_release_tally(
+    tally: Tally, chain: Chain, *, now: int, clock: str = THIS_DEVICE
+) -> tuple[VerifiedTally, Release]:
     """(4) May fragments leave for this? The whole tally, its time, and everybody's standing.
 
     A tally outlives a change of the roster if a present quorum of its approvers are still holders:
     the approvals of a removed holder die at once.
 
+    Args:
+        now: by the clock of whoever asks, which `clock` names.
+
     Raises:
         MalformedMessage, InvalidSignature
-        Refused: no quorum, expired, approvers or the requester are no longer members.
+        Refused: no quorum, expired or dated in the future, approvers or the requester are no
+            longer members.
     """
     verified = verify_standing(tally, chain)
-    check_live(verified, now=now)
+    check_open(verified.proposal, now=now, clock=clock)
     roster = chain.current
     if verified.proposal.kind != RELEASE:
         raise Refused(f"{verified.proposal.kind} releases no fragment")

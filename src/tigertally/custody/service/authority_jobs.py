@@ -5,7 +5,7 @@ from __future__ import annotations
 from tigertally.algebra import tags
 from tigertally.base.codec import decode
 from tigertally.base.errors import Refused
-from tigertally.base.ids import ProposalId
+from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.messages.bodies import parse_release
 from tigertally.custody.messages.dealing import (
@@ -19,11 +19,16 @@ from tigertally.custody.protocol.dealing import Occasion, dealing_of
 from tigertally.custody.protocol.epochs import occasion_of
 from tigertally.custody.service import rows
 from tigertally.custody.service.child import DealJob, Dealt, RebuildJob, ReshareJob
-from tigertally.custody.service.crossing import epoch_to_collect, present_fragments
+from tigertally.custody.service.crossing import (
+    epoch_to_collect,
+    owe_fragments,
+    present_fragments,
+)
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.proposal import open_proposal, parsed_body
 from tigertally.quorum.rows import get_pending
+from tigertally.storage.damage import is_marked, marks, readable
 
 
 def deal_job(desk: Desk, id_: bytes) -> DealJob | None:
@@ -60,16 +65,35 @@ def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
         if live is None:
             raise Refused(f"{one.ref} has no live epoch")
         statements.append(live.statement)
-    sent = desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_)
+    sent = _contributions(desk, id_)
+    if sent is None:
+        return None
     return ReshareJob(
         seed=seed,
-        contributions=tuple(rows.parsed(Contribution, row) for _, row in sent),
+        contributions=sent,
         base=record.base,
         statements=tuple(statements),
         occasion=occasion_of(record, desk.roster.domain),
         receive_keys=keys,
         roster=desk.known_chain.at(record.roster),
     )
+
+
+def _contributions(desk: Desk, id_: bytes) -> tuple[Contribution, ...] | None:
+    """What donors have sent; None, and they owe it again, where some of it cannot be read."""
+    arrived = list(marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_))
+    found = dict(readable(desk.sealed, rows.CONTRIBUTIONS, _contribution_of, prefix=id_))
+    lost = [place for place in arrived if place not in found]
+    for place in lost:
+        rows.owe(desk, HolderIndex(place[-1]), rows.Due.DEAL, id_)
+    if lost:
+        rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
+        return None
+    return tuple(found.values())
+
+
+def _contribution_of(place: bytes, row: bytes) -> Contribution:
+    return rows.parsed(Contribution, row, table=rows.CONTRIBUTIONS, key=place)
 
 
 def _keys_to_deal_to(desk: Desk, record: EpochRecord) -> tuple[Envelope, ...] | None:
@@ -90,15 +114,15 @@ def _keys_to_deal_to(desk: Desk, record: EpochRecord) -> tuple[Envelope, ...] | 
 def finish_reshare(desk: Desk, id_: bytes) -> None:
     """An attempt is dealt or has ended: forget its fragments, and the key that opened them."""
     rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
-    arrived = [place for place, _ in desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_)]
+    arrived = list(marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_))
     for place in arrived:
         desk.sealed.delete(rows.CONTRIBUTIONS, place)
     if arrived:
         desk.owe_erasure()
-    attempts = desk.sealed.scan(rows.EPOCHS, prefix=id_[:32])
-    others = [rows.parsed(EpochRecord, row) for key, row in attempts if key != id_]
+    # One that cannot be read waits for nothing: the child is never given it.
+    others = [record for key, record in rows.attempts_of(desk.sealed, id_[:32]) if key != id_]
     if not any(_waits_for_child(record) for record in others):
-        if desk.sealed.get(rows.FRESH, id_[:32]) is not None:
+        if is_marked(desk.sealed, rows.FRESH, id_[:32]):
             desk.owe_erasure()
         desk.sealed.delete(rows.FRESH, id_[:32])  # no other keys of this change wait for it
 
@@ -125,6 +149,8 @@ def rebuild_job(desk: Desk, proposal: ProposalId) -> RebuildJob | None:
         return None
     record = epoch_to_collect(desk, key, proposal)
     name = record.parsed_statement().hash
+    if desk.damaged:  # a fragment cannot be read: with those that are left, or with it sent again
+        owe_fragments(desk, pending, key)
     return RebuildJob(
         seed=seed,
         fragments=tuple(present_fragments(desk, proposal, name)),

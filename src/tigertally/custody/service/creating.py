@@ -48,7 +48,7 @@ class MakeKey:
         check_acks(body.acks, desk.roster)
 
     def _check_creation(self, desk: Desk, body: Create) -> None:
-        for known in rows.all_keys(desk.sealed, body.key):
+        for known in rows.versions_of(desk.sealed, body.key):
             gone = known.state is KeyState.DESTROYED
             why = (
                 "the name of a destroyed key is not given again"
@@ -129,7 +129,7 @@ class MakeKey:
 
 def _check_rotation(desk: Desk, body: Rotate) -> None:
     """The version is the next one, and on the terms of the newest that works."""
-    versions = list(rows.all_keys(desk.sealed, body.key))
+    versions = rows.versions_of(desk.sealed, body.key)
     usable = [record for record in versions if record.usable]
     if not versions:
         raise Refused(f"there is no key {body.key} (yet): see `tally key list`")
@@ -217,16 +217,18 @@ def retire(desk: Desk, record: EpochRecord) -> None:
 def trouble(desk: Desk, record: EpochRecord, text: str) -> None:
     """Let `key show` say what went wrong."""
     for ref in record.keys:
-        key = rows.find_key(desk.sealed, ref)
-        if key is not None:
-            rows.put_key(desk.sealed, key.with_trouble(text))
+        with desk.apart():
+            key = rows.find_key(desk.sealed, ref)
+            if key is not None:
+                rows.put_key(desk.sealed, key.with_trouble(text))
 
 
 def set_coming(desk: Desk, record: EpochRecord) -> None:
     """The attempt that the keys now wait for."""
     for ref in record.keys:
-        key = rows.get_key(desk.sealed, ref)
-        rows.put_key(desk.sealed, replace(key, coming=rows.epoch_id(record)))
+        with desk.apart():
+            key = rows.get_key(desk.sealed, ref)
+            rows.put_key(desk.sealed, replace(key, coming=rows.epoch_id(record)))
 
 
 def proposer_of(desk: Desk, key: KeyRecord) -> VerifyKey:

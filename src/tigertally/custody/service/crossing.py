@@ -22,14 +22,26 @@ from tigertally.quorum.approval import Approval
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import open_proposal, parsed_body
-from tigertally.quorum.rows import get_pending
+from tigertally.quorum.rows import need_pending
+from tigertally.storage.damage import readable
 
 
 def present_fragments(desk: Desk, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
     """The fragments of one epoch that have arrived from holders who are still here."""
     here = {holder.index for holder in desk.roster.holders}
-    found = desk.sealed.scan(rows.FRAGMENTS, prefix=proposal + epoch)
-    return [rows.parsed(WrappedFragment, row) for place, row in found if place[-1] in here]
+
+    def read(place: bytes, row: bytes) -> WrappedFragment:
+        return rows.parsed(WrappedFragment, row, table=rows.FRAGMENTS, key=place)
+
+    found = readable(desk.sealed, rows.FRAGMENTS, read, prefix=proposal + epoch)
+    return [fragment for place, fragment in found if place[-1] in here]
+
+
+def has_fragment(desk: Desk, place: bytes) -> bool:
+    """Has this fragment arrived? One that cannot be read has not: its holder may send it again."""
+    with desk.apart():
+        return desk.sealed.get(rows.FRAGMENTS, place) is not None
+    return False
 
 
 def epoch_to_collect(desk: Desk, key: KeyRecord, proposal: ProposalId) -> EpochRecord:
@@ -63,16 +75,21 @@ def _enough(desk: Desk, proposal: ProposalId, record: EpochRecord) -> bool:
 def send_again(desk: Desk, keys: Iterable[KeyRef]) -> None:
     """A newer epoch of these keys is certified: open requests wait for its fragments."""
     wanted = set(keys)
-    for end, _ in desk.plain.scan(rows.ENDS):
-        pending = get_pending(desk.sealed, ProposalId(end[8:]))
-        if pending.status is not Status.COMPLETE:
-            continue
-        release = parsed_body(parse_release, open_proposal(pending.proposal))
-        if release.ref not in wanted:
-            continue
-        key = rows.get_key(desk.sealed, release.ref)
-        if epoch_to_collect(desk, key, pending.id).parsed_statement().hash == key.live_hash:
-            owe_fragments(desk, pending, key)
+    for end in list(rows.ends(desk.sealed)):
+        with desk.apart():
+            _send_again(desk, end, wanted)
+
+
+def _send_again(desk: Desk, end: bytes, wanted: set[KeyRef]) -> None:
+    pending = need_pending(desk.sealed, ProposalId(end[8:]), for_=(rows.ENDS, end))
+    if pending.status is not Status.COMPLETE:
+        return
+    release = parsed_body(parse_release, open_proposal(pending.proposal))
+    if release.ref not in wanted:
+        return
+    key = rows.get_key(desk.sealed, release.ref)
+    if epoch_to_collect(desk, key, pending.id).parsed_statement().hash == key.live_hash:
+        owe_fragments(desk, pending, key)
 
 
 def owe_fragments(desk: Desk, pending: Pending, key: KeyRecord) -> None:
@@ -84,7 +101,7 @@ def owe_fragments(desk: Desk, pending: Pending, key: KeyRecord) -> None:
         place = pending.id + key.live_hash + bytes([index])
         if (
             index not in here
-            or desk.sealed.get(rows.FRAGMENTS, place) is not None
+            or has_fragment(desk, place)
             or rows.has_due(desk.sealed, index, rows.Due.FRAGMENT, pending.id)
         ):
             continue

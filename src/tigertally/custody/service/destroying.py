@@ -28,13 +28,13 @@ from tigertally.custody.service.authority_jobs import finish_reshare
 from tigertally.custody.service.creating import retire
 from tigertally.custody.service.releasing import left_behind
 from tigertally.custody.service.resharing import end_attempt, share_stale_keys
-from tigertally.custody.state.authority import EpochStatus, KeyRecord, KeyState
+from tigertally.custody.state.authority import EpochId, EpochStatus, KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Pending
 from tigertally.quorum.proposal import Proposal, parsed_body
-from tigertally.quorum.rows import get_pending
+from tigertally.quorum.rows import get_pending, need_pending
 from tigertally.quorum.tally import VerifiedTally
 
 
@@ -46,8 +46,7 @@ class DestroyKey:
 
         Again, too, while a holder is missing: it may need a tally of the holders of today.
         """
-        found = [r for r in rows.all_keys(desk.sealed, body.key) if body.covers(r.ref)]
-        if not found:
+        if not _covered(desk, body):
             raise Refused(f"there is no such key: {words(body)}; see `tally key list`")
         if not _targets(desk, body):
             raise Refused(f"{words(body)} is destroyed already, and every holder has erased it")
@@ -124,10 +123,13 @@ class ErasureService:
 
     def due(self, desk: Desk, me: HolderIndex) -> tuple[EraseDue, ...]:
         """The destructions that this holder has not acknowledged."""
-        owed = rows.dues(desk.sealed, me, rows.Due.ERASE)
-        return tuple(
-            EraseDue(tally=get_pending(desk.sealed, ProposalId(id_)).tally()) for id_ in owed
-        )
+        found = []
+        for id_ in rows.dues(desk.sealed, me, rows.Due.ERASE):
+            due = rows.DUES, rows.due_key(me, rows.Due.ERASE, id_)
+            with desk.apart():
+                tally = need_pending(desk.sealed, ProposalId(id_), for_=due).tally()
+                found.append(EraseDue(tally=tally))
+        return tuple(found)
 
 
 def words(body: Destroy) -> str:
@@ -142,13 +144,20 @@ def missing_erasures(desk: Desk, record: KeyRecord) -> tuple[HolderIndex, ...]:
     return tuple(i for i in record.erasing if i in here and i not in record.erased)
 
 
+def _covered(desk: Desk, body: Destroy) -> list[KeyRecord]:
+    """The versions that are meant. Raises `Corrupt` if one of them cannot be read."""
+    if body.version is None:
+        return rows.versions_of(desk.sealed, body.key)
+    record = rows.find_key(desk.sealed, KeyRef(name=body.key, version=body.version))
+    return [] if record is None else [record]
+
+
 def _targets(desk: Desk, body: Destroy) -> list[KeyRecord]:
     """The versions that are not destroyed, or that somebody has yet to erase."""
     return [
         record
-        for record in rows.all_keys(desk.sealed, body.key)
-        if body.covers(record.ref)
-        and (record.state is not KeyState.DESTROYED or missing_erasures(desk, record))
+        for record in _covered(desk, body)
+        if record.state is not KeyState.DESTROYED or missing_erasures(desk, record)
     ]
 
 
@@ -157,15 +166,22 @@ def _end_coming(desk: Desk, record: KeyRecord) -> None:
     known = rows.get_key(desk.sealed, record.ref)  # an earlier version may have ended it already
     if known.coming is None:
         return
-    epoch = rows.get_epoch(desk.sealed, known.coming)
-    if epoch.status in (EpochStatus.DEALING, EpochStatus.OPEN):
-        end_attempt(desk, epoch, f"{record.ref} was destroyed")
-        finish_reshare(desk, rows.epoch_id(epoch).to_bytes())
-    for ref in epoch.keys:
-        other = rows.get_key(desk.sealed, ref)
-        if other.coming == known.coming:
-            state = KeyState.PENDING if other.live is None else KeyState.ACTIVE
-            rows.put_key(desk.sealed, replace(other, coming=None, state=state))
+    with desk.apart(), desk.plain.nested():  # what is damaged there must not save this key
+        epoch = rows.get_epoch(desk.sealed, known.coming)
+        if epoch.status in (EpochStatus.DEALING, EpochStatus.OPEN):
+            end_attempt(desk, epoch, f"{record.ref} was destroyed")
+            finish_reshare(desk, rows.epoch_id(epoch).to_bytes())
+        for ref in epoch.keys:
+            with desk.apart():
+                _without(desk, ref, known.coming)
+
+
+def _without(desk: Desk, ref: KeyRef, coming: EpochId) -> None:
+    """A key no longer waits for this attempt."""
+    key = rows.get_key(desk.sealed, ref)
+    if key.coming == coming:
+        state = KeyState.PENDING if key.live is None else KeyState.ACTIVE
+        rows.put_key(desk.sealed, replace(key, coming=None, state=state))
 
 
 def _destroy(desk: Desk, record: KeyRecord, by: ProposalId) -> None:
@@ -189,28 +205,38 @@ def _retire_live(desk: Desk, record: KeyRecord) -> None:
     """Nobody need fetch fragments of an epoch whose keys are all destroyed."""
     if record.live is None:
         return
-    epoch = rows.get_epoch(desk.sealed, record.live)
-    states = [rows.get_key(desk.sealed, ref).state for ref in epoch.keys]
-    if all(state is KeyState.DESTROYED for state in states):
-        retire(desk, epoch)
+    with desk.apart():
+        epoch = rows.get_epoch(desk.sealed, record.live)
+        states = [rows.get_key(desk.sealed, ref).state for ref in epoch.keys]
+        if all(state is KeyState.DESTROYED for state in states):
+            retire(desk, epoch)
 
 
 def _void_releases(desk: Desk, gone: set[KeyRef]) -> None:
     """Complete releases too: what has arrived for them is forgotten, and nobody owes more."""
-    for end, _ in list(desk.sealed.scan(rows.ENDS)):
-        id_ = ProposalId(end[8:])
-        proposal = parse_message(Proposal, get_pending(desk.sealed, id_).proposal.body)
-        if parsed_body(parse_release, proposal).ref not in gone:
-            continue
-        for table, key in left_behind(desk, id_):
-            desk.sealed.delete(table, key)
-        rows.drop_job(desk.sealed, rows.Job.REBUILD, id_)
-        desk.wake([proposal.proposer])
+    for end in list(rows.ends(desk.sealed)):
+        with desk.apart():
+            _void_release(desk, end, gone)
+
+
+def _void_release(desk: Desk, end: bytes, gone: set[KeyRef]) -> None:
+    id_ = ProposalId(end[8:])
+    pending = need_pending(desk.sealed, id_, for_=(rows.ENDS, end))
+    proposal = parse_message(Proposal, pending.proposal.body)
+    if parsed_body(parse_release, proposal).ref not in gone:
+        return
+    for table, key in left_behind(desk, id_):
+        desk.sealed.delete(table, key)
+    rows.drop_job(desk.sealed, rows.Job.REBUILD, id_)
+    desk.wake([proposal.proposer])
 
 
 def _drop_replaced(desk: Desk, body: Destroy, old: ProposalId | None) -> None:
     """A newer tally takes the place of one that a holder could not act on."""
-    if old is None or any(r.destroyed_by == old for r in rows.all_keys(desk.sealed, body.key)):
+    if old is None:
         return
-    for holder in desk.roster.holders:
-        rows.drop_due(desk.sealed, holder.index, rows.Due.ERASE, old)
+    with desk.apart():  # a version that cannot be read may still be owed by it: then it stays
+        if any(r.destroyed_by == old for r in rows.versions_of(desk.sealed, body.key)):
+            return
+        for holder in desk.roster.holders:
+            rows.drop_due(desk.sealed, holder.index, rows.Due.ERASE, old)

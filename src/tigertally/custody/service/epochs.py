@@ -51,7 +51,13 @@ from tigertally.custody.service.resharing import (
     retry,
     share_stale_keys,
 )
-from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
+from tigertally.custody.state.authority import (
+    EpochId,
+    EpochRecord,
+    EpochStatus,
+    KeyRecord,
+    KeyState,
+)
 from tigertally.quorum.desk import Desk, KeepChanges
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
@@ -164,31 +170,38 @@ class EpochService:
     def _activate(self, desk: Desk, record: EpochRecord) -> None:
         """The epoch is certified: its keys live in it from now on."""
         watch = Watch(desk)
-        replaced: dict[EpochId, EpochRecord] = {}
+        replaced: set[EpochId] = set()
         for ref in record.keys:
-            key = rows.get_key(desk.sealed, ref)
-            if key.state is KeyState.DESTROYED:
-                continue
-            if key.live is not None:
-                if key.live not in replaced:
-                    replaced[key.live] = rows.get_epoch(desk.sealed, key.live)
-                if key.live_hash is not None:
-                    key = with_past(watch, key, key.live_hash, replaced[key.live])
-            live = key.in_epoch(rows.epoch_id(record), record.epoch)
-            rows.put_key(desk.sealed, live)
-            desk.record(
-                "custody.active",
-                actor="authority",
-                summary=f"{ref} is active in epoch {live.number}",
-                detail=record.epoch,
-            )
-            if key.imported:
-                desk.wake([proposer_of(desk, key)])
-        for lower in replaced.values():
-            retire(desk, lower)
+            with desk.apart():
+                key = rows.get_key(desk.sealed, ref)
+                if key.state is not KeyState.DESTROYED:
+                    replaced |= self._live_in(desk, key, record, watch)
+        for lower in sorted(replaced, key=EpochId.to_bytes):
+            with desk.apart():
+                retire(desk, rows.get_epoch(desk.sealed, lower))
         send_again(desk, record.keys)
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
+
+    def _live_in(
+        self, desk: Desk, key: KeyRecord, record: EpochRecord, watch: Watch
+    ) -> set[EpochId]:
+        """Let one key live in a certified epoch; the epoch that it leaves, if there is one."""
+        left = set() if key.live is None else {key.live}
+        if key.live is not None and key.live_hash is not None:
+            key = with_past(watch, key, key.live_hash, rows.epoch_view(desk.sealed, key.live))
+        live = key.in_epoch(rows.epoch_id(record), record.epoch)
+        rows.put_key(desk.sealed, live)
+        desk.record(
+            "custody.active",
+            actor="authority",
+            summary=f"{key.ref} is active in epoch {live.number}",
+            detail=record.epoch,
+        )
+        if key.imported:
+            with desk.apart():
+                desk.wake([proposer_of(desk, key)])
+        return left
 
     def complain(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A receiver shows what it was sent: judge it, and go on without the liar."""

@@ -63,10 +63,25 @@ from tigertally.quorum.roster import Holder, Roster
 from tigertally.quorum.rows import put_roster
 from tigertally.quorum.tally import VerifiedTally
 from tigertally.quorum.words import Quote, in_one_line
+from tigertally.storage.sealed import SealedTransaction
 
 ENVELOPES = "envelopes"  # plain: one row
+SET_ASIDE = "set-aside"  # sealed: table, 0, key -> the bytes of a row that did not open
 _ROW = b"newest"
 _MOST_REPORTED = 32 * 1024 * 1024  # bytes of one holder: the epochs of 10,000 keys
+
+
+def _set_aside(desk: Desk, after: SealedTransaction, table: str, key: bytes) -> None:
+    """A row that does not open cannot be sealed anew: keep its bytes, and let it stay unreadable.
+
+    **Security:** one wrong bit does not hide the others from whoever has the old key. So the bytes
+    go under the new one as they are, elsewhere; what is left in their place is empty and never
+    opens, since what is damaged must not become absent.
+    """
+    raw = desk.plain.get(table, key)
+    if raw and table != SET_ASIDE:
+        after.put(SET_ASIDE, table.encode() + b"\x00" + key, raw)
+    desk.plain.put(table, key, b"")
 
 
 @dataclass(slots=True)
@@ -125,10 +140,14 @@ class LockService:
         desk.barrier = barrier_of(Secret.random(desk.randomness, BARRIER_BYTES))
         after = desk.sealed
         count = 0
-        for table in self.sealed:
-            for key, value in list(before.scan(table)):
-                after.put(table, key, value)
-                count += 1
+        for table in (*self.sealed, SET_ASIDE):
+            for key, value in list(before.each(table)):
+                if isinstance(value, Corrupt):
+                    desk.damaged.append(value)
+                    _set_aside(desk, after, table, key)
+                else:
+                    after.put(table, key, value)
+                    count += 1
         desk.owe_erasure()
         desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
 
@@ -139,11 +158,31 @@ class LockService:
         """The present envelopes; `Corrupt` if they are gone or not the ones we signed."""
         row = desk.plain.get(ENVELOPES, _ROW)
         if row is None:
-            raise Corrupt("the envelopes beside the roster are gone: restore a back-up")
+            why = "the envelopes beside the roster are gone: restore a back-up"
+            raise Corrupt(why, table=ENVELOPES, key=_ROW)
         try:
             return open_envelopes(decode(Envelope, row), desk.roster)
         except (MalformedMessage, InvalidSignature) as error:
-            raise Corrupt("the envelopes beside the roster have been changed") from error
+            why = "the envelopes beside the roster have been changed"
+            raise Corrupt(why, table=ENVELOPES, key=_ROW) from error
+
+    def mend_envelopes(self, desk: Desk) -> list[tuple[str, bytes]]:
+        """Make the envelopes anew if they cannot be read: without them nobody unlocks again.
+
+        Returns:
+            Table and key, if they were wrong.
+
+        Raises:
+            Corrupt: they are, and while it is locked nothing can be done about it.
+        """
+        try:
+            self.envelopes(desk)
+        except Corrupt:
+            if desk.barrier is None:
+                raise
+            self._put(desk, seal_barrier(desk.barrier.key, desk.roster, desk.randomness))
+            return [(ENVELOPES, _ROW)]
+        return []
 
     def progress(self, desk: Desk) -> tuple[int, int]:
         """(have, need) of the unlocking that is under way."""

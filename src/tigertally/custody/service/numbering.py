@@ -8,6 +8,7 @@ from tigertally.custody.messages.dealing import MAX_ATTEMPT
 from tigertally.custody.service import rows
 from tigertally.quorum import restoring
 from tigertally.quorum.desk import Desk
+from tigertally.storage.damage import marks
 
 _EACH = 1000  # at each restore
 _MOST = MAX_ATTEMPT // _EACH - 1  # restores that are told apart
@@ -28,8 +29,8 @@ def attempts_left_out(desk: Desk, *, since: int) -> int:
 
 def attempt_after(desk: Desk, proposal: ProposalId, *, since: int = 0) -> int:
     """The number of the next attempt of a proposal approved at `since`, for whatever keys."""
-    attempts = [
+    attempts = [  # also one whose row cannot be read: devices may know it
         int.from_bytes(key[len(proposal) :], "big")
-        for key, _ in desk.sealed.scan(rows.EPOCHS, prefix=proposal)
+        for key in marks(desk.sealed, rows.EPOCHS, prefix=proposal)
     ]
     return max([attempts_left_out(desk, since=since), *attempts]) + 1

@@ -15,6 +15,7 @@ from tigertally.custody.messages.v1 import EpochClaimV1, KeyTermsV1
 from tigertally.custody.service import rows
 from tigertally.custody.state.v1 import EpochRecordV1, KeyRecordV1
 from tigertally.quorum.desk import Desk
+from tigertally.storage.damage import is_marked
 
 FORM: Final = 2  # of the rows that this program writes
 _ROW: Final = b"form"
@@ -39,7 +40,7 @@ def note_form(desk: Desk) -> None:
 
 def bring_up_to_date(desk: Desk) -> None:
     """Write every row of an older version anew; costs one look where that has been done."""
-    if desk.sealed.get(rows.FORM, _ROW) is not None:
+    if is_marked(desk.sealed, rows.FORM, _ROW):  # damaged, it says so too: it is written once
         return
     count = sum(_renewed(desk, table, key) for table in _TABLES for key in _places(desk, table))
     note_form(desk)

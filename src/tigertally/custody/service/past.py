@@ -19,9 +19,16 @@ from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.watching import HeldReport, RemovedFragment
 from tigertally.custody.protocol.reports import report_hash
 from tigertally.custody.service import rows
-from tigertally.custody.state.authority import EpochRecord, KeyRecord, KeyState, PastEpoch
+from tigertally.custody.state.authority import (
+    EpochRecord,
+    EpochView,
+    KeyRecord,
+    KeyState,
+    PastEpoch,
+)
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
+from tigertally.storage.damage import readable
 
 
 def held(desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
@@ -48,16 +55,23 @@ def held(desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
 
 
 def reports(desk: Desk) -> dict[HolderIndex, HeldReport]:
-    """Every holder's newest report, removed ones' too."""
-    return {HolderIndex(key[0]): _report(row) for key, row in desk.sealed.scan(rows.HELD)}
+    """Every holder's newest report, removed ones' too.
+
+    One that cannot be read is left out: then nothing says that its holder has erased anything.
+    """
+    found = readable(desk.sealed, rows.HELD, _report)
+    return {HolderIndex(key[0]): report for key, report in found}
 
 
 @lru_cache(maxsize=512)  # read for every key; a report changes only with its holder's epochs
-def _report(row: bytes) -> HeldReport:
-    return rows.parsed(HeldReport, rows.parsed(Envelope, row).body)
+def _report(key: bytes, row: bytes) -> HeldReport:
+    envelope = rows.parsed(Envelope, row, table=rows.HELD, key=key)
+    return rows.parsed(HeldReport, envelope.body, table=rows.HELD, key=key)
 
 
-def with_past(watch: Watch, key: KeyRecord, epoch: Hash, record: EpochRecord) -> KeyRecord:
+def with_past(
+    watch: Watch, key: KeyRecord, epoch: Hash, record: EpochRecord | EpochView
+) -> KeyRecord:
     """The key with one more epoch that it has left; those of which nothing can remain are dropped.
 
     An attempt that was ended is one too: holders may have stored fragments of it.

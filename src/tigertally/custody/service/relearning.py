@@ -13,7 +13,13 @@ from collections import Counter
 from dataclasses import replace
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, PeerFault, Refused, TigertallyError
+from tigertally.base.errors import (
+    Corrupt,
+    MalformedMessage,
+    PeerFault,
+    Refused,
+    TigertallyError,
+)
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import MAKING, Create, KeyRef, parse_making
@@ -42,6 +48,7 @@ from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Holder
 from tigertally.quorum.rows import PROPOSALS, get_pending, put_pending
 from tigertally.quorum.tally import Tally, verify_tally
+from tigertally.storage.damage import marks, readable
 
 
 def relearn(desk: Desk, report: ReportRequest, holder: Holder) -> None:
@@ -51,11 +58,14 @@ def relearn(desk: Desk, report: ReportRequest, holder: Holder) -> None:
     """
     refused: list[str] = []
     for claim in report.claims:
-        try:
-            with desk.plain.nested():
-                _take(desk, claim, holder)
-        except TigertallyError as error:
-            refused.append(str(error))
+        with desk.apart():  # a row of ours that cannot be read is no fault of the claim
+            try:
+                with desk.plain.nested():
+                    _take(desk, claim, holder)
+            except Corrupt:
+                raise
+            except TigertallyError as error:
+                refused.append(str(error))
     if refused:
         many = "an epoch that does not" if len(refused) == 1 else f"{len(refused)} that do not"
         desk.record(
@@ -94,6 +104,10 @@ def _take(desk: Desk, claim: EpochClaim, holder: Holder) -> None:
     _certified(desk, statement, certificate, known, by=holder)
 
 
+def _claim_of(place: bytes, row: bytes) -> EpochClaim:
+    return rows.parsed(EpochClaim, row, table=rows.CLAIMS, key=place)
+
+
 def _certificate(
     desk: Desk, statement: Statement, claim: EpochClaim, known: EpochRecord | None
 ) -> Certificate:
@@ -101,8 +115,8 @@ def _certificate(
     roster = desk.known_chain.at(statement.roster)
     envelopes = list(known.acknowledgements if known is not None else ())
     envelopes += claim.certificate.acknowledgements if claim.certificate else ()
-    for _, row in desk.sealed.scan(rows.CLAIMS, prefix=statement.hash):
-        envelopes.append(rows.parsed(EpochClaim, row).acknowledgement)
+    claims = readable(desk.sealed, rows.CLAIMS, _claim_of, prefix=statement.hash)
+    envelopes += [claim.acknowledgement for _, claim in claims]
     found: dict[HolderIndex, Envelope] = {}
     for envelope in envelopes:
         ack = open_acknowledgement(envelope, roster)
@@ -127,7 +141,7 @@ def _certified(
     if known is None:
         record = _in_place(desk, record)
     rows.put_epoch(desk.sealed, record)
-    for place, _ in list(desk.sealed.scan(rows.CLAIMS, prefix=statement.hash)):
+    for place in list(marks(desk.sealed, rows.CLAIMS, prefix=statement.hash)):
         desk.sealed.delete(rows.CLAIMS, place)
     watch = Watch(desk)
     for ref in statement.keys:
@@ -197,7 +211,7 @@ def _in_place(desk: Desk, record: EpochRecord) -> EpochRecord:
     row = desk.sealed.get(rows.EPOCHS, rows.epoch_id(record).to_bytes())
     if row is None:
         return record
-    half = rows.parsed(EpochRecord, row)
+    half = rows.get_epoch(desk.sealed, rows.epoch_id(record))
     if half.status in (EpochStatus.DEALING, EpochStatus.OPEN):
         end_attempt(desk, half, "holders have it already")
     return replace(record, tally=half.tally)
@@ -288,11 +302,12 @@ def _knows_making(desk: Desk, key: KeyRecord) -> bool:
 
 def _said(desk: Desk, ref: KeyRef) -> list[KeyTerms]:
     prefix = ref.to_bytes()
-    return [
-        rows.parsed(KeyTerms, row)
-        for key, row in desk.sealed.scan(rows.TERMS, prefix=prefix)
-        if len(key) == len(prefix) + 1
-    ]
+
+    def read(key: bytes, row: bytes) -> KeyTerms:
+        return rows.parsed(KeyTerms, row, table=rows.TERMS, key=key)
+
+    found = readable(desk.sealed, rows.TERMS, read, prefix=prefix)
+    return [terms for key, terms in found if len(key) == len(prefix) + 1]
 
 
 def _terms(desk: Desk, ref: KeyRef) -> KeyTerms:

@@ -35,6 +35,7 @@ from tigertally.custody.service import rows
 from tigertally.custody.service.creating import proposer_of
 from tigertally.custody.service.crossing import (
     epoch_to_collect,
+    has_fragment,
     owe_fragments,
     present_fragments,
 )
@@ -46,7 +47,8 @@ from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body
 from tigertally.quorum.rows import get_pending
 from tigertally.quorum.service import state_of
-from tigertally.quorum.tally import VerifiedTally
+from tigertally.quorum.tally import THE_AUTHORITY, VerifiedTally
+from tigertally.storage.damage import is_marked, marks
 
 _TIDIED_AT_ONCE = 500  # releases
 
@@ -116,7 +118,9 @@ class ReleaseService:
         pending = get_pending(desk.sealed, delivery.proposal)
         if pending.status is not Status.COMPLETE:
             raise Refused(f"the release is {pending.status.value}")
-        tally, release = check_release_tally(pending.tally(), desk.known_chain, now=desk.now)
+        tally, release = check_release_tally(
+            pending.tally(), desk.known_chain, now=desk.now, clock=THE_AUTHORITY
+        )
         key = rows.get_key(desk.sealed, release.ref)
         if not key.usable:
             raise Refused(f"{release.ref} is {key.state.value}")
@@ -126,7 +130,7 @@ class ReleaseService:
         if desk.sealed.get(rows.REBUILT, delivery.proposal) is not None:
             return Nothing()  # too late to be needed: do not keep it
         place = delivery.proposal + delivery.epoch + bytes([holder.index])
-        if desk.sealed.get(rows.FRAGMENTS, place) is None:
+        if not has_fragment(desk, place):
             desk.sealed.put(rows.FRAGMENTS, place, encode(fragment))
             desk.record(
                 "custody.delivered",
@@ -163,7 +167,7 @@ class ReleaseService:
         opened = open_proposal(pending.proposal)
         release = parsed_body(parse_release, opened)
         for index in faulty:
-            if desk.sealed.get(rows.FAULTY, proposal + bytes([index])) is not None:
+            if is_marked(desk.sealed, rows.FAULTY, proposal + bytes([index])):
                 continue
             desk.sealed.put(rows.FAULTY, proposal + bytes([index]), b"")
             (name,) = names_of(desk.roster, [index])
@@ -196,7 +200,7 @@ class ReleaseService:
         """The key is wrapped: what could rebuild it once more must not lie about."""
         desk.owe_erasure()
         desk.sealed.delete(rows.FRESH, proposal)
-        for place, _ in list(desk.sealed.scan(rows.FRAGMENTS, prefix=proposal)):
+        for place in list(marks(desk.sealed, rows.FRAGMENTS, prefix=proposal)):
             desk.sealed.delete(rows.FRAGMENTS, place)
 
     def collect(self, desk: Desk, request: CollectRequest, peer: VerifyKey) -> CollectReply:
@@ -223,9 +227,10 @@ class ReleaseService:
         rebuilt = desk.sealed.get(rows.REBUILT, id_)
         epoch = epoch_to_collect(desk, key, id_)
         name = epoch.parsed_statement().hash
-        if name != key.live_hash:  # who comes back may have found a wrong fragment among these
-            owe_fragments(desk, pending, key)
         arrived = [] if key.suite.authority_deals else present_fragments(desk, id_, name)
+        # Who comes back may have found a wrong fragment among these; or one cannot be read.
+        if name != key.live_hash or desk.damaged:
+            owe_fragments(desk, pending, key)
         return CollectReply(
             state=reply.state,
             certificate=epoch.certificate(),
@@ -235,8 +240,8 @@ class ReleaseService:
         )
 
     def _faulty(self, desk: Desk, proposal: ProposalId) -> tuple[HolderIndex, ...]:
-        keys = desk.sealed.scan(rows.FAULTY, prefix=proposal)
-        return tuple(HolderIndex(key[-1]) for key, _ in keys)
+        keys = marks(desk.sealed, rows.FAULTY, prefix=proposal)
+        return tuple(HolderIndex(key[-1]) for key in keys if key[-1])
 
     def tidy(self, desk: Desk) -> int:
         """Forget what expired releases left behind, some at a time; returns how many rows."""

@@ -35,6 +35,7 @@ from tigertally.quorum.desk import Desk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
+from tigertally.storage.damage import marks
 
 Live = tuple[KeyRecord, EpochRecord]
 
@@ -49,7 +50,8 @@ def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
             _forget_holder(desk, holder.index)
     for key in list(rows.all_keys(desk.sealed)):
         if key.coming is not None:
-            _end_coming(desk, key, left)
+            with desk.apart(), desk.plain.nested():
+                _end_coming(desk, key, left)
     share_stale_keys(desk)
 
 
@@ -61,13 +63,16 @@ def catch_up(desk: Desk) -> None:
             _forget_holder(desk, HolderIndex(index))
     for key in list(rows.all_keys(desk.sealed)):
         if key.coming is not None and not _of_today(desk, key.coming):
-            _end_coming(desk, key, left)
+            with desk.apart(), desk.plain.nested():
+                _end_coming(desk, key, left)
     share_stale_keys(desk)
 
 
 def _of_today(desk: Desk, id_: EpochId) -> bool:
-    roster = desk.known_chain.at(rows.get_epoch(desk.sealed, id_).roster)
-    return roster.electorate == desk.roster.electorate
+    with desk.apart():
+        roster = desk.known_chain.at(rows.get_epoch(desk.sealed, id_).roster)
+        return roster.electorate == desk.roster.electorate
+    return False  # it cannot be read, so it cannot go on
 
 
 def _forget_holder(desk: Desk, index: HolderIndex) -> None:
@@ -87,7 +92,13 @@ def _end_coming(desk: Desk, key: KeyRecord, left: set[HolderIndex]) -> None:
     """
     if key.coming is None:
         return
-    record = rows.get_epoch(desk.sealed, key.coming)
+    record = None
+    with desk.apart():
+        record = rows.get_epoch(desk.sealed, key.coming)
+    if record is None:  # it cannot go on; the next starts from the live epoch, if there is one
+        if key.live is not None:
+            rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
+        return
     if key.live is None:
         able = {*record.acknowledged, *(index for index in record.holders if index in left)}
         dealt = record.status is not EpochStatus.DEALING
@@ -115,8 +126,9 @@ def end_attempt(desk: Desk, record: EpochRecord, why: str) -> None:
     if record.status is EpochStatus.OPEN and record.base:
         watch, epoch = Watch(desk), record.parsed_statement().hash
         for ref in record.keys:
-            key = rows.get_key(desk.sealed, ref)
-            rows.put_key(desk.sealed, with_past(watch, key, epoch, record))
+            with desk.apart():
+                key = rows.get_key(desk.sealed, ref)
+                rows.put_key(desk.sealed, with_past(watch, key, epoch, record))
     rows.put_epoch(desk.sealed, record.moved_to(EpochStatus.ABORTED, why))
     id_ = rows.epoch_id(record).to_bytes()
     for index in {*record.holders, *(d for d in record.dealers if d != AUTHORITY)}:
@@ -141,19 +153,27 @@ def share_stale_keys(desk: Desk) -> None:
     for group, donors in _groups(desk, stale):
         record = _attempt(change, group, donors, attempt)
         attempt += 1
-        rows.put_epoch(desk.sealed, record)
-        for key, _ in group:
-            coming = replace(key, coming=rows.epoch_id(record), state=KeyState.RESHARING)
-            rows.put_key(desk.sealed, coming)
-        desk.record(
-            "custody.resharing",
-            actor="authority",
-            summary=f"{len(group)} keys are shared anew for roster version {change.new.version}",
-            detail=record.proposal,
-        )
-        if record.suite.authority_deals:
-            _ask_contributions(desk, record, donors)
-        announce(desk, record)
+        with desk.apart(), desk.plain.nested():
+            _share(desk, record, group, donors)
+
+
+def _share(
+    desk: Desk, record: EpochRecord, group: list[Live], donors: tuple[HolderIndex, ...]
+) -> None:
+    """Open an attempt for keys that travel together."""
+    rows.put_epoch(desk.sealed, record)
+    for key, _ in group:
+        coming = replace(key, coming=rows.epoch_id(record), state=KeyState.RESHARING)
+        rows.put_key(desk.sealed, coming)
+    desk.record(
+        "custody.resharing",
+        actor="authority",
+        summary=f"{len(group)} keys are shared anew for roster version {record.roster_version}",
+        detail=record.proposal,
+    )
+    if record.suite.authority_deals:
+        _ask_contributions(desk, record, donors)
+    announce(desk, record)
 
 
 def _stale(desk: Desk, since: int) -> Iterator[Live]:
@@ -162,8 +182,10 @@ def _stale(desk: Desk, since: int) -> Iterator[Live]:
     for key in list(rows.all_keys(desk.sealed)):
         if key.live is None or key.coming is not None or key.state is KeyState.DESTROYED:
             continue
-        record = epochs.get(key.live)
-        if record.roster_version < since:
+        record = None
+        with desk.apart():
+            record = epochs.get(key.live)
+        if record is not None and record.roster_version < since:
             yield key, record
 
 
@@ -243,8 +265,15 @@ def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderInde
         desk.sealed.put(rows.FRESH, record.proposal, seed)
     id_ = rows.epoch_id(record).to_bytes()
     for index in donors:
-        if desk.sealed.get(rows.CONTRIBUTIONS, id_ + bytes([index])) is None:
+        if not _has_contribution(desk, id_ + bytes([index])):
             rows.owe(desk, index, rows.Due.DEAL, id_)
+
+
+def _has_contribution(desk: Desk, place: bytes) -> bool:
+    """Has it arrived? One that cannot be read has not: its donor may send it again."""
+    with desk.apart():
+        return desk.sealed.get(rows.CONTRIBUTIONS, place) is not None
+    return False
 
 
 def retry(desk: Desk, record: EpochRecord) -> None:
@@ -265,12 +294,14 @@ def retry(desk: Desk, record: EpochRecord) -> None:
         why=record.why,
     )
     rows.put_epoch(desk.sealed, following)
+    threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
     for ref in record.keys:
-        key = rows.get_key(desk.sealed, ref)
-        key = replace(key, coming=EpochId(proposal=record.proposal, attempt=attempt))
-        if len(dealers) < rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold:
-            key = key.with_trouble(f"only {len(dealers)} honest donors are left")
-        rows.put_key(desk.sealed, key)
+        with desk.apart():
+            key = rows.get_key(desk.sealed, ref)
+            key = replace(key, coming=EpochId(proposal=record.proposal, attempt=attempt))
+            if len(dealers) < threshold:
+                key = key.with_trouble(f"only {len(dealers)} honest donors are left")
+            rows.put_key(desk.sealed, key)
     if by_authority:
         _ask_contributions(desk, following, dealers)
     announce(desk, following)
@@ -287,21 +318,29 @@ def _donors(desk: Desk, record: EpochRecord) -> tuple[HolderIndex, ...]:
 
 def more_donors(desk: Desk, keys: Iterable[KeyRef]) -> None:
     """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
-    found = (rows.find_key(desk.sealed, ref) for ref in keys)
-    for id_ in {key.coming for key in found if key is not None and key.coming is not None}:
-        record = rows.get_epoch(desk.sealed, id_)
-        if record.status is not EpochStatus.DEALING or not record.base:
-            continue
-        donors = _donors(desk, record)
-        if record.suite.authority_deals:
-            _ask_contributions(desk, record, donors)
-            continue
-        there = dict(zip(record.dealers, record.dealings, strict=True))
-        dealers = tuple(sorted({*record.dealers, *donors}))
-        dealings = tuple(there.get(dealer) for dealer in dealers)
-        record = replace(record, dealers=dealers, dealings=dealings)
-        rows.put_epoch(desk.sealed, record)
-        announce(desk, record)
+    coming: set[EpochId] = set()
+    for ref in keys:
+        with desk.apart():
+            key = rows.find_key(desk.sealed, ref)
+            coming |= set() if key is None or key.coming is None else {key.coming}
+    for id_ in coming:
+        with desk.apart(), desk.plain.nested():
+            _more_donors(desk, rows.get_epoch(desk.sealed, id_))
+
+
+def _more_donors(desk: Desk, record: EpochRecord) -> None:
+    if record.status is not EpochStatus.DEALING or not record.base:
+        return
+    donors = _donors(desk, record)
+    if record.suite.authority_deals:
+        _ask_contributions(desk, record, donors)
+        return
+    there = dict(zip(record.dealers, record.dealings, strict=True))
+    dealers = tuple(sorted({*record.dealers, *donors}))
+    dealings = tuple(there.get(dealer) for dealer in dealers)
+    record = replace(record, dealers=dealers, dealings=dealings)
+    rows.put_epoch(desk.sealed, record)
+    announce(desk, record)
 
 
 def bar_donor(desk: Desk, record: EpochRecord, donor: int) -> None:
@@ -341,7 +380,7 @@ def contribute(desk: Desk, sent: Contribution, peer: VerifyKey) -> Nothing:
     place = id_.to_bytes() + bytes([holder.index])
     desk.sealed.put(rows.CONTRIBUTIONS, place, encode(sent))
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
-    arrived = sum(1 for _ in desk.sealed.scan(rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
+    arrived = sum(1 for _ in marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
     threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
@@ -349,7 +388,14 @@ def contribute(desk: Desk, sent: Contribution, peer: VerifyKey) -> Nothing:
 
 
 def _live_of(desk: Desk, record: EpochRecord) -> EpochId:
-    live = rows.get_key(desk.sealed, record.keys[0]).live
+    """The live epoch of the keys of a reshare: of the first that can be read."""
+    *others, last = record.keys
+    for ref in others:
+        with desk.apart():
+            live = rows.get_key(desk.sealed, ref).live
+            if live is not None:
+                return live
+    live = rows.get_key(desk.sealed, last).live
     if live is None:
         raise Refused("the key has no live epoch")
     return live

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
 from typing import TypeVar
@@ -21,6 +22,7 @@ from tigertally.custody.state.authority import (
     view_of_epoch,
 )
 from tigertally.quorum.desk import Desk
+from tigertally.storage.damage import is_marked, marks, readable, set_aside
 from tigertally.storage.store import Reader, Transaction
 
 T = TypeVar("T")
@@ -98,12 +100,13 @@ class Job(Enum):
     RESHARE = b"s"
 
 
-def parsed(kind: type[T], row: bytes) -> T:
+def parsed(kind: type[T], row: bytes, *, table: str = "", key: bytes = b"") -> T:
     """A row of ours; `Corrupt` if it cannot be read."""
     try:
         return decode(kind, row)
     except MalformedMessage as error:
-        raise Corrupt(f"a stored {kind.__name__} cannot be read") from error
+        why = f"a stored {kind.__name__} cannot be read"
+        raise Corrupt(why, table=table, key=key) from error
 
 
 def put_key(tx: Transaction, record: KeyRecord) -> None:
@@ -113,8 +116,9 @@ def put_key(tx: Transaction, record: KeyRecord) -> None:
 
 def find_key(reader: Reader, ref: KeyRef) -> KeyRecord | None:
     """A key's record, if there is one."""
-    row = reader.get(KEYS, ref.to_bytes())
-    return None if row is None else parsed(KeyRecord, row)
+    place = ref.to_bytes()
+    row = reader.get(KEYS, place)
+    return None if row is None else parsed(KeyRecord, row, table=KEYS, key=place)
 
 
 def get_key(reader: Reader, ref: KeyRef) -> KeyRecord:
@@ -126,15 +130,28 @@ def get_key(reader: Reader, ref: KeyRef) -> KeyRecord:
 
 
 def all_keys(reader: Reader, name: Name | None = None) -> Iterator[KeyRecord]:
-    """All keys, or all versions of one, in order."""
-    prefix = b"" if name is None else name.encode() + b"\x00"
-    for _, row in reader.scan(KEYS, prefix=prefix):
-        yield _key_of(row)
+    """All keys that can be read, or all versions of one, in order. To look, not to decide by."""
+    for _, record in readable(reader, KEYS, _key_of, prefix=_versions(name)):
+        yield record
+
+
+def versions_of(reader: Reader, name: Name) -> list[KeyRecord]:
+    """All versions of one key, in order.
+
+    Raises:
+        Corrupt: one cannot be read. It is not absent: its name and number are taken, and a
+            destroyed version stays destroyed.
+    """
+    return [_key_of(place, row) for place, row in reader.scan(KEYS, prefix=_versions(name))]
+
+
+def _versions(name: Name | None) -> bytes:
+    return b"" if name is None else name.encode() + b"\x00"
 
 
 @lru_cache(maxsize=4096)  # every sync looks at every key, and most do not change between two
-def _key_of(row: bytes) -> KeyRecord:
-    return parsed(KeyRecord, row)
+def _key_of(place: bytes, row: bytes) -> KeyRecord:
+    return parsed(KeyRecord, row, table=KEYS, key=place)
 
 
 def epoch_id(record: EpochRecord) -> EpochId:
@@ -153,21 +170,67 @@ def put_epoch(tx: Transaction, record: EpochRecord) -> None:
 
 def epoch_view(reader: Reader, id_: EpochId) -> EpochView:
     """The short view of an attempt; `Refused` if there is none."""
-    row = reader.get(VIEWS, id_.to_bytes())
-    return view_of_epoch(get_epoch(reader, id_)) if row is None else parsed(EpochView, row)
+    place = id_.to_bytes()
+    try:
+        row = reader.get(VIEWS, place)
+        if row is not None:
+            return _view_of(place, row)
+    except Corrupt as damage:  # it says nothing that the attempt itself does not say
+        set_aside(reader, damage)
+    return view_of_epoch(get_epoch(reader, id_))
+
+
+def find_view(desk: Desk, id_: bytes) -> EpochView | None:
+    """The short view of an attempt that another row names; None where it cannot be read."""
+    with desk.apart(), suppress(Refused, MalformedMessage):
+        return epoch_view(desk.sealed, EpochId.from_bytes(id_))
+    return None
+
+
+def all_views(reader: Reader) -> Iterator[tuple[EpochId, EpochView]]:
+    """The short views of all attempts that can be read."""
+    for place, view in readable(reader, VIEWS, _view_of):
+        yield EpochId.from_bytes(place), view
+
+
+def _view_of(place: bytes, row: bytes) -> EpochView:
+    return parsed(EpochView, row, table=VIEWS, key=place)
 
 
 def get_epoch(reader: Reader, id_: EpochId) -> EpochRecord:
     """An attempt; `Refused` if there is none."""
-    row = reader.get(EPOCHS, id_.to_bytes())
+    place = id_.to_bytes()
+    row = reader.get(EPOCHS, place)
     if row is None:
         raise Refused("there is no such epoch")
-    return _epoch_of(row)
+    return _epoch_of(place, row)
+
+
+def need_epoch(reader: Reader, id_: bytes, *, for_: tuple[str, bytes]) -> EpochRecord:
+    """An attempt that another row names.
+
+    Args:
+        for_: table and key of that row; damaged, it names an attempt that never was.
+
+    Raises:
+        Corrupt: it or that row is damaged.
+    """
+    try:
+        return get_epoch(reader, EpochId.from_bytes(id_))
+    except (Refused, MalformedMessage) as error:
+        table, key = for_
+        why = f"row {key.hex()} of table {table!r} names an epoch that is not there"
+        raise Corrupt(why, table=table, key=key) from error
+
+
+def attempts_of(reader: Reader, proposal: bytes) -> Iterator[tuple[bytes, EpochRecord]]:
+    """All attempts of a proposal that can be read, by the keys of their rows."""
+    return readable(reader, EPOCHS, _epoch_of, prefix=proposal)
 
 
 @lru_cache(maxsize=16)  # a live epoch is looked at with every fragment and never changes
-def _epoch_of(row: bytes) -> EpochRecord:
-    return parsed(EpochRecord, row)
+def _epoch_of(place: bytes, row: bytes) -> EpochRecord:
+    return parsed(EpochRecord, row, table=EPOCHS, key=place)
 
 
 class Epochs:
@@ -186,11 +249,13 @@ class Epochs:
 
 def find_epoch(reader: Reader, name: Hash) -> EpochRecord | None:
     """An open or certified epoch by its hash."""
-    key = reader.get(EPOCH_NAMES, name)
-    if key is None:
-        return None
-    id_ = EpochId(proposal=ProposalId(key[:32]), attempt=int.from_bytes(key[32:], "big"))
-    return get_epoch(reader, id_)
+    try:
+        key = reader.get(EPOCH_NAMES, name)
+    except Corrupt as damage:  # slower, but the attempts themselves say how they are called
+        set_aside(reader, damage)
+        named = (one for _, one in attempts_of(reader, b"") if one.statement and one.epoch == name)
+        return next(named, None)
+    return None if key is None else get_epoch(reader, EpochId.from_bytes(key))
 
 
 def piece_key(id_: EpochId, dealer: int, receiver: HolderIndex) -> bytes:
@@ -216,27 +281,27 @@ def drop_due(tx: Transaction, holder: HolderIndex, due: Due, id_: bytes) -> None
 
 def has_due(reader: Reader, holder: HolderIndex, due: Due, id_: bytes) -> bool:
     """Does this holder owe it?"""
-    return reader.get(DUES, due_key(holder, due, id_)) is not None
+    return is_marked(reader, DUES, due_key(holder, due, id_))
 
 
 def dues(reader: Reader, holder: HolderIndex, due: Due, limit: int = MOST_OWED) -> list[bytes]:
     """What a holder owes of one sort, by id."""
     prefix = bytes([holder]) + due.value
-    return [key[2:] for key, _ in reader.scan(DUES, prefix=prefix, limit=limit)]
+    return [key[2:] for key in marks(reader, DUES, prefix=prefix, limit=limit)]
 
 
 def every_due(reader: Reader, holder: HolderIndex, due: Due) -> Iterator[bytes]:
     """All that a holder owes of one sort, by id, read some at a time."""
     prefix, after = bytes([holder]) + due.value, None
-    while page := list(reader.scan(DUES, prefix=prefix, after=after, limit=MOST_OWED)):
-        after = page[-1][0]
-        yield from (key[2:] for key, _ in page)
+    while page := list(marks(reader, DUES, prefix=prefix, after=after, limit=MOST_OWED)):
+        after = page[-1]
+        yield from (key[2:] for key in page)
 
 
 def owes_acknowledgement(reader: Reader, holder: HolderIndex, proposal: ProposalId) -> bool:
     """Is a delivery of any attempt of this proposal on its way to this holder?"""
     prefix = bytes([holder]) + Due.ACKNOWLEDGE.value + proposal
-    return any(True for _ in reader.scan(DUES, prefix=prefix, limit=1))
+    return any(True for _ in marks(reader, DUES, prefix=prefix, limit=1))
 
 
 def put_job(tx: Transaction, job: Job, id_: bytes) -> None:
@@ -251,7 +316,7 @@ def drop_job(tx: Transaction, job: Job, id_: bytes) -> None:
 
 def has_jobs(reader: Reader) -> bool:
     """Is there work for the child?"""
-    return any(True for _ in reader.scan(JOBS, limit=1))
+    return any(True for _ in marks(reader, JOBS, limit=1))
 
 
 def put_end(tx: Transaction, proposal: ProposalId, expires: int) -> None:
@@ -261,27 +326,45 @@ def put_end(tx: Transaction, proposal: ProposalId, expires: int) -> None:
 
 def ended(reader: Reader, now: int, limit: int) -> list[bytes]:
     """Keys of the releases that have expired by now, the first ones first."""
-    found = reader.scan(ENDS, limit=limit)
-    return [key for key, _ in found if int.from_bytes(key[:8], "big") <= now]
+    return [key for key in ends(reader, limit) if int.from_bytes(key[:8], "big") <= now]
+
+
+def ends(reader: Reader, limit: int | None = None) -> Iterator[bytes]:
+    """Keys of the releases that have left something behind, by their expiry."""
+    return marks(reader, ENDS, limit=limit)
 
 
 def jobs(reader: Reader) -> list[tuple[Job, bytes]]:
     """All work for the child."""
-    return [(Job(key[:1]), key[1:]) for key, _ in reader.scan(JOBS)]
+    return [found for key in marks(reader, JOBS) if (found := _job_of(reader, key)) is not None]
+
+
+def _job_of(reader: Reader, key: bytes) -> tuple[Job, bytes] | None:
+    try:
+        return Job(key[:1]), key[1:]
+    except ValueError:
+        set_aside(reader, Corrupt(f"no such job: {key.hex()}", table=JOBS, key=key))
+        return None
 
 
 def receive_keys(reader: Reader) -> list[Envelope]:
-    """Every holder's newest signed receive keys."""
-    return [parsed(Envelope, row) for _, row in reader.scan(RECEIVE_KEYS)]
+    """Every holder's newest signed receive keys; who is left out has not published any."""
+    return [envelope for _, envelope in readable(reader, RECEIVE_KEYS, envelope_in(RECEIVE_KEYS))]
+
+
+def envelope_in(table: str) -> Callable[[bytes, bytes], Envelope]:
+    """How a row of signed messages is read."""
+    return lambda key, row: parsed(Envelope, row, table=table, key=key)
 
 
 def bundles_in_use(reader: Reader, holder: HolderIndex) -> list[tuple[Hash, ProposalId]]:
     """Which receive keys of a holder open dealings use, and for which proposals."""
-    keys = [key for key, _ in reader.scan(IN_USE, prefix=bytes([holder]))]
+    keys = list(marks(reader, IN_USE, prefix=bytes([holder])))
     return [(Hash(key[1:33]), ProposalId(key[33:])) for key in keys]
 
 
 def find_bundle(reader: Reader, holder: HolderIndex, bundle: Hash) -> Envelope | None:
     """A signed set of receive keys that a dealing used."""
-    row = reader.get(BUNDLES, bytes([holder]) + bundle)
-    return None if row is None else parsed(Envelope, row)
+    place = bytes([holder]) + bundle
+    row = reader.get(BUNDLES, place)
+    return None if row is None else parsed(Envelope, row, table=BUNDLES, key=place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Corrupt, PeerFault, Refused
@@ -34,9 +34,10 @@ from tigertally.custody.service.watching import waiting_for
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
 from tigertally.quorum.desk import Desk
 from tigertally.quorum.pending import Status
-from tigertally.quorum.rows import PROPOSALS, get_pending
+from tigertally.quorum.rows import PROPOSALS, get_pending, need_pending
 from tigertally.quorum.service import state_of
 from tigertally.quorum.tally import Tally
+from tigertally.storage.damage import marks, readable
 
 _OPENING_BYTES = MAX_MESSAGE_BYTES // 2  # the other half: tallies, certificates, requests to deal
 _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expired
@@ -56,11 +57,13 @@ class SyncService:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
         me = desk.holder(peer).index
         now = desk.now.to_bytes(8, "big")
-        if desk.sealed.get(rows.SEEN, bytes([me])) != now:  # else nothing to commit
+        seen = None
+        with desk.apart():
+            seen = desk.sealed.get(rows.SEEN, bytes([me]))
+        if seen != now:  # else nothing to commit
             desk.sealed.put(rows.SEEN, bytes([me]), now)
         if request.receive_keys is not None:
             self._publish(desk, request.receive_keys, me)
-        certified = (rows.find_epoch(desk.sealed, name) for name in request.uncertified)
         beyond: set[KeyRef] = set()
         knows = frozenset(request.options)
         openings = tuple(self._openings(desk, me, knows, beyond))
@@ -70,14 +73,19 @@ class SyncService:
             deals=deals,
             releases=tuple(self._releases_due(desk, me)),
             erasures=self._erasures.due(desk, me),
-            certificates=tuple(
-                record.certificate()
-                for record in certified
-                if record is not None and record.status is EpochStatus.CERTIFIED
-            ),
+            certificates=tuple(self._certificates(desk, request.uncertified)),
             open_bundles=self._open_bundles(desk, me),
             waiting_for=(*waiting_for(desk, me), *_beyond_words(beyond)),
         )
+
+    def _certificates(self, desk: Desk, names: Iterable[Hash]) -> Iterator[Certificate]:
+        """The certificates of these epochs that are there by now."""
+        for name in names:
+            record = None
+            with desk.apart():
+                record = rows.find_epoch(desk.sealed, name)
+            if record is not None and record.status is EpochStatus.CERTIFIED:
+                yield record.certificate()
 
     def sync_v1(
         self, desk: Desk, request: CustodySyncRequestV1, peer: VerifyKey
@@ -89,8 +97,12 @@ class SyncService:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
         open_: set[Hash] = set()
         for bundle, proposal in rows.bundles_in_use(desk.sealed, me):
-            coming = rows.owes_acknowledgement(desk.sealed, me, proposal)
-            if coming or self._dealing(desk, proposal) or self._is_pending(desk, proposal):
+            needed = True  # also where nothing says so that can be read
+            with desk.apart():
+                coming = rows.owes_acknowledgement(desk.sealed, me, proposal)
+                dealing = coming or self._dealing(desk, proposal)
+                needed = dealing or self._is_pending(desk, proposal)
+            if needed:
                 open_.add(bundle)
             else:
                 desk.sealed.delete(rows.IN_USE, bytes([me]) + bundle + proposal)
@@ -104,18 +116,18 @@ class SyncService:
 
     def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
-        attempts = desk.sealed.scan(rows.EPOCHS, prefix=proposal)
-        records = [rows.get_epoch(desk.sealed, _epoch_id(key)) for key, _ in attempts]
+        attempts = marks(desk.sealed, rows.EPOCHS, prefix=proposal)
+        records = [rows.get_epoch(desk.sealed, _epoch_id(key)) for key in attempts]
         return any(record.status is EpochStatus.DEALING for record in records)
 
     def _publish(self, desk: Desk, envelope: Envelope, me: HolderIndex) -> None:
         if decode(ReceiveKeys, envelope.body).holder != me:
             raise Refused("receive keys are handed in by their holder")
         keys = open_receive_keys(envelope, desk.roster)
-        known = desk.sealed.get(rows.RECEIVE_KEYS, bytes([me]))
+        known = self._published(desk, me)
         if known is not None:
-            newest = decode(ReceiveKeys, rows.parsed(Envelope, known).body)
-            if rows.parsed(Envelope, known) == envelope:
+            newest = decode(ReceiveKeys, known.body)
+            if known == envelope:
                 return
             if keys.number == newest.number:
                 raise PeerFault(
@@ -129,19 +141,31 @@ class SyncService:
         self._prune(desk, me, keys.number)
         _wake_dealers(desk, me)
 
+    def _published(self, desk: Desk, me: HolderIndex) -> Envelope | None:
+        """This holder's newest receive keys.
+
+        Those that cannot be read are as good as none: only the holder itself hands in others, and
+        its device counts on by itself.
+        """
+        place = bytes([me])
+        with desk.apart():
+            row = desk.sealed.get(rows.RECEIVE_KEYS, place)
+            return None if row is None else rows.envelope_in(rows.RECEIVE_KEYS)(place, row)
+        return None
+
     def _prune(self, desk: Desk, me: HolderIndex, number: int) -> None:
         """Once in a while, forget sets that no open dealing can have used."""
         if number % 64:
             return
+        read = rows.envelope_in(rows.BUNDLES)
         old = [
             key
-            for key, row in desk.sealed.scan(rows.BUNDLES, prefix=bytes([me]))
-            if decode(ReceiveKeys, rows.parsed(Envelope, row).body).created
-            < desk.now - _BUNDLES_KEPT
+            for key, bundle in readable(desk.sealed, rows.BUNDLES, read, prefix=bytes([me]))
+            if decode(ReceiveKeys, bundle.body).created < desk.now - _BUNDLES_KEPT
         ]
-        newest = desk.sealed.get(rows.RECEIVE_KEYS, bytes([me]))
+        newest = self._published(desk, me)
         keep = {bytes(bundle) for bundle, _ in rows.bundles_in_use(desk.sealed, me)}
-        keep |= {bytes(bundle_hash(rows.parsed(Envelope, newest)))} if newest else set()
+        keep |= {bytes(bundle_hash(newest))} if newest else set()
         for key in old:
             if key[1:] not in keep:
                 desk.sealed.delete(rows.BUNDLES, key)
@@ -160,9 +184,14 @@ class SyncService:
         """
         found = 0
         for id_ in rows.every_due(desk.sealed, me, due):
-            record = rows.get_epoch(desk.sealed, _epoch_id(id_))
-            if not option_names(desk, record) <= knows:
-                beyond.update(record.keys)
+            owed = rows.DUES, rows.due_key(me, due, id_)
+            record = None
+            with desk.apart():
+                record = rows.need_epoch(desk.sealed, id_, for_=owed)
+                if not option_names(desk, record) <= knows:
+                    beyond.update(record.keys)
+                    record = None
+            if record is None:
                 continue
             yield record
             found += 1
@@ -175,7 +204,11 @@ class SyncService:
         """As many as fit into an answer; the holder asks again until none is left."""
         size = 0
         for record in self._owed(desk, me, rows.Due.ACKNOWLEDGE, knows, beyond):
-            opening = self._opening(desk, record, me)
+            opening = None
+            with desk.apart():
+                opening = self._opening(desk, record, me)
+            if opening is None:
+                continue
             this = len(encode(opening))
             size += this
             if size > _OPENING_BYTES and size > this:
@@ -212,8 +245,11 @@ class SyncService:
 
     def _releases_due(self, desk: Desk, me: HolderIndex) -> Iterator[ReleaseDue]:
         for id_ in rows.dues(desk.sealed, me, rows.Due.FRAGMENT):
-            pending = get_pending(desk.sealed, ProposalId(id_))
-            may = may_send(desk, pending, me)
+            due = rows.DUES, rows.due_key(me, rows.Due.FRAGMENT, id_)
+            may: bool | None = False
+            with desk.apart():
+                pending = need_pending(desk.sealed, ProposalId(id_), for_=due)
+                may = may_send(desk, pending, me)
             if may:
                 yield ReleaseDue(state=state_of(pending))
             elif may is None:
@@ -265,8 +301,8 @@ def _wake_dealers(desk: Desk, receiver: HolderIndex) -> None:
     """
     for holder in desk.roster.holders:
         owed = rows.dues(desk.sealed, holder.index, rows.Due.DEAL)
-        views = (rows.epoch_view(desk.sealed, EpochId.from_bytes(id_)) for id_ in owed)
-        if any(receiver in view.holders for view in views):
+        views = (rows.find_view(desk, id_) for id_ in owed)
+        if any(view is not None and receiver in view.holders for view in views):
             desk.wake([holder.signing_key])
 
 

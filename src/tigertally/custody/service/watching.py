@@ -91,8 +91,11 @@ def keys(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
     """The keys of the domain, for members."""
     desk.member(peer)
     margins, watch = _Margins(desk), Watch(desk)
-    records = rows.all_keys(desk.sealed, request.name)
-    return KeysReply(keys=tuple(_key_info(desk, key, margins, watch) for key in records))
+    shown = []
+    for key in rows.all_keys(desk.sealed, request.name):
+        with desk.apart():
+            shown.append(_key_info(desk, key, margins, watch))
+    return KeysReply(keys=tuple(shown))
 
 
 def keys_v1(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReplyV1:
@@ -105,7 +108,9 @@ def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) ->
     at = record.live or record.coming or EpochId(proposal=record.made_by, attempt=1)
     epoch = margins.view(at)
     shown = margins.view(record.coming) if record.coming else epoch
-    sealed = desk.sealed.get(rows.CONTENTS, record.ref.to_bytes()) if record.imported else None
+    sealed = None
+    with desk.apart():
+        sealed = desk.sealed.get(rows.CONTENTS, record.ref.to_bytes()) if record.imported else None
     waiting = tuple(HolderIndex(index) for index in shown.missing if index != AUTHORITY)
     if record.state is KeyState.DESTROYED:
         waiting = missing_erasures(desk, record)
@@ -139,16 +144,17 @@ def holders(desk: Desk, _: Nothing, peer: VerifyKey) -> HoldersReply:
     alive: Counter[int] = Counter({one.index: 0 for one in watch.removed})
     least: list[int] = []
     for key in rows.all_keys(desk.sealed):
-        usable = margins.usable(key)
-        have.update(usable)
-        newest = key.coming or key.live
-        if newest is not None and key.state is not KeyState.DESTROYED:
-            view = margins.view(newest)
-            missing.update(set(view.holders) - set(view.acknowledged))
-        if (margin := margins.margin(key)) is not None:
-            least.append(margin)
-            needed.update(usable if margin == 0 else ())
-        alive.update(one.holder for one in watch.removed_fragments(key) if not one.dead)
+        with desk.apart():
+            usable = margins.usable(key)
+            have.update(usable)
+            newest = key.coming or key.live
+            if newest is not None and key.state is not KeyState.DESTROYED:
+                view = margins.view(newest)
+                missing.update(set(view.holders) - set(view.acknowledged))
+            if (margin := margins.margin(key)) is not None:
+                least.append(margin)
+                needed.update(usable if margin == 0 else ())
+            alive.update(one.holder for one in watch.removed_fragments(key) if not one.dead)
     infos = tuple(
         HolderInfo(
             index=holder.index,
@@ -171,7 +177,9 @@ def holders(desk: Desk, _: Nothing, peer: VerifyKey) -> HoldersReply:
 
 
 def _last_seen(desk: Desk, index: HolderIndex) -> int:
-    return int.from_bytes(desk.sealed.get(rows.SEEN, bytes([index])) or b"", "big")
+    with desk.apart():
+        return int.from_bytes(desk.sealed.get(rows.SEEN, bytes([index])) or b"", "big")
+    return 0
 
 
 def overview(desk: Desk) -> Overview:
@@ -182,13 +190,13 @@ def overview(desk: Desk) -> Overview:
     old = 0
     for key in rows.all_keys(desk.sealed):
         states[key.state.value] += 1
-        margin = margins.margin(key)
-        least += [] if margin is None else [margin]
-        old += sum(not one.dead for one in watch.removed_fragments(key))
-    views = (rows.parsed(EpochView, row) for _, row in desk.sealed.scan(rows.VIEWS))
+        with desk.apart():
+            margin = margins.margin(key)
+            least += [] if margin is None else [margin]
+            old += sum(not one.dead for one in watch.removed_fragments(key))
     return Overview(
         keys=states,
-        epochs=Counter(view.status.value for view in views),
+        epochs=Counter(view.status.value for _, view in rows.all_views(desk.sealed)),
         least_margin=min(least, default=None),
         pending=sum(1 for _ in open_proposals(desk.sealed)),
         seen={holder.index: _last_seen(desk, holder.index) for holder in desk.roster.holders},
@@ -207,8 +215,8 @@ def waiting_for(desk: Desk, me: HolderIndex) -> tuple[str, ...]:
     counts: Counter[str] = Counter()
     for id_ in sorted(owed)[:MOST_OWED]:
         due, names = owed[id_]
-        view = rows.epoch_view(desk.sealed, EpochId.from_bytes(id_))
-        if view.status not in (EpochStatus.DEALING, EpochStatus.OPEN):
+        view = rows.find_view(desk, id_)
+        if view is None or view.status not in (EpochStatus.DEALING, EpochStatus.OPEN):
             continue
         what = f"{some_of(names, 5)} to {'deal' if due is rows.Due.DEAL else 'acknowledge'}"
         lines.setdefault(what, []).extend(view.first)
