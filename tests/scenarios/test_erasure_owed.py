@@ -17,7 +17,7 @@ from tigertally.custody.client import rows
 from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.known import fetch_keys
 from tigertally.custody.messages.bodies import Destroy, Suite
-from tigertally.node.health import Metrics
+from tigertally.node.health import pages
 from tigertally.storage.erasure import OWED, owed
 from tigertally.storage.memory import MemoryStore
 
@@ -182,7 +182,7 @@ def test_an_old_fragment_is_not_called_dead_before_no_file_shows_it() -> None:
 
 async def shown(rig: DomainRig, name: str) -> float:
     """A number as a fresh collector of metrics sees it."""
-    text = (await Metrics(rig.authority).page()).body.decode()
+    text = (await pages(rig.authority)["/metrics"]()).body.decode()
     (line,) = [one for one in text.splitlines() if one.startswith(f"tigertally_{name} ")]
     return float(line.rpartition(" ")[2])
 
