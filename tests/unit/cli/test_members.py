@@ -68,7 +68,7 @@ def test_an_erasure_that_is_owed_for_a_day_is_told(capsys, days, told):
     store = Owing()
     with store.transaction() as tx:
         owe(tx, now=SystemClock().now() - days * 24 * 3600)
-    profile = SimpleNamespace(store=store, info=SimpleNamespace(store="/home/bob/store.db"))
+    profile = SimpleNamespace(store=store, info=SimpleNamespace(store="bob/store.db"))
     tell_owed(profile)
     assert ("may still be in its files" in capsys.readouterr().err) is told
 
