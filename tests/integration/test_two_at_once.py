@@ -91,7 +91,7 @@ HOUR = 3600
 def test_a_device_whose_clock_is_an_hour_ahead(town, tmp_path):
     ahead = {"FAULT_CLOCK": str(HOUR)}
     told = town.run("key", "create", "x", "--profile", "alice", "--no-wait", code=3, **ahead)
-    assert "check the clock of this device" in told.err
+    assert "check both clocks" in told.err
     get = ("key", "get", "payroll", "--profile", "app", "--reason", "r", "--out", tmp_path / "k")
     assert "clock" in town.run(*get, "--no-wait", code=3, **ahead).err
     # What others proposed it may answer: only expiry depends on its clock.

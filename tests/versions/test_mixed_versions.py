@@ -197,7 +197,7 @@ def test_the_authority_is_upgraded_first(base: Recorded, domain: Domain) -> None
         create(town, "old", by=("alice", "bob"))
         create(town, "new", by=("bob", "alice"))
         await_keys(town, {**EPOCHS, "old 1": 1, "new 1": 1}, *HOLDERS)
-        some = ("payroll 1", "vault 1", "nightly 1")
+        some = ("payroll 1", "vault 1")
         assert keys_of(town, *some) == {name: base.keys[name] for name in some}
 
         let_erin_in(town, base, "alice", "bob")  # donors and receivers of both versions
@@ -207,7 +207,7 @@ def test_the_authority_is_upgraded_first(base: Recorded, domain: Domain) -> None
             shown = town.json("key", "show", "payroll", "--profile", name)
             assert shown["acknowledged_by"] == [*HOLDERS, "erin"]
         town.upgrade("carol")
-        assert keys_of(town, *some, by=("alice", "carol")) == {n: base.keys[n] for n in some}
+        assert keys_of(town, some[0], by=("alice", "carol")) == {some[0]: base.keys[some[0]]}
         asked = town.json("key", "rotate", "nightly", "--profile", "carol", "--no-wait")
         town.approve(asked["proposal"], "alice")
         await_keys(town, {**grown, "nightly 2": 1}, *HOLDERS, "erin")

@@ -24,6 +24,11 @@ FORGERIES = [
 ]
 
 
+def test_whatever_a_terminal_may_draw_wide_counts_as_wide():
+    """The tests below measure by it."""
+    assert [cells(text) for text in ("form", "ф", "虎", "α", "é", "·")] == [4, 2, 2, 2, 2, 2]
+
+
 @pytest.mark.parametrize("width", [20, 33, 40, 80, 100, 500])
 @pytest.mark.parametrize("text", FORGERIES)
 def test_every_further_line_of_a_quotation_is_marked(width, text):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
-from tigertally.cli.members import check_role, next_step, of_file
+from tigertally.cli.members import check_role, next_step, of_file, tell_owed
 from tigertally.cli.output import counted
 from tigertally.cli.roster import read_chain
+from tigertally.node.clock import SystemClock
 from tigertally.node.profile import create_profile, read_info
 from tigertally.quorum.card import Role
+from tigertally.storage.erasure import owe
+from tigertally.storage.memory import MemoryStore
 
 
 def test_what_waits_says_how_it_goes_on():
@@ -49,6 +54,23 @@ def test_a_role_has_its_article(tmp_path):
     check_role(info, Role.AUTHORITY)
     with pytest.raises(UsageError, match=r"^profile hq is an authority, not a holder$"):
         check_role(info, Role.HOLDER)
+
+
+class Owing(MemoryStore):
+    """A store with somebody in the way of every scrub."""
+
+    def scrub(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("days", "told"), [(0, False), (2, True)])
+def test_an_erasure_that_is_owed_for_a_day_is_told(capsys, days, told):
+    store = Owing()
+    with store.transaction() as tx:
+        owe(tx, now=SystemClock().now() - days * 24 * 3600)
+    profile = SimpleNamespace(store=store, info=SimpleNamespace(store="bob/store.db"))
+    tell_owed(profile)
+    assert ("may still be in its files" in capsys.readouterr().err) is told
 
 
 def test_one_is_singular():

@@ -115,25 +115,6 @@ def test_who_is_quiet_is_forgotten(rig):
     rig.run(night())
 
 
-def test_requests_to_join_that_are_refused_are_counted_and_change_nothing():
-    rig = DomainRig(threshold=2)
-
-    async def day() -> None:
-        await rig.form(2)
-        before = dump(rig.disk)
-        for number in range(30):
-            device = rig.device(f"mallory{number}", Role.HOLDER)
-            joining = rig.joining(replace(device, name="h1"))  # a name that is taken
-            with pytest.raises(Refused):
-                await joining.ask()
-        assert dump(rig.disk) == before
-        await rig.authority._write_counted()
-        written = "strangers asked to join and were refused (30 times)"
-        assert said(rig, "proposal.refused") == [written]
-
-    rig.run(day())
-
-
 def test_what_strangers_have_asked_ends_in_one_entry():
     rig = DomainRig(threshold=2)
 
@@ -153,5 +134,24 @@ def test_what_strangers_have_asked_ends_in_one_entry():
         ended = said(rig, "proposal.expired")
         assert [one for one in ended if "strangers" in one] == [asked, f"{asked} (5 times)"]
         assert len(ended) == 2 + 2, "what members have asked is written each"
+
+    rig.run(day())
+
+
+def test_requests_to_join_that_are_refused_are_counted_and_change_nothing():
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(2)
+        before = dump(rig.disk)
+        for number in range(30):
+            device = rig.device(f"mallory{number}", Role.HOLDER)
+            joining = rig.joining(replace(device, name="h1"))  # a name that is taken
+            with pytest.raises(Refused):
+                await joining.ask()
+        assert dump(rig.disk) == before
+        await rig.authority._write_counted()
+        written = "strangers asked to join and were refused (30 times)"
+        assert said(rig, "proposal.refused") == [written]
 
     rig.run(day())

@@ -141,13 +141,13 @@ def test_scrubbing_says_when_a_reader_was_in_the_way(path):
 
 
 def test_scrubbing_waits_for_no_writer_of_this_process_or_another(path):
-    """It would wait for 30 seconds each; the two it finds at work never end by themselves."""
+    """It would wait for 30 seconds; the two that it finds at work never end by themselves."""
     store, other = SqlStore(path), SqlStore(path)
     with ThreadPoolExecutor(1) as elsewhere:
         for writing in (store, other):
             with writing.transaction() as tx:
                 tx.put("t", b"k", b"v")
-                assert elsewhere.submit(store.scrub).result() is False
+                assert elsewhere.submit(store.scrub).result(20) is False
         assert elsewhere.submit(store.scrub).result() is True
     with store.transaction(), pytest.raises(UsageError):
         store.scrub()

@@ -11,7 +11,9 @@ from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.limits import (
     MAX_MESSAGE_BYTES,
     MAX_REQUESTER_BYTES,
+    MAX_REQUESTER_ITEMS,
     MAX_SMALL_MESSAGE_BYTES,
+    MAX_SMALL_MESSAGE_ITEMS,
 )
 from tigertally.node.wiring import AuthorityServices
 from tigertally.transport.door import Door, Standing
@@ -22,6 +24,11 @@ pytestmark = pytest.mark.requirement("X5")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     raw: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Many:
+    parts: tuple[bytes, ...]
 
 
 LARGE = Door("/large", Question, Question, most_bytes=MAX_MESSAGE_BYTES)
@@ -59,6 +66,22 @@ def test_who_stands_low_may_send_little(standing, most):
     with pytest.raises(MalformedMessage, match="at most"):
         LARGE.read(of(most + 1), standing)
     assert SMALL.most[standing].bytes == MAX_SMALL_MESSAGE_BYTES
+
+
+@pytest.mark.parametrize(
+    ("standing", "most"),
+    [
+        (Standing.STRANGER, MAX_SMALL_MESSAGE_ITEMS),
+        (Standing.REQUESTER, MAX_REQUESTER_ITEMS),
+        (Standing.HOLDER, 3000),
+    ],
+)
+def test_items_are_counted_at_each_door(standing, most):
+    """A message and its list are two items; a part has three bytes, so that it is no few bytes."""
+    door = Door("/many", Many, Many, most_bytes=MAX_MESSAGE_BYTES, most_items=3000)
+    assert door.read(encode(Many(parts=(b"xx",) * (most - 2))), standing).parts
+    with pytest.raises(MalformedMessage, match=f"at most {most} items"):
+        door.read(encode(Many(parts=(b"xx",) * (most - 1))), standing)
 
 
 def test_all_doors_of_an_authority_are_different_paths():

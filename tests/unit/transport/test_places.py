@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tigertally.base.errors import Unavailable
+from tigertally.transport.connections import _address
 from tigertally.transport.door import Standing
 from tigertally.transport.gate import Party
 from tigertally.transport.places import PlaceLimits, Places
@@ -126,3 +127,21 @@ def test_what_has_left_leaves_nothing_behind():
         places.end((STRANGER.name, index), now=9.0)
     assert (len(places), places._count.total()) == (0, 0)
     assert fill(places, 8) == [None] * 8
+
+
+@pytest.mark.parametrize(
+    ("seen", "counted"),
+    [
+        (("192.0.2.7", 40000), "192.0.2.7"),
+        (("::ffff:192.0.2.7", 40000, 0, 0), "192.0.2.7"),  # the same host at a socket for both
+        (("2001:db8:1:2:3:4:5:6", 40000, 0, 0), "2001:db8:1:2::/64"),
+        (("2001:db8:1:2:ffff::1", 40000, 0, 0), "2001:db8:1:2::/64"),  # as many as anybody likes
+        (("2001:db8:1:3::1", 40000, 0, 0), "2001:db8:1:3::/64"),
+        (("fe80::1%eth0", 40000, 0, 2), "fe80::/64"),
+        (None, ""),
+        ("", ""),
+        (("no address",), ""),
+    ],
+)
+def test_what_an_address_is_counted_as(seen, counted):
+    assert _address(seen) == counted
