@@ -57,11 +57,13 @@ class Work:
             self._done[words] = outcome.document()
         return self._done[words]
 
-    def agreed(self, *args: str, by: tuple[str, ...]) -> None:
-        """Propose, and have these approve; without a proposal there is nothing to approve."""
+    def agreed(self, *args: str, by: tuple[str, ...]) -> bool:
+        """Propose, and have these approve if there is a proposal; whether all of it succeeded."""
         asked = self.run(*args, "--no-wait")
-        for name in by if asked else ():
-            self.run("holder", "approve", asked["proposal"], "--profile", name)
+        if asked is None:
+            return False
+        approve = ("holder", "approve", asked["proposal"], "--profile")
+        return None not in [self.run(*approve, name) for name in by]
 
     def settle(self, *names: str) -> None:
         """These sync until every key is at rest, or until there is no room; never done for good."""
@@ -109,8 +111,7 @@ def stranger(work: Work) -> None:
 
 def join(work: Work) -> None:
     enrol = ("holder", "enrol", "--profile", "dora", *work.town.where)
-    work.agreed(*enrol, by=("alice", "bob"))
-    if work.run(*enrol) is not None:
+    if work.agreed(*enrol, by=("alice", "bob")) and work.run(*enrol) is not None:
         work.settle(*EVERYBODY)
 
 
