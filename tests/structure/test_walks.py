@@ -62,14 +62,10 @@ def test_few_cases_and_whole_walks_are_taken_whole(as_in):
 
 def test_whatever_is_sampled_belongs_to_the_whole_walk():
     """`make walk` runs what is marked: a sample without the mark would never be taken whole."""
+    draws = re.compile(r"^from walks import .*\b(sampled|strides)\b", re.MULTILINE)
     sampling = {
         path.name
         for path in TESTS.rglob("test_*.py")
-        if re.search(
-            r"^from walks import .*\b(sampled|strides)\b",
-            text := path.read_text("utf-8"),
-            re.MULTILINE,
-        )
-        and "mark.walk" not in text
+        if draws.search(text := path.read_text("utf-8")) and "mark.walk" not in text
     }
     assert sampling == set()
