@@ -52,7 +52,7 @@ def test_all_of_them_reach_the_command_as_checked_values():
     assert isinstance(got["reason"], Text)
     assert got["wait"] == 300.0
     assert got["no_wait"] is True
-    assert got["out"] == Path("f")
+    assert got["out"] == options.OutName(text="f")
 
 
 def test_defaults():
