@@ -33,7 +33,7 @@ _PAUSE = 0.02  # seconds between two looks at a lock
 _PIECE = 1024 * 1024
 _NAME = 100  # bytes of the document's name in what lies beside it
 _MAGIC = b"tallyrd\x01"
-_BLOCK = 512  # bytes that a disk writes whole
+_BLOCK = 4096  # bytes that are compared at once
 
 Change = Callable[[bytes | None], bytes]
 
@@ -255,20 +255,20 @@ class _Redo:
         return cls(old=content[16 : 16 + size], new=content[16 + size :])
 
     def cut_off(self, found: bytes) -> bool:
-        """Whether this is the document in the middle of the change: each block old or new."""
+        """Whether this is the document in the middle of the change: each byte old or new."""
         sizes = sorted((len(self.old), len(self.new)))
         if not sizes[0] <= len(found) <= sizes[1]:
             return False
-        padded = self.old + bytes(max(0, len(found) - len(self.old)))  # longer, not yet written
-        laid = self.new + padded[len(self.new) :]  # written, not yet cut to its length
-        return all(
-            found[at : at + _BLOCK]
-            in (
-                padded[at : at + _BLOCK][: len(found) - at],
-                laid[at : at + _BLOCK][: len(found) - at],
-            )
-            for at in range(0, len(found), _BLOCK)
-        )
+        before = self.old + bytes(max(0, len(found) - len(self.old)))  # longer, not yet written
+        after = self.new + before[len(self.new) :]  # written, not yet cut to its length
+        for at in range(0, len(found), _BLOCK):
+            blocks = [whole[at : at + _BLOCK] for whole in (found, before, after)]
+            size = len(blocks[0])
+            if blocks[0] in (blocks[1][:size], blocks[2][:size]):
+                continue
+            if any(one not in (old, new) for one, old, new in zip(*blocks, strict=False)):
+                return False
+        return True
 
 
 def _finish(path: Path, descriptor: int) -> bytes | None:

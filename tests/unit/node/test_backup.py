@@ -63,7 +63,9 @@ def make(folder, role=Role.AUTHORITY):
 
 
 def write(opened, out):
-    return write_backup(opened, Output(path=out), right(), randomness=RANDOM, now=NOW, parameters=FOR_TESTS_ONLY)
+    return write_backup(
+        opened, Output(path=out), right(), randomness=RANDOM, now=NOW, parameters=FOR_TESTS_ONLY
+    )
 
 
 def restore(folder, source, ask=right):
