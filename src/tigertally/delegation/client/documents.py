@@ -13,13 +13,13 @@ from typing import Any
 
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.randomness import SystemRandomness
-from tigertally.crypto import replacement
 from tigertally.delegation.client.files import Unlocker, opened_with
 from tigertally.delegation.client.naming import naming
 from tigertally.delegation.client.owner import Owner
 from tigertally.delegation.messages import headers
 from tigertally.delegation.messages.labels import Component, Label
 from tigertally.delegation.protocol import fields, markup, reading
+from tigertally.storage import replacement
 
 _MOST = 4 * markup.MAX_BYTES + 1  # one more than is taken
 
@@ -135,7 +135,7 @@ def edit(path: Path, label: Label, change: Callable[[Document], Document]) -> No
         change: gives the document as it shall be; called again where somebody else was faster.
 
     Raises:
-        UsageError, Unavailable, OSError: as `crypto/replacement.py`.
+        UsageError, Unavailable, OSError: as `storage/replacement.py`.
         MalformedMessage: as `load`.
     """
 

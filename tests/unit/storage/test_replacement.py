@@ -10,8 +10,8 @@ import pytest
 
 from killed import killed_at, steps_of
 from tigertally.base.errors import Unavailable, UsageError
-from tigertally.crypto import replacement
-from tigertally.crypto.replacement import changed, content_of
+from tigertally.storage import replacement
+from tigertally.storage.replacement import changed, content_of
 from walks import sampled
 
 MOST = 1 << 20
