@@ -101,8 +101,8 @@ PassphraseFile = Annotated[
     Path | None,
     typer.Option(
         "--passphrase-file",
-        help="Read the passphrase from the first line of this file. Else TALLY_PASSPHRASE, else "
-        "the terminal.",
+        help="Read the passphrase from the first line of this file, - is standard input. Else "
+        "TALLY_PASSPHRASE, else the terminal.",
         metavar="FILE",
     ),
 ]

@@ -17,6 +17,7 @@ from tigertally.cli.members import opened
 from tigertally.cli.options import Force, MaybeIn, MaybeOut, PassphraseFile, Profile
 from tigertally.cli.output import emit, note
 from tigertally.cli.outputs import check_replaced, claimed
+from tigertally.cli.passphrase import check_input_free
 
 if TYPE_CHECKING:
     from tigertally.delegation.messages.labels import Label
@@ -98,6 +99,8 @@ def set_(
     check_replaced(file, reads=[in_ or Path("/dev/stdin")])
     with _own_document():
         load(file, name, create=True)  # a damaged one is refused before anything is asked
+    if in_ is None:
+        check_input_free(passphrase_file, what="the value (without --in)")
     text = _given(in_)
     try:
         value = parse_yaml(text) if parse else text

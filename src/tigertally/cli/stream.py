@@ -20,6 +20,7 @@ from tigertally.cli.members import opened
 from tigertally.cli.options import Force, MaybeOut, PassphraseFile, Profile
 from tigertally.cli.output import counted, emit, facts, note, progress, session
 from tigertally.cli.outputs import also_reads, check_replaced, claimed
+from tigertally.cli.passphrase import check_input_free
 from tigertally.cli.times import parse_duration
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def write(
 
     if sys.stdin is None:
         raise UsageError("standard input is closed: there is nothing to write")
+    check_input_free(passphrase_file, what="the stream")
     source = sys.stdin.fileno()
     place = open_store(store)
     check_replaced(folder_of(store).joinpath(*label), reads=[])
