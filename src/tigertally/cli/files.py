@@ -10,7 +10,7 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.members import next_step, unanswered
+from tigertally.cli.members import next_step, of_file, unanswered
 from tigertally.cli.options import Force, In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
 from tigertally.cli.output import emit, facts, progress
 from tigertally.cli.outputs import claimed
@@ -82,7 +82,7 @@ def decrypt(
 
     output = claimed(out, force, reads=[in_])
 
-    with in_.open("rb") as source:
+    with of_file(in_, "a file", "tally encrypt"), in_.open("rb") as source:
         header = read_header(source)
     if header.key.name != key:
         raise UsageError(f"{in_} is encrypted under the key {header.key.name}, not {key}")

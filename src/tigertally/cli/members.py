@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tigertally.base.errors import MalformedMessage, TigertallyError, Unavailable, UsageError
 from tigertally.base.ids import Name
+from tigertally.cli.errors import UnfitFile
 from tigertally.cli.output import note
 from tigertally.cli.passphrase import passphrase_source
 from tigertally.cli.times import format_duration
@@ -130,8 +131,28 @@ def of_file(path: Path, kind: str, made_by: str) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except MalformedMessage as error:
-        named = MalformedMessage(f"{path} is not {kind} as `{made_by}` writes it: {error}")
+        named = UnfitFile(f"{path} is not {kind} as `{made_by}` writes it: {error}")
         raise named from error
+
+
+@contextmanager
+def own_file(path: Path, advice: str) -> Iterator[None]:
+    """Errors in a file of this person's own are a wrong argument, and nobody else's fault.
+
+    Args:
+        path: the file; named in the error.
+        advice: what to do about it.
+
+    Raises:
+        UsageError: instead of `MalformedMessage`.
+    """
+    try:
+        yield
+    except MalformedMessage as error:
+        said = str(error)
+        wrong = UsageError(said if str(path) in said else f"{path}: {said}")
+        wrong.add_note(advice)
+        raise wrong from error
 
 
 def next_step(document: Mapping[str, Any]) -> str:

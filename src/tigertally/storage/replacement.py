@@ -33,6 +33,9 @@ _PAUSE = 0.02  # seconds between two looks at a lock
 _PIECE = 1024 * 1024
 _NAME = 100  # bytes of the document's name in what lies beside it
 _MAGIC = b"tallyrd\x01"
+# Of a file system without locks, or without for who may only read: what others change meanwhile
+# is noticed all the same, but for the moment between the last look and the rename.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF}
 _BLOCK = 4096  # bytes that are compared at once
 
 Change = Callable[[bytes | None], bytes]
@@ -344,8 +347,11 @@ def _lock(descriptor: int, deadline: float, path: Path) -> bool:
             if time.monotonic() >= deadline:
                 raise _busy(path) from None
             time.sleep(_PAUSE)
-        else:
-            return _names(path, os.fstat(descriptor))
+            continue
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        return _names(path, os.fstat(descriptor))
 
 
 def _busy(path: Path) -> Unavailable:
