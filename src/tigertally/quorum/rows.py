@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Corrupt, MalformedMessage, Refused
 from tigertally.base.ids import ProposalId
+from tigertally.base.limits import MAX_MESSAGE_BYTES
+from tigertally.base.recent import Recent
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.chain import Chain, verify_chain
 from tigertally.quorum.pending import Pending, Status
@@ -73,16 +75,24 @@ def forget_attachments(tx: Transaction, pending: Pending) -> None:
         tx.delete(ATTACHMENTS, key)
 
 
+# A vote, its fragments and whoever waits for them read the same row one after the other.
+_read_lately: Recent[Pending] = Recent(entries=64, size=MAX_MESSAGE_BYTES)
+
+
 def get_pending(reader: Reader, id_: ProposalId) -> Pending:
     """A proposal's state; `Refused` if there is none of that id. Raises `Corrupt`."""
     row = reader.get(PROPOSALS, id_)
     if row is None:
         raise Refused(f"no proposal has the id {id_}")
-    try:
-        return decode(Pending, row)
-    except MalformedMessage as error:
-        why = f"the stored proposal {id_} cannot be read"
-        raise Corrupt(why, table=PROPOSALS, key=id_) from error
+    known = _read_lately.get(row)
+    if known is None:
+        try:
+            known = decode(Pending, row)
+        except MalformedMessage as error:
+            why = f"the stored proposal {id_} cannot be read"
+            raise Corrupt(why, table=PROPOSALS, key=id_) from error
+        _read_lately.put(row, known, len(row))
+    return known
 
 
 def need_pending(reader: Reader, id_: ProposalId, *, for_: tuple[str, bytes]) -> Pending:

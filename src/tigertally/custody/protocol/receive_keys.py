@@ -7,8 +7,10 @@ that was delivered before the last sync (docs/threat-model.md, "Forward secrecy"
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from tigertally.algebra import tags
+from tigertally.base.codec import loads
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_HOLDERS
@@ -82,6 +84,28 @@ def open_receive_keys(envelope: Envelope, roster: Roster) -> ReceiveKeys:
     if keys.domain != roster.domain:
         raise MalformedMessage("receive keys of another domain")
     return keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveKeysAge:
+    """What tells one set of receive keys from another in time."""
+
+    number: int
+    created: int
+
+
+def age_of(envelope: Envelope) -> ReceiveKeysAge:
+    """Read the age of stored receive keys without their keys, whose every check costs a lot.
+
+    Raises:
+        MalformedMessage: these are no receive keys.
+
+    **Security:** for sets that were verified before they were stored, and for nothing else.
+    """
+    match loads(envelope.body, max_items=ReceiveKeys.MOST_ITEMS):
+        case [bytes(), int(), int(number), int(created), list()]:
+            return ReceiveKeysAge(number=number, created=created)
+    raise MalformedMessage("not receive keys")
 
 
 def newest_by_holder(

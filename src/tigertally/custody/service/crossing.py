@@ -37,6 +37,14 @@ def present_fragments(desk: Desk, proposal: ProposalId, epoch: Hash) -> list[Wra
     return [fragment for place, fragment in found if place[-1] in here]
 
 
+def enough_fragments(desk: Desk, proposal: ProposalId, epoch: EpochRecord) -> bool:
+    """Have as many arrived as rebuild the key? Opens rows, without parsing what is in them."""
+    here = {holder.index for holder in desk.roster.holders}
+    prefix = proposal + epoch.parsed_statement().hash
+    found = readable(desk.sealed, rows.FRAGMENTS, lambda place, _: place[-1], prefix=prefix)
+    return sum(index in here for _, index in found) >= epoch.threshold
+
+
 def has_fragment(desk: Desk, place: bytes) -> bool:
     """Has this fragment arrived? One that cannot be read has not: its holder may send it again."""
     with desk.apart():
@@ -62,14 +70,9 @@ def epoch_to_collect(desk: Desk, key: KeyRecord, proposal: ProposalId) -> EpochR
     full = [
         (record.roster_version, record.attempt, record)
         for record in records
-        if record is not None and _enough(desk, proposal, record)
+        if record is not None and enough_fragments(desk, proposal, record)
     ]
     return max(full, key=lambda one: one[:2], default=(0, 0, live))[2]
-
-
-def _enough(desk: Desk, proposal: ProposalId, record: EpochRecord) -> bool:
-    arrived = present_fragments(desk, proposal, record.parsed_statement().hash)
-    return len(arrived) >= record.threshold
 
 
 def send_again(desk: Desk, keys: Iterable[KeyRef]) -> None:

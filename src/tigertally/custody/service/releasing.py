@@ -34,6 +34,7 @@ from tigertally.custody.protocol.release import (
 from tigertally.custody.service import rows
 from tigertally.custody.service.creating import proposer_of
 from tigertally.custody.service.crossing import (
+    enough_fragments,
     epoch_to_collect,
     has_fragment,
     owe_fragments,
@@ -144,8 +145,7 @@ class ReleaseService:
     def _enough(self, desk: Desk, key: KeyRecord, tally: VerifiedTally, body: Release) -> None:
         """With m fragments, wake the requester or give the child its work."""
         epoch = epoch_to_collect(desk, key, tally.id)
-        arrived = present_fragments(desk, tally.id, epoch.parsed_statement().hash)
-        if len(arrived) < epoch.threshold:
+        if not enough_fragments(desk, tally.id, epoch):
             return
         if key.suite.authority_deals:
             if desk.sealed.get(rows.REBUILT, tally.id) is None:

@@ -118,7 +118,7 @@ def find_key(reader: Reader, ref: KeyRef) -> KeyRecord | None:
     """A key's record, if there is one."""
     place = ref.to_bytes()
     row = reader.get(KEYS, place)
-    return None if row is None else parsed(KeyRecord, row, table=KEYS, key=place)
+    return None if row is None else _key_of(place, row)
 
 
 def get_key(reader: Reader, ref: KeyRef) -> KeyRecord:
@@ -149,7 +149,7 @@ def _versions(name: Name | None) -> bytes:
     return b"" if name is None else name.encode() + b"\x00"
 
 
-@lru_cache(maxsize=4096)  # every sync looks at every key, and most do not change between two
+@lru_cache(maxsize=4096)  # every sync looks at every key, and few change between two
 def _key_of(place: bytes, row: bytes) -> KeyRecord:
     return parsed(KeyRecord, row, table=KEYS, key=place)
 

@@ -11,7 +11,12 @@ from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.bodies import KeyRef
-from tigertally.custody.messages.dealing import Certificate, Opening, ReceiveKeys, bundle_hash
+from tigertally.custody.messages.dealing import (
+    Certificate,
+    Opening,
+    ReceiveKeys,
+    bundle_hash,
+)
 from tigertally.custody.messages.sync import (
     MOST_OWED,
     CustodySyncReply,
@@ -24,7 +29,7 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.messages.v1 import CustodySyncReplyV1, CustodySyncRequestV1
 from tigertally.custody.policy import some_of
-from tigertally.custody.protocol.receive_keys import open_receive_keys
+from tigertally.custody.protocol.receive_keys import age_of, open_receive_keys
 from tigertally.custody.service import rows
 from tigertally.custody.service.crossing import may_send
 from tigertally.custody.service.destroying import ErasureService
@@ -121,14 +126,14 @@ class SyncService:
         return any(record.status is EpochStatus.DEALING for record in records)
 
     def _publish(self, desk: Desk, envelope: Envelope, me: HolderIndex) -> None:
+        known = self._published(desk, me)
+        if known == envelope:  # verified when they came; most syncs bring the same again
+            return
         if decode(ReceiveKeys, envelope.body).holder != me:
             raise Refused("receive keys are handed in by their holder")
         keys = open_receive_keys(envelope, desk.roster)
-        known = self._published(desk, me)
         if known is not None:
-            newest = decode(ReceiveKeys, known.body)
-            if known == envelope:
-                return
+            newest = age_of(known)
             if keys.number == newest.number:
                 raise PeerFault(
                     f"two sets of receive keys have the number {keys.number}",
@@ -161,7 +166,7 @@ class SyncService:
         old = [
             key
             for key, bundle in readable(desk.sealed, rows.BUNDLES, read, prefix=bytes([me]))
-            if decode(ReceiveKeys, bundle.body).created < desk.now - _BUNDLES_KEPT
+            if age_of(bundle).created < desk.now - _BUNDLES_KEPT
         ]
         newest = self._published(desk, me)
         keep = {bytes(bundle) for bundle, _ in rows.bundles_in_use(desk.sealed, me)}

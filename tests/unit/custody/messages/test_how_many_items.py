@@ -10,7 +10,13 @@ from quorum_rig import roster
 from tigertally.base.codec import Wire, decode, dumps, encode, loads, most_items, to_wire
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, ProposalId, RosterHash, Signature
-from tigertally.base.limits import MAX_HOLDERS, MAX_KEYS_TOGETHER, MAX_LABEL_DEPTH, MAX_WRITERS
+from tigertally.base.limits import (
+    MAX_HOLDERS,
+    MAX_KEYS_TOGETHER,
+    MAX_LABEL_DEPTH,
+    MAX_WRITERS,
+    UNCOUNTED_ITEMS,
+)
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import (
@@ -132,7 +138,7 @@ def test_the_largest_fits_exactly(message):
 def test_a_flood_of_items_is_refused_by_its_number(kind):
     assert most_items(kind) <= 128 * 1024
     with pytest.raises(MalformedMessage, match="items"):
-        decode(kind, dumps([{}] * (most_items(kind) + 512)))
+        decode(kind, dumps([{}] * (most_items(kind) + UNCOUNTED_ITEMS)))
 
 
 def test_the_numbers_of_what_has_parts_of_its_own():

@@ -8,13 +8,14 @@ import pytest
 
 from custody_small import NOW, small
 from tigertally.algebra import tags
-from tigertally.base.codec import decode
+from tigertally.base.codec import decode, dumps
 from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
 from tigertally.base.ids import DomainId, HolderIndex
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.envelope import sign_message
 from tigertally.custody.messages.dealing import ReceiveKeys, bundle_hash
 from tigertally.custody.protocol.receive_keys import (
+    age_of,
     draw_receive_keys,
     newest_by_holder,
     next_number,
@@ -91,3 +92,14 @@ def test_numbers_grow_also_after_a_restored_back_up() -> None:
     assert next_number(40, now=100) == 100
     assert next_number(100, now=100) == 101
     assert next_number(500, now=100) == 501
+
+
+@pytest.mark.requirement("X5")
+def test_the_age_of_stored_keys_is_what_they_say() -> None:
+    _, envelope = drawn(9)
+    age, keys = age_of(envelope), decode(ReceiveKeys, envelope.body)
+    assert (age.number, age.created) == (keys.number, keys.created) == (9, NOW)
+    with pytest.raises(MalformedMessage):
+        age_of(replace(envelope, body=envelope.body[:-1]))
+    with pytest.raises(MalformedMessage):
+        age_of(replace(envelope, body=dumps([1, 2, 3])))
