@@ -135,26 +135,6 @@ def of_file(path: Path, kind: str, made_by: str) -> Iterator[None]:
         raise named from error
 
 
-@contextmanager
-def own_file(path: Path, advice: str) -> Iterator[None]:
-    """Errors in a file of this person's own are a wrong argument, and nobody else's fault.
-
-    Args:
-        path: the file; named in the error.
-        advice: what to do about it.
-
-    Raises:
-        UsageError: instead of `MalformedMessage`.
-    """
-    try:
-        yield
-    except MalformedMessage as error:
-        said = str(error)
-        wrong = UsageError(said if str(path) in said else f"{path}: {said}")
-        wrong.add_note(advice)
-        raise wrong from error
-
-
 def next_step(document: Mapping[str, Any]) -> str:
     """What makes a proposal go on, as a last line for people; empty where it is done."""
     if document.get("state") != "waiting" or not document.get("proposal"):

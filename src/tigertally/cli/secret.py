@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,7 @@ import typer
 from tigertally.base.errors import MalformedMessage, TigertallyError, UsageError
 from tigertally.cli import options
 from tigertally.cli.data import Words, from_store, parse_label
-from tigertally.cli.members import opened, own_file
+from tigertally.cli.members import opened
 from tigertally.cli.options import Force, MaybeIn, MaybeOut, PassphraseFile, Profile
 from tigertally.cli.output import emit, note
 from tigertally.cli.outputs import check_replaced, claimed
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from tigertally.delegation.messages.labels import Label
 
 _MAX_VALUE = 1024 * 1024
-_MEND = "mend it in an editor, or take a copy from before"
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -96,7 +97,7 @@ def set_(
 
     file, name = _document(doc, label)
     check_replaced(file, reads=[in_ or Path("/dev/stdin")])
-    with own_file(file, _MEND):
+    with _own_document():
         load(file, name, create=True)  # a damaged one is refused before anything is asked
     if in_ is None:
         check_input_free(passphrase_file, what="the value (without --in)")
@@ -117,7 +118,7 @@ def set_(
                 note(f"tally: notice: the comments in {file} are not kept")
             return document.with_value(path, value, owner, now)
 
-        with own_file(file, _MEND):
+        with _own_document():
             edit(file, name, change)
     said = {"document": str(file), "path": "/".join(path) or "/", "fields": fields}
     emit(said, f"{said['path']} is set in {file}")
@@ -141,7 +142,7 @@ def get(
 
     file, name = _document(doc, label)
     output = None if out is None else claimed(out, force, reads=[file])
-    with own_file(file, _MEND):
+    with _own_document():
         document = load(file, name)
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():
         value = document.value(path, owner_of(open_profile))
@@ -155,6 +156,16 @@ def get(
     emit({**said, "out": str(out)}, f"{said['path']} is in {out}")
 
 
+@contextmanager
+def _own_document() -> Iterator[None]:
+    """Errors in the text of a document, which lies on this machine and can be mended there."""
+    try:
+        yield
+    except MalformedMessage as error:
+        error.add_note("mend it in an editor, or take a copy from before")
+        raise
+
+
 def _dumped(value: Any, json: bool, markup: Any) -> str:
     text: str = markup.dump_json(value) if json else markup.dump_yaml(value)
     return text
@@ -165,8 +176,12 @@ def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
     from tigertally.delegation.stores.open import folder_of
 
     file = folder_of(doc).resolve()  # a link to a document means that document
-    with own_file(file, "say its label with --label"):
+    try:
         return file, parse_label(file.name) if label is None else label
+    except MalformedMessage as error:
+        unfit = UsageError(f"the name of {file} is no label: {error}")
+        unfit.add_note("say its label with --label")
+        raise unfit from error
 
 
 def _given(in_: Path | None) -> str:
