@@ -69,7 +69,8 @@ def content_of(path: Path, *, most: int) -> bytes | None:
         with _locked(path, deadline - time.monotonic()) as descriptor:
             if descriptor is None:
                 return None
-            return _finish(path, descriptor) or _read(descriptor, most)
+            finished = _finish(path, descriptor)
+            return _read(descriptor, most) if finished is None else finished[:most]
     raise _busy(path)
 
 
@@ -409,7 +410,10 @@ def _new_file(name: Path) -> Iterator[tuple[int, bool]]:
             yield nameless.fileno(), False
         return
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(name, flags, 0o600)
+    try:
+        descriptor = os.open(name, flags, 0o600)
+    except PermissionError as error:
+        raise UsageError(f"cannot change what is in {name.parent}: {error.strerror}") from error
     try:
         yield descriptor, True
     except BaseException:
