@@ -15,6 +15,7 @@ from tigertally.cli.members import as_member
 from tigertally.cli.output import note
 
 if TYPE_CHECKING:
+    from tigertally.crypto.outputs import Output
     from tigertally.custody.client.requester import Released
     from tigertally.custody.messages.bodies import Form
     from tigertally.node.profile import OpenProfile
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which key, why, in which form, and how long to wait for it."""
+    """Which key, why, in which form, where it goes or what is made by it, and how long to wait."""
 
     name: str
     version: int | None
     reason: str
     form: Form
+    output: Output
     wait: float
 
 
@@ -69,6 +71,8 @@ async def _release(
         synced = await client.sync()
         version = wanted.version or await client.newest_version(Name(wanted.name))
         ref = KeyRef(name=Name(wanted.name), version=version)
+        if not client.has_asked(ref, wanted.reason, wanted.form):
+            wanted.output.check_anew()
         request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
     if wanted.wait:
         id_ = str(proposal_id(request.proposal))

@@ -209,6 +209,35 @@ def test_others_do_by_force(folder, content, mode):
     assert target.read_bytes() == b"new"
 
 
+def test_a_command_that_was_killed_after_its_write_goes_on(folder):
+    """It finds its own file, which holds the same; another one stays, asked for early and late."""
+    target = folder / "out"
+    for content, key in ((b"the same", False), (bytes(range(32)), True)):
+        for force in (False, True):
+            output = Output(path=target, force=force, resumes=True)
+            output.write(content, key=key)
+            before = target.stat()
+            output.check()
+            output.write(content, key=key)
+            assert target.stat() == before
+            target.unlink()
+    target.write_bytes(b"another")
+    target.chmod(0o600)
+    output = Output(path=target, resumes=True)
+    output.check()  # it may be: who has not asked before checks anew
+    for refused in (
+        output.check_anew,
+        *(lambda c=c: output.write(c) for c in (b"anothe", b"x", b"")),
+    ):
+        with pytest.raises(UsageError, match="is there already"):
+            refused()
+    assert target.read_bytes() == b"another"
+    target.chmod(0o644)  # none of ours
+    with pytest.raises(UsageError, match="is there already"):
+        output.check()
+    assert names(folder) == {"out"}
+
+
 def test_folders_devices_and_pipes_never_do(folder):
     (folder / "sub").mkdir()
     os.mkfifo(folder / "pipe")
