@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -405,3 +406,28 @@ def in_child(work: Callable[[], None]) -> int:
         finally:
             os._exit(code)
     return pid
+
+
+def test_a_file_system_without_locks(folder, monkeypatch):
+    def no(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(replacement.fcntl, "flock", no)
+    test_an_editor_that_asks_for_no_lock_is_not_overwritten(folder)
+    test_somebody_else_makes_it_first(folder)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    path = document(tmp_path)
+    opened = os.open
+
+    def no(name: str, flags: int, *more: int, **options: int) -> int:
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(name, flags, *more, **options)
+
+    monkeypatch.setattr(replacement, "create_nameless", lambda folder: None)
+    monkeypatch.setattr(os, "open", no)
+    with pytest.raises(UsageError, match="cannot change what is in"):
+        changed(path, to(LONGER), most=MOST)
+    assert path.read_bytes() == OLD
