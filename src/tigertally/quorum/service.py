@@ -50,7 +50,13 @@ from tigertally.quorum.messages import (
     VoteRequest,
 )
 from tigertally.quorum.pending import Pending, Status, propose, with_verdict
-from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
+from tigertally.quorum.proposal import (
+    Proposal,
+    check_few_options,
+    open_proposal,
+    parsed_body,
+    proposal_id,
+)
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally, verify_tally
 from tigertally.quorum.words import Quote, in_one_line
@@ -177,6 +183,8 @@ class QuorumService:
     def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster
         self._room(desk, peer)
+        if _is_stranger(roster, peer):
+            check_few_options(request.proposal.body)
         if decode(Proposal, request.proposal.body).proposer != peer:
             raise Refused("a proposal is handed in by its proposer")
         proposal = open_proposal(request.proposal)

@@ -77,12 +77,13 @@ def pages_gate_of(numbers: ServerLimits) -> Gate:
     )
 
 
-def handshakes_of(numbers: ServerLimits) -> Handshakes:
-    """How often an address may shake hands."""
+def handshakes_of(numbers: ServerLimits, *, start: float) -> Handshakes:
+    """How often an address may shake hands with a server that starts now."""
     return Handshakes(
         burst=numbers.handshakes_per_address,
         rate=numbers.handshakes_per_second,
         tracked=limits.MAX_PEERS_TRACKED,
+        start=start,
     )
 
 
