@@ -311,12 +311,13 @@ async def _step(joining: JoiningClient, target: Target, pin: str | None) -> Join
 
 def _recovery(open_profile: OpenProfile, role: Role, passphrase: Secret) -> Path | None:
     """A requester's recovery file, written once; it belongs in another place than this disk."""
-    from tigertally.node.recovery import RECOVERY_FILE, write_recovery
+    from tigertally.crypto.files import write_file
+    from tigertally.node.recovery import RECOVERY_FILE, sealed_recovery
     from tigertally.quorum.card import Role as Roles
 
     if role is not Roles.REQUESTER:
         return None
     path = open_profile.info.path / RECOVERY_FILE
     if not path.exists():
-        write_recovery(open_profile, path, passphrase)
+        write_file(path, sealed_recovery(open_profile, passphrase), 0o600)
     return path

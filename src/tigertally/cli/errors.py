@@ -28,6 +28,7 @@ from tigertally.base.errors import (
     TigertallyError,
     Unavailable,
     UsageError,
+    WrongTime,
 )
 
 EXIT_OTHER = 1
@@ -54,6 +55,7 @@ _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
     (InvalidEvidence, "", "do not trust this enclave with a key"),
     (PeerFault, "", "nothing was accepted; ask the other members before you try again"),
     (NewerVersion, "nobody is at fault", "upgrade the program that is older"),
+    (WrongTime, "", "propose it again, or check the clock of this device"),
     (Refused, "", "ask those who decide, or whoever sent you here"),
     (Locked, "nobody is at fault", "a holder unlocks it: tally holder unlock"),
     (Damaged, "this device's is not concerned", "whoever runs it finds more in its log"),

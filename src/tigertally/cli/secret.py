@@ -14,8 +14,10 @@ from tigertally.base.errors import MalformedMessage, TigertallyError, UsageError
 from tigertally.cli import options
 from tigertally.cli.data import Words, from_store, parse_label
 from tigertally.cli.members import opened
-from tigertally.cli.options import MaybeIn, MaybeOut, PassphraseFile, Profile
+from tigertally.cli.options import Force, MaybeIn, MaybeOut, PassphraseFile, Profile
 from tigertally.cli.output import emit, note
+from tigertally.cli.outputs import check_replaced, claimed
+from tigertally.cli.passphrase import check_input_free
 
 if TYPE_CHECKING:
     from tigertally.delegation.messages.labels import Label
@@ -86,7 +88,7 @@ def set_(
 
     What was at the place is replaced. Comments in the document are not kept.
     """
-    from tigertally.delegation.client.documents import load
+    from tigertally.delegation.client.documents import Document, edit, load
     from tigertally.delegation.protocol.fields import leaves
     from tigertally.delegation.protocol.markup import parse_yaml
     from tigertally.node.clock import SystemClock
@@ -94,8 +96,11 @@ def set_(
     from tigertally.quorum.card import Role
 
     file, name = _document(doc, label)
+    check_replaced(file, reads=[in_ or Path("/dev/stdin")])
     with _own_document():
         load(file, name, create=True)  # a damaged one is refused before anything is asked
+    if in_ is None:
+        check_input_free(passphrase_file, what="the value (without --in)")
     text = _given(in_)
     try:
         value = parse_yaml(text) if parse else text
@@ -106,12 +111,15 @@ def set_(
         opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile,
         open_profile.exclusive(doing="changing a document"),
     ):
+        owner, now = owner_of(open_profile), SystemClock().now()
+
+        def change(document: Document) -> Document:
+            if document.commented:
+                note(f"tally: notice: the comments in {file} are not kept")
+            return document.with_value(path, value, owner, now)
+
         with _own_document():
-            document = load(file, name, create=True)
-        if document.commented:
-            note(f"tally: notice: the comments in {file} are not kept")
-        changed = document.with_value(path, value, owner_of(open_profile), SystemClock().now())
-        changed.save()
+            edit(file, name, change)
     said = {"document": str(file), "path": "/".join(path) or "/", "fields": fields}
     emit(said, f"{said['path']} is set in {file}")
 
@@ -123,18 +131,17 @@ def get(
     profile: Profile,
     label: DocLabel = None,
     out: MaybeOut = None,
+    force: Force = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Print a value of a document, or of a subtree all of them; or write it to a file."""
-    from tigertally.crypto.files import check_output, write_file
     from tigertally.delegation.client.documents import load
     from tigertally.delegation.protocol import markup
     from tigertally.node.owning import owner_of
     from tigertally.quorum.card import Role
 
-    if out is not None:
-        check_output(out)
     file, name = _document(doc, label)
+    output = None if out is None else claimed(out, force, reads=[file])
     with _own_document():
         document = load(file, name)
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():
@@ -142,10 +149,10 @@ def get(
     json = file.suffix == ".json"
     text = value if isinstance(value, str) else _dumped(value, json, markup)
     said: dict[str, Any] = {"document": str(file), "path": "/".join(path) or "/"}
-    if out is None:
+    if output is None:
         emit({**said, "value": value}, text.removesuffix("\n"))
         return
-    write_file(out, text.encode())
+    output.write(text.encode())
     emit({**said, "out": str(out)}, f"{said['path']} is in {out}")
 
 

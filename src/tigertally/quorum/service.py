@@ -17,6 +17,7 @@ from tigertally.base.errors import (
     Refused,
     Unavailable,
     UsageError,
+    WrongTime,
 )
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
@@ -398,7 +399,7 @@ def _check_stands(proposal: Proposal, *, now: int) -> None:
     makes room for the next, and each stays on the disk, in the log, and wakes every holder.
     """
     if proposal.expires < now + MIN_PROPOSAL_SECONDS:
-        raise Refused(
+        raise WrongTime(
             f"a proposal stands for {MIN_PROPOSAL_SECONDS // 60} minutes at least, so that holders "
             "can answer it: check the clock of this device"
         )

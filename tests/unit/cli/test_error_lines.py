@@ -18,6 +18,7 @@ OURS = [
     (tree.InvalidSignature("does not verify"), 5, "invalid-signature"),
     (tree.InvalidEvidence("debug is on"), 5, "invalid-evidence"),
     (tree.Refused("wrong PIN"), 3, "refused"),
+    (tree.WrongTime("the proposal has expired"), 3, "wrong-time"),
     (tree.NewerVersion("an unknown kind"), 3, "newer-version"),
     (tree.Unavailable("no answer"), 4, "unavailable"),
     (tree.Locked("the authority is locked"), 4, "locked"),

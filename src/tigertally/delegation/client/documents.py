@@ -6,20 +6,22 @@ docs/protocols/delegation-files.md, "Documents".
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.randomness import SystemRandomness
-from tigertally.crypto.files import write_file
 from tigertally.delegation.client.files import Unlocker, opened_with
 from tigertally.delegation.client.naming import naming
 from tigertally.delegation.client.owner import Owner
 from tigertally.delegation.messages import headers
 from tigertally.delegation.messages.labels import Component, Label
 from tigertally.delegation.protocol import fields, markup, reading
+from tigertally.storage import replacement
+
+_MOST = 4 * markup.MAX_BYTES + 1  # one more than is taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +66,15 @@ class Document:
         """
         return self._opened(fields.find(self.tree, place), place, unlocker)
 
-    def save(self) -> None:
-        """Write the document, all or nothing, mode 0600."""
+    def content(self) -> bytes:
+        """The document as it is stored."""
         json = self.path.suffix == ".json"
         text = markup.dump_json(self.tree) if json else markup.dump_yaml(self.tree)
-        write_file(self.path, text.encode())
+        return text.encode()
+
+    def save(self) -> None:
+        """Write the document over whatever is there; `edit` loses nobody else's change."""
+        replacement.changed(self.path, lambda _: self.content(), most=_MOST)
 
     def _sealed(self, place: Label, value: Any, owner: Owner, now: int) -> str:
         path = (*self.label, *place)
@@ -112,16 +118,45 @@ def load(path: Path, label: Label, *, create: bool = False) -> Document:
         MalformedMessage: it is not YAML, or JSON where its name ends so.
     """
     try:
-        with path.open("rb") as source:
-            text = source.read(4 * markup.MAX_BYTES + 1).decode()  # one more is refused below
-    except FileNotFoundError as error:
-        if create:
-            return Document(path=path, label=label, tree={})
-        raise UsageError(f"there is no document {path}") from error
-    except UnicodeDecodeError as error:
-        raise MalformedMessage(f"{path} is not UTF-8 text") from error
+        raw = replacement.content_of(path, most=_MOST)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if raw is None and not create:
+        raise UsageError(f"there is no document {path}")
+    return parsed(path, label, raw)
+
+
+def edit(path: Path, label: Label, change: Callable[[Document], Document]) -> None:
+    """Change a document, or make it; nothing but its content changes, and no other change is lost.
+
+    Args:
+        path: the document.
+        label: its label.
+        change: gives the document as it shall be; called again where somebody else was faster.
+
+    Raises:
+        UsageError, Unavailable, OSError: as `storage/replacement.py`.
+        MalformedMessage: as `load`.
+    """
+
+    def edited(raw: bytes | None) -> bytes:
+        return change(parsed(path, label, raw)).content()
+
+    replacement.changed(path, edited, most=_MOST)
+
+
+def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
+    """The document that these bytes are; an empty one where there are none.
+
+    Raises:
+        MalformedMessage: as `load`.
+    """
+    if raw is None:
+        return Document(path=path, label=label, tree={})
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedMessage(f"{path} is not UTF-8 text") from error
     with naming(str(path)):
         tree = markup.parse_json(text) if path.suffix == ".json" else markup.parse_yaml(text)
     if tree is None:

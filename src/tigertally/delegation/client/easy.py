@@ -85,8 +85,12 @@ class OwnerClient:
     def set_field(self, document: Path | str, place: str, value: Any) -> None:
         """Put a value into a YAML or JSON document of this machine, which is made if need be."""
         file = Path(document)
-        found = documents.load(file, parse_label(file.name), create=True)
-        found.with_value(parse_label(place), value, self.owner, self._clock()).save()
+        where, now = parse_label(place), self._clock()
+        documents.edit(
+            file,
+            parse_label(file.name),
+            lambda found: found.with_value(where, value, self.owner, now),
+        )
 
     def field(self, document: Path | str, place: str) -> Any:
         """A value of a document, or of a subtree all of them."""
