@@ -5,6 +5,8 @@ The functions say which pieces of the text change; whoever calls them reads the 
 
 from __future__ import annotations
 
+import re
+
 from tigertally.delegation.protocol.looks import (
     Content,
     Look,
@@ -13,6 +15,8 @@ from tigertally.delegation.protocol.looks import (
     line_start,
 )
 from tigertally.delegation.protocol.nodes import LINE_END, Kind, Node
+
+_EMPTY_LINES = re.compile(r"(?:[ \t]*(?:\r\n|\n|\r))*")
 
 
 def added(text: str, node: Node, name: str, content: Content, look: Look) -> list[list[Splice]]:
@@ -103,20 +107,21 @@ def replaced(
     return [Splice(colon, value.end, ""), lines_after(text, value.end, lines, look)]
 
 
-def removed(text: str, node: Node, index: int) -> list[Splice]:
-    """Take a pair out of a mapping, or an item out of a list, that has others, too."""
+def removed(text: str, node: Node, index: int) -> list[list[Splice]]:
+    """Ways to take a pair out of a mapping, or an item out of a list, that has others, too."""
     first, last = node.pairs[index] if node.pairs else (node.items[index], node.items[index])
     start = line_start(text, first.start)
     inline = index == 0 and text[start : node.start].strip() != ""
     if not inline:
-        return [lines_taken_out(text, start, last.end)]
-    # the first pair of a mapping behind a dash: the next one moves there
-    following = text[last.end :]
+        out = lines_taken_out(text, start, last.end)
+        # With the empty lines behind it: else they would belong to a text before that keeps them.
+        return [[out], [out._replace(end=_behind_blanks(text, out.end))]]
+    # The first pair of a mapping behind a dash: the next one moves there.
     end = LINE_END.search(text, last.end)
-    rest = end.end() if end else last.end + len(following)
-    while text[rest : rest + 1].isspace():
+    rest = _behind_blanks(text, end.end() if end else last.end)
+    while text[rest : rest + 1] == " ":
         rest += 1
-    return [Splice(first.start, rest, "")]
+    return [[Splice(first.start, rest, "")]]
 
 
 def lines_taken_out(text: str, start: int, end: int) -> Splice:
@@ -130,3 +135,9 @@ def lines_taken_out(text: str, start: int, end: int) -> Splice:
     elif before:
         before -= 1
     return Splice(before, len(text), "")
+
+
+def _behind_blanks(text: str, at: int) -> int:
+    """Behind the empty lines that begin here."""
+    found = _EMPTY_LINES.match(text, at)
+    return found.end() if found else at

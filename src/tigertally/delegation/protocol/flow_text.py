@@ -5,7 +5,7 @@ The functions say which pieces of the text change; whoever calls them reads the 
 
 from __future__ import annotations
 
-from tigertally.delegation.protocol.looks import Content, Look, Splice, column_of, line_start
+from tigertally.delegation.protocol.looks import Content, Look, Splice, indent_at, line_start
 from tigertally.delegation.protocol.nodes import LINE_END, Kind, Node
 
 
@@ -41,20 +41,20 @@ def added(text: str, node: Node, name: str, content: Content, look: Look) -> lis
     return [Splice(last.end, last.end, "," + gap + new)]
 
 
-def removed(text: str, node: Node, index: int) -> list[Splice]:
-    """Take a pair out of a mapping, or an item out of a list."""
+def removed(text: str, node: Node, index: int) -> list[list[Splice]]:
+    """Ways to take a pair out of a mapping, or an item out of a list, the best first."""
     members = _members(node)
     first, last = members[index]
     if len(members) == 1:
-        return [Splice(first.start, last.end, "")]
+        return [[Splice(first.start, last.end, "")]]
     if index == 0:
-        return [Splice(first.start, members[1][0].start, "")]
+        return [[Splice(first.start, members[1][0].start, "")]]
     before = members[index - 1][1].end
     gap = text[before : first.start]
     if "#" not in gap:
-        return [Splice(before, last.end, "")]
+        return [[Splice(before, last.end, "")]]
     comma = text.find(",", before)  # behind it is a comment, about what stays
-    return [Splice(comma, comma + 1, ""), Splice(first.start, last.end, "")]
+    return [[Splice(comma, comma + 1, ""), Splice(first.start, last.end, "")]]
 
 
 def emptied(node: Node) -> list[Splice]:
@@ -78,8 +78,7 @@ def indent_of(text: str, node: Node) -> str | None:
     """The indentation of the line that a node begins on, if its text has several lines."""
     if not LINE_END.search(text, node.start, node.end):
         return None
-    line = text[line_start(text, node.start) :]
-    return line[: len(line) - len(line.lstrip(" \t"))][: column_of(text, node.start)]
+    return indent_at(text, node.start)
 
 
 def _members(node: Node) -> list[tuple[Node, Node]]:

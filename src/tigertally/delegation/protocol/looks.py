@@ -28,6 +28,7 @@ GONE = Rest("gone")
 EMPTY, EMPTY_LIST, NOTHING = Rest("{}"), Rest("[]"), Rest("")
 
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_BLANKS = re.compile(r"[ \t]*")
 _MOST_BARE = 60
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
@@ -127,6 +128,12 @@ def line_start(text: str, at: int) -> int:
 def column_of(text: str, at: int) -> int:
     """How many characters are before this one on its line."""
     return at - line_start(text, at)
+
+
+def indent_at(text: str, at: int) -> str:
+    """The indentation of the line that holds this character, at most up to it."""
+    found = _BLANKS.match(text, line_start(text, at), at)
+    return found[0] if found else ""
 
 
 def yaml_text(text: str) -> str:
