@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,14 @@ class Document:
         label: of the document.
         text: what it says.
         marked: a byte-order mark is in front.
+        raw: the bytes it was read from, if it has not changed since.
     """
 
     path: Path
     label: Label
     text: edits.Text
     marked: bool = False
+    raw: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def tree(self) -> Any:
@@ -127,7 +129,7 @@ class Document:
         number = self.part_of(place, part)
         self.check(place, value, part=number, replaces=replaces)
         content = self._sealed(place, value, number, owner, now)
-        return replace(self, text=self.text.with_content(place, content, number))
+        return replace(self, text=self.text.with_content(place, content, number), raw=None)
 
     def check(self, place: Place, value: Any, *, part: int, replaces: bool) -> None:
         """Could this be set there? Asked before anything is encrypted; raises as `with_value`."""
@@ -144,7 +146,7 @@ class Document:
         Raises:
             UsageError: nothing is there, or it cannot be taken out.
         """
-        return replace(self, text=self.text.without(place, self.part_of(place, part)))
+        return replace(self, text=self.text.without(place, self.part_of(place, part)), raw=None)
 
     def value(self, place: Place, unlocker: Unlocker, *, part: int | None = None) -> Any:
         """The value, or tree of values, at a place.
@@ -326,7 +328,7 @@ def edit(
     """
 
     def edited(raw: bytes | None) -> bytes:
-        if known is not None and raw is not None and raw == known.content():
+        if known is not None and known.raw == raw:
             return change(known).content()
         return change(parsed(path, label, raw)).content()
 
@@ -348,7 +350,7 @@ def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
         raise UsageError(f"{path} is not UTF-8 text") from error
     except MalformedMessage as error:
         raise UsageError(f"{path}: {error}") from error
-    return Document(path=path, label=label, text=read, marked=bare != text)
+    return Document(path=path, label=label, text=read, marked=bare != text, raw=raw)
 
 
 def _tree(node: Node) -> Any:

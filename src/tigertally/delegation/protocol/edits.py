@@ -14,7 +14,7 @@ from typing import Any
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.delegation.protocol import excerpts, json_text, yaml_text
 from tigertally.delegation.protocol.agreement import ABSENT, agree
-from tigertally.delegation.protocol.looks import Content, Splice, look_of, spliced
+from tigertally.delegation.protocol.looks import GONE, Content, Splice, look_of, spliced
 from tigertally.delegation.protocol.nodes import Kind, Node, line_of
 from tigertally.delegation.protocol.places import Place, Way, normal, place_text, way_to
 from tigertally.delegation.protocol.ways import Removal, ways_to_put, ways_to_remove
@@ -22,7 +22,7 @@ from tigertally.delegation.protocol.yaml_text import Part
 
 MAX_BYTES = 16 * 1024 * 1024
 MOST_NESTED = 80  # mappings and lists in each other: a label's depth, and lists within
-MOST_NODES = 1_000_000  # names, lists and values: 250 MB of memory
+MOST_NODES = 2_000_000  # names, lists and values: 400 MB of memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,18 +92,23 @@ class Text:
     ) -> Text:
         """The first of some changes that changes nothing else."""
         for depth, outcome, splices in changes:
-            if self._is_right(part, place[:depth], outcome, splices):
+            if self._is_right(part, place[:depth], outcome, splices=splices, way=way):
                 return Text(text=spliced(self.text, splices), json=self.json)
         raise UsageError(
             f"{place_text(place)} is written in a way that is not supported, line "
             f"{line_of(self.text, way.end.start)}: nothing was changed, do it in an editor"
         )
 
-    def _is_right(self, part: int, place: Place, outcome: Content, splices: list[Splice]) -> bool:
+    def _is_right(
+        self, part: int, place: Place, outcome: Content, *, splices: list[Splice], way: Way
+    ) -> bool:
         """Read the text with these pieces again: has only this place changed?"""
-        if len(self.text) > excerpts.LARGE and len(self.parts) == 1:
-            excerpt = excerpts.excerpt_of(self.text, self.parts[0].root, place, splices, self.json)
-            if excerpt is not None and excerpt.agrees(place, outcome, _parsed):
+        if len(self.text) > excerpts.LARGE:
+            stays = len(place) - (outcome is GONE)
+            excerpt = excerpts.excerpt_of(
+                self.text, way, place, splices, json=self.json, stays=stays
+            )
+            if excerpt is not None and excerpt.agrees(outcome, _parsed, json=self.json):
                 return True
         try:
             found = _parsed(spliced(self.text, splices), json=self.json)
