@@ -9,15 +9,28 @@ from typing import Any
 PLAIN = (
     *("0400", "1.10", "02134", "1e3", "+49", "0xFF", "12:30:15", "2024-01-01", "1_000", "-0"),
     *("yes", "NO", "on", "~", "null", "true", ".inf", "-.INF", ".nan", "12345678901234567890.123"),
-    *("a", "some words", "http://x.y/z?a=b#c", "a:b", "é", "e\u0301", "🐅", "x-y_z", "@"[:0] + "v@w"),
+    *("a", "some words", "http://x.y/z?a=b#c", "a:b", "é", "e\u0301", "🐅", "x-y_z", "v@w"),
 )
 QUOTED = (
-    *('"a # b"', '"\\u00e9\\t\\x41"', '"\\ud83d\\ude00"'[:0] + '"\\U0001F600"', "'it''s'", "''", '""'),
-    *("'0400'", '"yes"', '": {"', "'- x'", '"a\\\n    b"', "'two\n    lines'"),
+    *('"a # b"', r'"\u00e9\t\x41"', r'"\U0001F600"', "'it''s'", "''", '""', "'0400'", '"yes"'),
+    *('": {"', "'- x'", '"a\\\n    b"', "'two\n    lines'"),
 )
-NAMES = ("a", "b1", "some name", "x/y", "x~1y", "app.kubernetes.io/name", "é", "e\u0301", "on", "8080")
-QUOTED_NAMES = ('"q"', "'q r'", '"q\\ts"', "'q: x'", '"#"', '"<<"')
+PLAIN_NAMES = (
+    "a",
+    "b1",
+    "some name",
+    "x/y",
+    "x~1y",
+    "kubernetes.io/name",
+    "é",
+    "e\u0301",
+    "on",
+    "80",
+)
+QUOTED_NAMES = ('"q"', "'q r'", r'"q\ts"', "'q: x'", '"#"', '"<<"')
 COMMENTS = ("# note", "#", "# { [ : \" '", "#!/bin/sh", "# é")
+NUMBERS = ("0", "-0", "1.10", "56.6680", "1E2", "1e-999", "1.000000000000000005", "-1.5e+10", "7")
+JSON_NAMES = ("a", "b", "a/b", "@scope/package", "é", "e\u0301x", "", "\0", "a~b", 'q"', "😀")
 
 
 class YamlTexts:
@@ -72,7 +85,7 @@ class YamlTexts:
     def name(self, used: set[str]) -> str:
         while True:
             quoted = self.chance(0.25)
-            name = self.random.choice(QUOTED_NAMES if quoted else NAMES)
+            name = self.random.choice(QUOTED_NAMES if quoted else PLAIN_NAMES)
             if self.chance(0.5) and not quoted:
                 name += str(self.random.randint(0, 99))
             plain = name.strip("\"'").replace("e\u0301", "é")
@@ -156,7 +169,7 @@ class YamlTexts:
             if self.chance(0.25):
                 value = self.flow(indent + 2, depth + 1, may_break=breaks)
             else:
-                value = self.random.choice((*PLAIN, *QUOTED[:9])) or "v"
+                value = self.random.choice((*PLAIN, *QUOTED[:-2])) or "v"
                 value = value.replace("a:b", "ab").replace("?a=b#c", "")
             members.append(f"{self.name(used)}: {value}" if opening == "{" else value)
         blank = self.random.choice(["", "", " "])
@@ -173,7 +186,7 @@ class YamlTexts:
         if not self.marks or self.chance(0.92):
             return ""
         if self.chance(0.4):
-            return " !!str" if self.chance(0) else " !local"
+            return self.random.choice([" !local", " !!str"])
         anchor = f"n{len(self.anchors)}"
         self.anchors.append(anchor)
         return f" &{anchor}"
@@ -194,10 +207,6 @@ def json_text(random: Random) -> str:
     text = text.replace('"%', "").replace('%"', "")  # numbers, as they are written
     before = random.choice(["", "", "", " ", newline])
     return before + text.replace("\n", newline) + random.choice(["", newline, newline, " "])
-
-
-NUMBERS = ("0", "-0", "1.10", "56.6680", "1E2", "1e-999", "1.000000000000000005", "-1.5e+10", "7")
-JSON_NAMES = ("a", "b", "a/b", "@scope/package", "é", "e\u0301x", "", "\0", "a~b", 'q"', "\ud83d\ude00"[:0] + "😀")
 
 
 def _json_value(random: Random, depth: int) -> Any:

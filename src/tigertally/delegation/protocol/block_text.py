@@ -6,6 +6,7 @@ The functions say which pieces of the text change; whoever calls them reads the 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from tigertally.delegation.protocol.looks import (
     Content,
@@ -42,9 +43,10 @@ def lines_after(text: str, at: int, lines: list[str], look: Look) -> Splice:
     return Splice(end.end(), end.end(), "".join(line + end[0] for line in lines))
 
 
-def lines_at_top(text: str, at: int, content: Content, look: Look) -> list[list[Splice]]:
+def lines_at_top(
+    text: str, at: int, content: Mapping[str, Content], look: Look
+) -> list[list[Splice]]:
     """Ways to fill a document that holds nothing, the best first."""
-    assert not isinstance(content, str)
     lines = look.lines(content, "") if content else ["{}"]
     if not text:
         return [[Splice(0, 0, "".join(line + look.newline for line in lines))]]
@@ -59,12 +61,13 @@ def lines_at_top(text: str, at: int, content: Content, look: Look) -> list[list[
     return [here, behind, [Splice(end, end, last)]]
 
 
-def filled(text: str, value: Node, content: Content, look: Look, indent: str) -> list[Splice]:
+def filled(
+    text: str, value: Node, content: Mapping[str, Content], look: Look, indent: str
+) -> list[Splice]:
     """Put a mapping where a name has no value: on a line of its own, in braces.
 
     `unset` knows by this that there was nothing before.
     """
-    assert not isinstance(content, str)
     pairs = ", ".join(look.pair(name, below, ": ", None) for name, below in content.items())
     return [lines_after(text, value.start, [indent + "{" + pairs + "}"], look)]
 

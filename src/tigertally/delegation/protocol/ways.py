@@ -70,6 +70,8 @@ def _ways_to_add(
 
 def _ways_to_fill(text: str, node: Node, content: Content, look: Look) -> Iterator[list[Splice]]:
     """Ways to put content in the place of a whole document."""
+    if isinstance(content, str):
+        return  # a document is a mapping of names
     if look.json:
         new = look.flow(content, ": ", "")
         end = look.newline if node is ABSENT else ""
@@ -78,7 +80,7 @@ def _ways_to_fill(text: str, node: Node, content: Content, look: Look) -> Iterat
         yield from block_text.lines_at_top(text, len(text), content, look)
     elif node.is_empty:
         yield from block_text.lines_at_top(text, node.start, content, look)
-    elif node.style in ("{", "[") or isinstance(content, str) or not content:
+    elif node.style in ("{", "[") or not content:
         indent = flow_text.indent_of(text, node)
         yield [Splice(node.start, node.end, look.flow(content, ": ", indent))]
     else:
@@ -99,7 +101,7 @@ def _ways_to_replace(
         return
     name = around.pairs[index][0] if around.kind is Kind.MAPPING else None
     indent = " " * column_of(text, around.start) + look.step
-    if made and value.is_empty and name is not None:
+    if made and value.is_empty and name is not None and not isinstance(content, str):
         yield block_text.filled(text, value, content, look, indent)
     yield block_text.replaced(text, name, value, content, look=look, indent=indent)
 

@@ -47,7 +47,7 @@ def parse(text: str, *, most_nested: int, most_nodes: int) -> tuple[Part, ...]:
         # not `from error`: it quotes the text, in which there may be a secret
         where = _line_of(text, error)
         raise MalformedMessage(
-            f"this is not YAML, or of a kind that is not supported{where}"
+            f"this is not YAML, or a kind of YAML that is not supported{where}"
         ) from None
     return tuple(builder.parts)
 
