@@ -12,7 +12,7 @@ MIN_ID_DIGITS = 8  # of the beginning of an id: people type no more, and few dis
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is the largest
 MAX_MESSAGE_ITEMS = MAX_MESSAGE_BYTES // 8  # hashes, signatures and keys are far longer
-UNCOUNTED_ITEMS = 1024  # so few cost less than the counting; 64 bytes each
+UNCOUNTED_ITEMS = 512  # so few cost less than the counting; 64 bytes each
 MAX_MESSAGE_DEPTH = 16  # deepest nesting of a CBOR message
 MAX_SMALL_MESSAGE_BYTES = 64 * 1024  # most doors, and all that strangers may use
 MAX_SMALL_MESSAGE_ITEMS = 512  # a proof of 500 checkpoints is the longest; most have under 20
