@@ -64,7 +64,7 @@ def test_a_day_of_an_owner(ann, tmp_path):
     raw[len(raw) // 2] ^= 1
     sealed.write_bytes(raw)
     before = names(work)
-    failed = ann.json("read", written["url"], *me, "--out", out, code=5)
+    failed = ann.json("read", written["url"], *me, "--out", out, "--force", code=5)
     assert failed["error"] == "invalid-signature"
     ann.run("read", written["url"], *me, "--out", work / "new", code=5)
     assert names(work) == before

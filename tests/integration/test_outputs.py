@@ -168,7 +168,6 @@ def test_many_writers_of_two_profiles_lose_no_update(ann, tmp_path, links):
     assert ("kept: plain" in doc.read_text()) == bool(links)
 
 
-@pytest.mark.requirement("C4")
 def test_outputs_of_a_domain(town, tmp_path):
     """Each of them refuses a file that is there before it asks anybody; `--force` replaces it."""
     member, asks = ("--profile", "alice"), ("--profile", "app", "--reason", "r", "--no-wait")
@@ -207,7 +206,6 @@ def test_outputs_of_a_domain(town, tmp_path):
         out.unlink()
 
 
-@pytest.mark.requirement("C4")
 def test_a_key_is_not_written_over_another_and_not_lost(town, tmp_path):
     """What came to stand there while holders were asked stays; the key can be had elsewhere."""
     first = town.get("payroll", tmp_path / "k")

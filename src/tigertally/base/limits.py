@@ -56,7 +56,7 @@ MAX_COMPONENT_BYTES = 250  # of one name of a label: file systems take 255, with
 MAX_HEADER_BYTES = 64 * 1024  # the deepest label with the longest names fits
 MAX_SLOTS_BYTES = 256 * 1024  # two writes of the deepest label, with proofs of rotated slots
 MAX_WRITERS = 1000  # who may write below one label
-DOCUMENT_LOCK_SECONDS = 30.0  # to wait for whoever else changes a document: one change is seconds
+DOCUMENT_LOCK_SECONDS = 60.0  # to wait for whoever else changes a document: one change is seconds
 
 ERASURE_OWED_SECONDS = 24 * 3600  # a person is told of an erasure that no scrub has done by then
 

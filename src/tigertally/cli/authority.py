@@ -11,7 +11,7 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.members import check_role
+from tigertally.cli.members import check_role, of_file
 from tigertally.cli.options import (
     Address,
     Force,
@@ -191,14 +191,15 @@ def restore(profile: Profile, in_: In, passphrase_file: BackupPassphrase = None)
     from tigertally.node.clock import SystemClock
     from tigertally.node.profile import home
 
-    size, version = restore_backup(
-        home(),
-        profile,
-        in_,
-        passphrase_source(passphrase_file, of=f"the back-up {in_.name}"),
-        randomness=SystemRandomness(),
-        now=SystemClock().now(),
-    )
+    with of_file(in_, "a back-up", "tally authority backup"):
+        size, version = restore_backup(
+            home(),
+            profile,
+            in_,
+            passphrase_source(passphrase_file, of=f"the back-up {in_.name}"),
+            randomness=SystemRandomness(),
+            now=SystemClock().now(),
+        )
     document = {"profile": str(profile), "bytes": size, "roster_version": version}
     emit(
         document,

@@ -10,7 +10,7 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.members import next_step, unanswered
+from tigertally.cli.members import next_step, of_file, unanswered
 from tigertally.cli.options import Force, In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
 from tigertally.cli.output import emit, facts, progress
 from tigertally.cli.outputs import claimed
@@ -43,7 +43,7 @@ def encrypt(
     from tigertally.base.randomness import SystemRandomness
     from tigertally.custody.files import FileHeader, encrypt_file
 
-    output = claimed(out, force, reads=[in_])
+    output = claimed(out, force, reads=[in_], resumes=True)
 
     def use(released: Released, domain: DomainId) -> int:
         header = FileHeader(domain=domain, key=released.key)
@@ -61,8 +61,8 @@ def encrypt(
                 progress=bar,
             )
 
-    wanted = _wanted(key, version, reason, options.waiting(wait, no_wait))
-    _work(profile, passphrase_file, wanted, use, output)
+    wanted = _wanted(key, version, reason, output, options.waiting(wait, no_wait))
+    _work(profile, passphrase_file, wanted, use)
 
 
 def decrypt(
@@ -80,9 +80,9 @@ def decrypt(
     from tigertally.base.errors import InvalidSignature
     from tigertally.custody.files import decrypt_file, read_header
 
-    output = claimed(out, force, reads=[in_])
+    output = claimed(out, force, reads=[in_], resumes=True)
 
-    with in_.open("rb") as source:
+    with of_file(in_, "a file", "tally encrypt"), in_.open("rb") as source:
         header = read_header(source)
     if header.key.name != key:
         raise UsageError(f"{in_} is encrypted under the key {header.key.name}, not {key}")
@@ -103,20 +103,20 @@ def decrypt(
                 error.add_note(f"nothing was written; get {in_} again from where it was kept")
                 raise
 
-    wanted = _wanted(key, header.key.version, reason, options.waiting(wait, no_wait))
-    _work(profile, passphrase_file, wanted, use, output)
+    wanted = _wanted(key, header.key.version, reason, output, options.waiting(wait, no_wait))
+    _work(profile, passphrase_file, wanted, use)
 
 
-def _wanted(key: str, version: int | None, reason: str, wait: float) -> Wanted:
+def _wanted(key: str, version: int | None, reason: str, output: Output, wait: float) -> Wanted:
     from tigertally.cli.releasing import Wanted
     from tigertally.custody.messages.bodies import Form
 
-    return Wanted(name=key, version=version, reason=str(reason), form=Form.FINAL, wait=wait)
+    return Wanted(
+        name=key, version=version, reason=str(reason), form=Form.FINAL, output=output, wait=wait
+    )
 
 
-def _work(
-    profile: Name, passphrase_file: Path | None, wanted: Wanted, use: Any, output: Output
-) -> None:
+def _work(profile: Name, passphrase_file: Path | None, wanted: Wanted, use: Any) -> None:
     from tigertally.cli.releasing import released
 
     def timed(key: Released) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _work(
             "key": key.key.name,
             "version": key.key.version,
             "approved_by": list(key.approved_by),
-            "out": str(output.path),
+            "out": str(wanted.output.path),
         }
 
     document = released(profile, passphrase_file, wanted, timed)

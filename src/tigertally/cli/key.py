@@ -293,10 +293,15 @@ def get(
     from tigertally.cli.releasing import Wanted, released
     from tigertally.custody.messages.bodies import parse_form
 
-    output = claimed(out, force)
+    output = claimed(out, force, resumes=True)
     seconds = options.waiting(wait, no_wait)
     wanted = Wanted(
-        name=name, version=version, reason=str(reason), form=parse_form(form), wait=seconds
+        name=name,
+        version=version,
+        reason=str(reason),
+        form=parse_form(form),
+        output=output,
+        wait=seconds,
     )
 
     def use(key: Released) -> dict[str, Any]:

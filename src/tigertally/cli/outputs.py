@@ -19,7 +19,12 @@ _PROFILE = "a profile"
 
 
 def claimed(
-    out: OutName, force: bool, *, reads: Iterable[Path] = (), folder: bool = False
+    out: OutName,
+    force: bool,
+    *,
+    reads: Iterable[Path] = (),
+    folder: bool = False,
+    resumes: bool = False,
 ) -> Output:
     """The output of a command, once it is sure that nothing is lost by it.
 
@@ -28,6 +33,7 @@ def claimed(
         force: what `--force` says.
         reads: files and folders that the command reads.
         folder: it may become a folder.
+        resumes: the same command again goes on; it may have written the file already.
 
     Raises:
         UsageError: it cannot be written, or something would be lost.
@@ -35,7 +41,8 @@ def claimed(
     from tigertally.crypto.outputs import Output, apart
 
     path = Path(out.text)
-    output = Output(path=path, force=force, apart=(*apart(reads, _READ), *profiles_above(path)))
+    kept = (*apart(reads, _READ), *profiles_above(path))
+    output = Output(path=path, force=force, apart=kept, resumes=resumes)
     if folder and path.is_dir():
         output.check_folder()
     else:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tigertally.cli import enrolling, options
-from tigertally.cli.members import check_role, opened
+from tigertally.cli.members import check_role, of_file, opened
 from tigertally.cli.options import Force, In, NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import emit, facts
 from tigertally.cli.outputs import claimed
@@ -81,7 +81,10 @@ def restore(
 
     with opened(profile, passphrase_file, role=Role.REQUESTER) as open_profile:
         source = file_passphrase_file or passphrase_file
-        with passphrase_source(source, of=f"the recovery file {in_.name}")() as passphrase:
+        with (
+            passphrase_source(source, of=f"the recovery file {in_.name}")() as passphrase,
+            of_file(in_, "a recovery file", "tally requester backup"),
+        ):
             member = restore_recovery(open_profile, in_, passphrase)
     document = {"profile": str(profile), "restored": str(member)}
     emit(document, f"profile {profile} now has the device secret of {member}")

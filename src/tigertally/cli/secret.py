@@ -260,7 +260,12 @@ def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
     from tigertally.delegation.stores.open import folder_of
 
     file = folder_of(doc).resolve()  # a link to a document means that document
-    return file, parse_label(file.name) if label is None else label
+    try:
+        return file, parse_label(file.name) if label is None else label
+    except MalformedMessage as error:
+        unfit = UsageError(f"the name of {file} is no label: {error}")
+        unfit.add_note("say its label with --label")
+        raise unfit from error
 
 
 def _given(in_: Path | None) -> str:

@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +23,7 @@ from tigertally.crypto.passphrase import is_sealed
 
 BACKUP_MAGIC = b"tallyab"  # of whatever version
 _PRIVATE_KEY = b"PRIVATE KEY-----"  # the end of a PEM text's first line
+_PIECE = 1024 * 1024
 _HEAD = 4096  # bytes that are looked at
 _KEY_BYTES = 32  # of a final key
 _MARK, _KEY = "user.tigertally", b"key"  # an extended attribute, where the file system has them
@@ -45,14 +46,28 @@ class Output:
         path: where.
         force: a file that is there makes way; else it is an error.
         apart: what the command reads, and whatever else must stay.
+        resumes: the command may have been killed just after it wrote the file: one that holds the
+            same already is as good as written.
     """
 
     path: Path
     force: bool = False
     apart: tuple[Apart, ...] = ()
+    resumes: bool = False
 
     def check(self) -> None:
         """Could a file be written there now? To be asked before others are troubled.
+
+        Raises:
+            UsageError: no; says why.
+        """
+        if self.resumes and _is_own(self.path):
+            check_apart(self.path, self.apart)
+        else:
+            self.check_anew()
+
+    def check_anew(self) -> None:
+        """The same for a command that was not begun before.
 
         Raises:
             UsageError: no; says why.
@@ -85,8 +100,16 @@ class Output:
         """
         self.check()
         try:
-            with atomic_output(self.path, mode, replaces=self.force, last_look=self.check) as file:
+            with atomic_output(
+                self.path, mode, replaces=self.force, last_look=self.check_anew
+            ) as file:
                 yield file
+                if self.resumes and _is_own(self.path):
+                    file.flush()
+                    if _holds(self.path, file.fileno()):
+                        raise _ThereAlready
+        except _ThereAlready:
+            return
         except FileExistsError as error:
             raise taken(self.path) from error
 
@@ -106,7 +129,11 @@ class Output:
 
     def beside(self, paths: Iterable[Path], what: str) -> Output:
         """The same output, kept apart from more than before."""
-        return Output(path=self.path, force=self.force, apart=(*self.apart, *apart(paths, what)))
+        return replace(self, apart=(*self.apart, *apart(paths, what)))
+
+
+class _ThereAlready(Exception):
+    """What was to be written is there: the new file is given up."""
 
 
 def apart(paths: Iterable[Path], what: str) -> tuple[Apart, ...]:
@@ -153,6 +180,29 @@ def taken(path: Path) -> UsageError:
     error = UsageError(f"{path} is there already")
     error.add_note("choose another name, or say --force to replace it")
     return error
+
+
+def _is_own(path: Path) -> bool:
+    """Whether this may be what a command of ours wrote before: this user's, for no one else."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    mine = status.st_uid == os.geteuid() and status.st_mode & 0o077 == 0
+    return stat.S_ISREG(status.st_mode) and mine
+
+
+def _holds(path: Path, other: int) -> bool:
+    """Whether a file holds the same as another, which is open."""
+    at = 0
+    with path.open("rb", buffering=0) as file:
+        while True:
+            piece = file.read(_PIECE)
+            if piece != os.pread(other, len(piece) or 1, at):
+                return False
+            if not piece:
+                return True
+            at += len(piece)
 
 
 def _identities(path: Path) -> set[tuple[int, int]]:

@@ -33,6 +33,9 @@ _PAUSE = 0.02  # seconds between two looks at a lock
 _PIECE = 1024 * 1024
 _NAME = 100  # bytes of the document's name in what lies beside it
 _MAGIC = b"tallyrd\x01"
+# Of a file system without locks, or without for who may only read: what others change meanwhile
+# is noticed all the same, but for the moment between the last look and the rename.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EBADF}
 _BLOCK = 4096  # bytes that are compared at once
 
 Change = Callable[[bytes | None], bytes]
@@ -66,7 +69,8 @@ def content_of(path: Path, *, most: int) -> bytes | None:
         with _locked(path, deadline - time.monotonic()) as descriptor:
             if descriptor is None:
                 return None
-            return _finish(path, descriptor) or _read(descriptor, most)
+            finished = _finish(path, descriptor)
+            return _read(descriptor, most) if finished is None else finished[:most]
     raise _busy(path)
 
 
@@ -344,8 +348,11 @@ def _lock(descriptor: int, deadline: float, path: Path) -> bool:
             if time.monotonic() >= deadline:
                 raise _busy(path) from None
             time.sleep(_PAUSE)
-        else:
-            return _names(path, os.fstat(descriptor))
+            continue
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        return _names(path, os.fstat(descriptor))
 
 
 def _busy(path: Path) -> Unavailable:
@@ -403,7 +410,10 @@ def _new_file(name: Path) -> Iterator[tuple[int, bool]]:
             yield nameless.fileno(), False
         return
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(name, flags, 0o600)
+    try:
+        descriptor = os.open(name, flags, 0o600)
+    except PermissionError as error:
+        raise UsageError(f"cannot change what is in {name.parent}: {error.strerror}") from error
     try:
         yield descriptor, True
     except BaseException:

@@ -13,6 +13,7 @@ from tigertally.crypto.outputs import Output, apart, check_apart
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY, seal
 
 WORDS = "what the command reads"
+_link = os.link  # for tests, also where the program does without
 
 
 @pytest.fixture(params=["nameless", "named", "without links"])
@@ -100,7 +101,7 @@ def test_a_link_is_there_too_and_what_it_leads_to_is_never_written(folder):
 def test_the_input_is_never_the_output(folder, how, force):
     source = folder / "in"
     source.write_bytes(b"the only copy")
-    os.link(source, folder / "hard") if how == "hard link" else None
+    _link(source, folder / "hard")
     (folder / "soft").symlink_to("in")
     (folder / "sub").mkdir()
     (folder / "here").symlink_to(folder)
@@ -119,13 +120,6 @@ def test_the_input_is_never_the_output(folder, how, force):
                 refused()
     assert source.read_bytes() == b"the only copy"
     assert names(folder) == before
-
-
-@pytest.fixture(autouse=True)
-def links_in_tests(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Hard links are made by a test before the system forgets how to."""
-    if "hard link" in request.node.name and "without links" in request.node.name:
-        pytest.skip("a file system without links has no hard links")
 
 
 def test_an_input_that_was_moved_to_the_output_meanwhile(folder):
@@ -213,6 +207,35 @@ def test_others_do_by_force(folder, content, mode):
     target.chmod(mode)
     Output(path=target, force=True).write(b"new")
     assert target.read_bytes() == b"new"
+
+
+def test_a_command_that_was_killed_after_its_write_goes_on(folder):
+    """It finds its own file, which holds the same; another one stays, asked for early and late."""
+    target = folder / "out"
+    for content, key in ((b"the same", False), (bytes(range(32)), True)):
+        for force in (False, True):
+            output = Output(path=target, force=force, resumes=True)
+            output.write(content, key=key)
+            before = target.stat()
+            output.check()
+            output.write(content, key=key)
+            assert target.stat() == before
+            target.unlink()
+    target.write_bytes(b"another")
+    target.chmod(0o600)
+    output = Output(path=target, resumes=True)
+    output.check()  # it may be: who has not asked before checks anew
+    for refused in (
+        output.check_anew,
+        *(lambda c=c: output.write(c) for c in (b"anothe", b"x", b"")),
+    ):
+        with pytest.raises(UsageError, match="is there already"):
+            refused()
+    assert target.read_bytes() == b"another"
+    target.chmod(0o644)  # none of ours
+    with pytest.raises(UsageError, match="is there already"):
+        output.check()
+    assert names(folder) == {"out"}
 
 
 def test_folders_devices_and_pipes_never_do(folder):

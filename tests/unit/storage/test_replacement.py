@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -358,3 +359,75 @@ def test_longest_names(tmp_path):
         changed(path, to(b"one"), most=MOST)
         changed(path, to(b"two"), most=MOST)
         assert path.read_bytes() == b"two"
+
+
+@pytest.mark.requirement("D11")
+@pytest.mark.parametrize("links", [1, 2], ids=["renamed", "in place"])
+def test_many_at_once_lose_no_change_and_read_no_half(tmp_path, links):
+    """Writers count in a document of changing length, and readers look at it all the while."""
+    path = document(tmp_path)
+    path.write_bytes(b"0\n")
+    if links == 2:
+        os.link(path, tmp_path / "other")
+
+    def count(number: int) -> Callable[[bytes | None], bytes]:
+        def change(old: bytes | None) -> bytes:
+            assert old is not None
+            return b"%d\n" % (int(old.partition(b"\n")[0]) + 1) * (1, 9000, 40)[number % 3]
+
+        return change
+
+    def write() -> None:
+        for number in range(12):
+            changed(path, count(number), most=MOST)
+
+    def read() -> None:
+        for _ in range(60):
+            found = content_of(path, most=MOST)
+            assert found is not None
+            assert len(set(found.split(b"\n")) - {b""}) == 1, "a half"
+
+    running = [in_child(work) for work in (write, write, write, write, read)]
+    for pid in running:
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+    assert path.read_bytes().partition(b"\n")[0] == b"48"
+    assert names(tmp_path) == ({"app.yaml", "other"} if links == 2 else {"app.yaml"})
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """The pid of a child that does this and nothing else; 0 where it went well."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def test_a_file_system_without_locks(folder, monkeypatch):
+    def no(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(replacement.fcntl, "flock", no)
+    test_an_editor_that_asks_for_no_lock_is_not_overwritten(folder)
+    test_somebody_else_makes_it_first(folder)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    path = document(tmp_path)
+    opened = os.open
+
+    def no(name: str, flags: int, *more: int, **options: int) -> int:
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(name, flags, *more, **options)
+
+    monkeypatch.setattr(replacement, "create_nameless", lambda folder: None)
+    monkeypatch.setattr(os, "open", no)
+    with pytest.raises(UsageError, match="cannot change what is in"):
+        changed(path, to(LONGER), most=MOST)
+    assert path.read_bytes() == OLD
