@@ -70,6 +70,7 @@ def json_files() -> tuple[Path, ...]:
     return tuple(sorted((suites() / "json/test_parsing").iterdir()))
 
 
+@pytest.mark.walk
 def test_every_valid_json_is_a_document_and_a_value():
     seen: Counter[str] = Counter()
     for path in sampled([path for path in json_files() if path.name[0] == "y"], 40, "json y"):
@@ -94,6 +95,7 @@ def test_every_valid_json_is_a_document_and_a_value():
     assert seen["document"] > seen["refused"] * 2
 
 
+@pytest.mark.walk
 def test_nothing_invalid_is_taken_as_json():
     for path in sampled([path for path in json_files() if path.name[0] == "n"], 60, "json n"):
         raw = path.read_bytes()
@@ -127,6 +129,7 @@ def yaml_cases() -> tuple[tuple[str, str], ...]:
     return tuple(cases)
 
 
+@pytest.mark.walk
 def test_no_valid_yaml_changes_silently():
     seen: Counter[str] = Counter()
     for name, text in sampled(yaml_cases(), 90, "yaml"):

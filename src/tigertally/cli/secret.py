@@ -137,10 +137,7 @@ def set_(
     check_replaced(file, reads=[in_ or Path("/dev/stdin")])
     known = load(file, name, create=True)  # what cannot be set is refused before anything is asked
     part = known.part_of(path, document)
-    if in_ is None:
-        check_input_free(passphrase_file, what="the value (without --in)")
-    source = in_ if in_ is not None and in_.suffix in _ENDINGS else file
-    value = _value(_given(in_), source, parse)
+    value = _value(in_, file, parse, passphrase_file)
     known.check(path, value, part=part, replaces=replace)
     with (
         opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile,
@@ -149,7 +146,7 @@ def set_(
         owner, now = owner_of(open_profile), SystemClock().now()
 
         def change(found: Document) -> Document:
-            return found.with_value(path, value, owner, now, part=part, replaces=replace)
+            return found.with_value(path, value, owner, now, part=document, replaces=replace)
 
         edit(file, name, change, known)
     fields = sum(1 for _ in leaves(value))
@@ -174,8 +171,7 @@ def unset(
     file, name = _document(doc, None)
     check_replaced(file, reads=[])
     known = load(file, name)
-    part = known.part_of(path, document)
-    edit(file, name, lambda found: found.without(path, part=part), known)
+    edit(file, name, lambda found: found.without(path, part=document), known)
     said = {"document": str(file), "path": place_text(path)}
     emit(said, f"{said['path']} is taken out of {file}")
 
@@ -243,10 +239,17 @@ def _read(
     return shown.content if as_text else "", more
 
 
-def _value(text: str, source: Path, parse: bool) -> Any:
-    """The value that a text is, or that it says in the language of the file it is from."""
+def _value(in_: Path | None, file: Path, parse: bool, passphrase_file: Path | None) -> Any:
+    """The value that a text is, or that it says.
+
+    It says it in the language of the file that it is from, if that has one, else of the document.
+    """
     from tigertally.delegation.protocol.markup import parse_json, parse_yaml
 
+    if in_ is None:
+        check_input_free(passphrase_file, what="the value (without --in)")
+    text = _given(in_)
+    source = in_ if in_ is not None and in_.suffix in _ENDINGS else file
     if not parse:
         return text.removesuffix("\n")
     try:
