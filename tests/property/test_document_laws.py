@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 from document_texts import YamlTexts, json_text
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.delegation.protocol import excerpts
+from tigertally.delegation.protocol.agreement import agree
 from tigertally.delegation.protocol.edits import Text
+from tigertally.delegation.protocol.looks import look_of, spliced
 from tigertally.delegation.protocol.nodes import Kind, Node
-from tigertally.delegation.protocol.places import Place, normal, place_text
+from tigertally.delegation.protocol.places import Place, normal, place_text, way_to
+from tigertally.delegation.protocol.ways import ways_to_put
+from tigertally.delegation.protocol.yaml_text import Part
 from walks import examples
 
 UNIT = "QUJD" * 20
@@ -171,3 +175,40 @@ def test_any_place_is_replaced_or_taken_out_alone_or_refused(seed, content):
     others = [one.root for number, one in enumerate(found.parts, 1) if number != part]
     texts = [found.text[root.start : root.end] for root in others]
     assert all(one in changed.text for one in texts), "other documents"
+
+
+@settings(max_examples=examples(120))
+@given(
+    SEEDS, st.booleans(), st.sampled_from(["", " ", "\n", "x", '"', ": y", "\n\n", "#", ",", "{"])
+)
+def test_an_excerpt_never_proves_what_the_whole_does_not(seed, in_json, wrong):
+    """Also of edits that are wrong by a little."""
+    made = drawn(seed, in_json=in_json)
+    if made is None:
+        return
+    text, part, place, _ = made
+    root = text.root(part)
+    if root is None:
+        return
+    random = Random(seed)
+    way = way_to(text.text, root, place)
+    look = look_of(text.text, root, json=in_json)
+    for splices in ways_to_put(text.text, way, UNIT, look):
+        at = random.randrange(len(splices))
+        one = splices[at]
+        where = random.choice([0, len(one.text), random.randint(0, len(one.text))])
+        shifted = one._replace(
+            start=max(0, one.start - random.choice([0, 0, 1])),
+            end=min(len(text.text), one.end + random.choice([0, 0, 1])),
+            text=one.text[:where] + wrong + one.text[where:],
+        )
+        edit = [*splices[:at], shifted, *splices[at + 1 :]]
+        found = excerpts.excerpt_of(text.text, way, place, edit, json=in_json, stays=len(place))
+        if found is None or not found.agrees(UNIT, parts_of, json=in_json):
+            continue
+        after = parts_of(spliced(text.text, edit), json=in_json)
+        assert agree(text.parts, after, part, place, UNIT)
+
+
+def parts_of(text: str, *, json: bool) -> tuple[Part, ...]:
+    return Text.parse(text, json=json).parts

@@ -194,7 +194,7 @@ def test_a_mixed_document_is_printed_whole():
             found.value(place, ANN)
     whole = found.shown((), ANN, as_text=True)
     assert whole.content == MIXED.replace("password: x", 'password: "pass: #word"').replace(
-        "''", '["x", 1, null]'
+        "''", "[x, 1, null]"
     )
     places = ["kind", "mode", "stringData/user", "#2/metadata/name", "#2/labels"]
     assert ["/".join(place) for place in whole.plain] == places
@@ -209,6 +209,34 @@ def test_a_mixed_document_is_printed_whole():
     }
     with pytest.raises(UsageError, match=r"marked by an anchor.*line 7"):
         found.shown((), ANN, as_text=False)
+
+
+@pytest.mark.requirement("D11")
+def test_any_value_is_printed_in_its_place():
+    values = (
+        "",
+        "word",
+        "yes",
+        "0400",
+        "a\nb\n",
+        '"',
+        "\0\x85\u2028",
+        "# x",
+        [1.5, "a: b", {}],
+        1e22,
+    )
+    for value in (*values, 7, None, True, {}):
+        for before in ("{x: 1}", "a:\r\n  - {x: 1}\r\n", '{"x":1}', "x: 1 # c\n", "a: [[1]]"):
+            place = {"{": "x", "x": "x"}.get(before[0], "a/0/0" if "[" in before else "a/0/x")
+            found = put(document(before), place, value)
+            unit = found._at(parse_place(place), 1).text
+            whole = found.shown((), ANN, as_text=True)
+            assert whole.plain == ()
+            if isinstance(value, str):
+                assert document(whole.content)._at(parse_place(place), 1).text == value
+            start = found.text.text.index(unit) - 1
+            assert whole.content.startswith(found.text.text[:start])
+            assert whole.content.endswith(found.text.text[start + len(unit) + 2 :])
 
 
 @pytest.mark.requirement("D11")

@@ -9,15 +9,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import yaml
 
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.delegation.protocol.edits import Text
-from tigertally.delegation.protocol.looks import Splice, line_start, spliced, yaml_text
+from tigertally.delegation.protocol.looks import (
+    Splice,
+    column_of,
+    indent_at,
+    spliced,
+    yaml_text,
+)
 from tigertally.delegation.protocol.nodes import Kind, Node, line_of, same, same_but_inside
 from tigertally.delegation.protocol.places import normal, shown
+from tigertally.delegation.protocol.yaml_text import Part
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
@@ -29,7 +37,7 @@ _NUMBER = re.compile(
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _MOST_DIGITS = 4000  # of an integer: the language's own limit of what it converts is 4,300
 _OTHERS = yaml.SafeLoader.yaml_implicit_resolvers  # of YAML 1.1
-_STRING = "tag:yaml.org,2002:str"
+_LINES = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc,unused-ignore]
@@ -144,10 +152,15 @@ def _other_kind(word: str) -> str:
     return "str"
 
 
-def dump_yaml(value: Any) -> str:
-    """A value as YAML, one unit a line."""
+def dump_yaml(value: Any, *, flow: bool = False) -> str:
+    """A value as YAML, one unit a line; with `flow` all of it on one line, in brackets."""
     text: str = yaml.dump(
-        value, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=float("inf")
+        value,
+        Dumper=_Dumper,
+        default_flow_style=flow,
+        allow_unicode=True,
+        sort_keys=False,
+        width=float("inf"),
     )
     return text.removesuffix("...\n")
 
@@ -185,34 +198,40 @@ def plain_value(node: Node, *, json: bool) -> Any:
 
 
 def opened_text(text: Text, values: Mapping[int, Any]) -> str:
-    """The whole text, with values instead of the fields that begin at these characters."""
-    return spliced(text.text, _splices(text, [part.root for part in text.parts], values))
+    """The whole text, with values instead of the fields that begin at these characters.
+
+    Raises:
+        UsageError: it would not say so.
+    """
+    roots = [part.root for part in text.parts]
+    written = _written(text, values)
+    opened = spliced(text.text, _splices(roots, written))
+    again = [part.root for part in _parts(opened, json=text.json)]
+    if len(again) != len(roots) or not all(map(partial(_says, text, written), again, roots)):
+        raise UsageError("the document cannot be printed as it stands: print parts of it")
+    return opened
 
 
 def text_of(text: Text, node: Node, values: Mapping[int, Any]) -> str:
     """A node by itself, with values instead of the fields that begin at these characters.
 
     Raises:
-        MalformedMessage: it does not say the same by itself.
+        UsageError: it does not say the same by itself.
     """
+    around, written = text.text, _written(text, values)
     if node.kind is Kind.SCALAR:
         value = values.get(node.start, node.text)
-        return value if isinstance(value, str) else _written(text, value)
-    around = text.text
-    splices = _splices(text, [node], values)
+        return value if isinstance(value, str) else written[node.start]
+    splices = _splices([node], written)
     shifted = [Splice(s.start - node.start, s.end - node.start, s.text) for s in splices]
-    lines = spliced(around[node.start : node.end], shifted).splitlines(keepends=True)
-    start = line_start(around, node.start)
-    indent = node.start - start
+    lines = _LINES.findall(spliced(around[node.start : node.end], shifted))
+    indent = column_of(around, node.start)
     if node.style:  # the line that the bracket is on says how far the others are indented
-        indent = len(around[start:]) - len(around[start:].lstrip(" \t"))
+        indent = len(indent_at(around, node.start))
     bare = "".join([*lines[:1], *(_dedented(line, indent) for line in lines[1:])])
     bare = bare if bare.endswith("\n") else bare + "\n"
-    try:
-        again = Text.parse(bare, json=text.json).parts
-    except MalformedMessage:
-        again = ()
-    if len(again) != 1 or not _says(again[0].root, node, values, text.json):
+    again = _parts(bare, json=text.json)
+    if len(again) != 1 or not _says(text, written, again[0].root, node):
         raise UsageError(
             f"what begins on line {line_of(around, node.start)} cannot be printed by itself: print "
             "the whole document"
@@ -220,41 +239,54 @@ def text_of(text: Text, node: Node, values: Mapping[int, Any]) -> str:
     return bare
 
 
-def _says(new: Node, old: Node, values: Mapping[int, Any], json: bool) -> bool:
-    """Whether a node says what an older one said, with these values instead of its fields."""
-    if old.kind is Kind.SCALAR and old.start in values:
-        return bool(plain_value(new, json=json) == values[old.start])
+def _parts(text: str, *, json: bool) -> tuple[Part, ...]:
+    try:
+        return Text.parse(text, json=json).parts
+    except MalformedMessage:
+        return ()
+
+
+def _says(text: Text, written: Mapping[int, str], new: Node, old: Node) -> bool:
+    """Whether a node says what an older one said, with what is written instead of its fields."""
+    if old.kind is Kind.SCALAR and old.start in written:
+        alone = _parts(written[old.start], json=text.json)
+        return len(alone) == 1 and same(new, alone[0].root)
     return (
         same_but_inside(new, old)
         and len(new.pairs) == len(old.pairs)
         and len(new.items) == len(old.items)
         and all(
-            same(a_name, b_name) and _says(a, b, values, json)
+            same(a_name, b_name) and _says(text, written, a, b)
             for (a_name, a), (b_name, b) in zip(new.pairs, old.pairs, strict=True)
         )
-        and all(_says(a, b, values, json) for a, b in zip(new.items, old.items, strict=True))
+        and all(map(partial(_says, text, written), new.items, old.items))
     )
 
 
-def _splices(text: Text, roots: list[Node], values: Mapping[int, Any]) -> list[Splice]:
+def _splices(roots: list[Node], written: Mapping[int, str]) -> list[Splice]:
     splices, left = [], list(roots)
     while left:
         node = left.pop()
-        if node.kind is Kind.SCALAR and node.start in values:
-            splices.append(Splice(node.start, node.end, _written(text, values[node.start])))
+        if node.kind is Kind.SCALAR and node.start in written:
+            splices.append(Splice(node.start, node.end, written[node.start]))
         left += [value for _, value in node.pairs]
         left += node.items
     return splices
 
 
-def _written(text: Text, value: Any) -> str:
-    """A value on one line, in the language of a text."""
-    if isinstance(value, str) and not text.json:
-        return yaml_text(value)
-    written = json.dumps(value, ensure_ascii=False)
+def _written(text: Text, values: Mapping[int, Any]) -> dict[int, str]:
+    """Each value on one line, in the language of a text."""
     if text.json:
-        return written
-    return "".join(c if c == " " or c.isprintable() else f"\\u{ord(c):04x}" for c in written)
+        return {start: json.dumps(one, ensure_ascii=False) for start, one in values.items()}
+    return {start: _in_yaml(text.text, start, value) for start, value in values.items()}
+
+
+def _in_yaml(text: str, start: int, value: Any) -> str:
+    if not isinstance(value, str):
+        return dump_yaml(value, flow=True).removesuffix("\n")
+    bare = yaml_text(value)
+    # Without a blank before it, it would be one word with the colon.
+    return bare if not text[start - 1 : start].strip() or bare[0] == '"' else f'"{bare}"'
 
 
 def _dedented(line: str, indent: int) -> str:
