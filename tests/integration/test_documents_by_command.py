@@ -90,7 +90,7 @@ def test_names_and_lists_are_found(ann, tmp_path):
         assert ann.json("secret", "get", doc, place, *ANN)["value"] == "new"
     found = json.loads(doc.read_bytes())
     assert list(found) == ["cafe\u0301", "a/b", "l"]
-    assert "old" not in doc.read_text()
+    assert '"old"' not in doc.read_text()
     told = ann.run("secret", "set", doc, "a~1b", *ANN, "--in", value, code=2)
     assert "what is below a~1b, line 1, would be lost: say --replace" in told.err
     ann.run("secret", "set", doc, "a~1b", *ANN, "--in", value, "--replace")

@@ -35,7 +35,7 @@ class Excerpt(NamedTuple):
     Attributes:
         text: its text alone: of JSON the value, or a new pair in braces; of YAML the lines.
         pair: its name and value before; nothing where it is new.
-        column: where its name begins.
+        column: where its name begins; lines before it would belong to what is above.
         place: from its own name on.
     """
 
@@ -58,7 +58,7 @@ class Excerpt(NamedTuple):
         if root.kind is not Kind.MAPPING or len(root.pairs) != 1 or root.marks:
             return False
         name, value = root.pairs[0]
-        if not json and (root.style or column_of(self.text, name.start) != self.column):
+        if not json and (root.style or name.start != self.column):
             return False
         if self.pair is not None:
             return same(self.pair[0], name) and is_changed(self.pair[1], value, below, outcome)

@@ -24,7 +24,7 @@ from tigertally.delegation.protocol.looks import (
     yaml_text,
 )
 from tigertally.delegation.protocol.nodes import Kind, Node, line_of, same, same_but_inside
-from tigertally.delegation.protocol.places import normal, shown
+from tigertally.delegation.protocol.places import component_of, normal, shown
 from tigertally.delegation.protocol.yaml_text import Part
 
 _NULL = re.compile(r"~|null|Null|NULL|")
@@ -64,7 +64,7 @@ def parse_yaml(text: str) -> Any:
     parts = Text.parse(text, json=False).parts
     if len(parts) > 1:
         raise MalformedMessage(f"these are {len(parts)} YAML documents: give one")
-    return value_of(text, parts[0].root, json=False) if parts else None
+    return _labelled(text, parts[0].root, json=False) if parts else None
 
 
 def parse_json(text: str) -> Any:
@@ -72,7 +72,23 @@ def parse_json(text: str) -> Any:
     parts = Text.parse(text, json=True).parts
     if not parts:
         raise MalformedMessage("the document is not JSON: it is empty")
-    return value_of(text, parts[0].root, json=True)
+    return _labelled(text, parts[0].root, json=True)
+
+
+def _labelled(text: str, node: Node, *, json: bool) -> Any:
+    """What a node means, if its names can be those of fields; inside of lists any names can be."""
+    left = [node]
+    while left:
+        for name, below in left.pop().pairs:
+            left.append(below)
+            if name.kind is not Kind.SCALAR:
+                continue  # refused for that below
+            try:
+                component_of(name.text)
+            except UsageError as error:
+                line = line_of(text, name.start)
+                raise MalformedMessage(f"line {line}: {error}") from None
+    return value_of(text, node, json=json)
 
 
 def value_of(text: str, node: Node, *, json: bool) -> Any:

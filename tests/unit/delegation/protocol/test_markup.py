@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from tigertally.base.errors import MalformedMessage
 from tigertally.delegation.protocol.markup import dump_json, dump_yaml, parse_json, parse_yaml
 
-NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=8).filter(
+    lambda name: name not in (".", "..") and not name.lower().endswith(".keys")
+)
 SCALARS = (
     st.none()
     | st.booleans()
@@ -68,6 +70,15 @@ def test_yaml_that_hides_what_it_says(text):
 def test_json_that_hides_what_it_says(text):
     with pytest.raises(MalformedMessage):
         parse_json(text)
+
+
+@pytest.mark.requirement("D11")
+def test_a_name_that_no_field_can_have_is_named_with_its_line():
+    for text, name in (('{"a": 1,\n"": 2}', '""'), ('{"a":\n{"x.keys": 2}}', "x.keys")):
+        for parse in (parse_json, parse_yaml):
+            with pytest.raises(MalformedMessage, match=rf"^line 2: {name} cannot be the name"):
+                parse(text)
+    assert parse_json('[{"": 1}]') == [{"": 1}], "one value"
 
 
 @pytest.mark.parametrize(
