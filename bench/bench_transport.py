@@ -26,6 +26,7 @@ from tigertally.crypto import certificates
 from tigertally.crypto.signatures import SigningKey
 from tigertally.transport.channel import Request
 from tigertally.transport.client import HttpChannel
+from tigertally.transport.door import Standing
 from tigertally.transport.server import Server, ServerLimits
 
 PAIRS = 9
@@ -44,7 +45,12 @@ async def _serve_ours(report: Callable[[int], None]) -> None:
     async def echo(request: Request) -> bytes:
         return request.body
 
-    server = Server(SERVER_KEY, {"/echo": echo}, limits=ServerLimits(requests_per_second=1e9))
+    server = Server(
+        SERVER_KEY,
+        {"/echo": echo},
+        standing=lambda _: Standing.HOLDER,
+        limits=ServerLimits(requests_per_second=1e9),
+    )
     await server.start(HOST, 0)
     report(server.port)
     await asyncio.Event().wait()

@@ -11,7 +11,6 @@ from typing import Any
 
 from tigertally.base.ids import Name
 from tigertally.base.recent import Recent
-from tigertally.custody.client import holder
 from tigertally.custody.messages import bodies, options
 from tigertally.node import kinds, members, wiring
 from tigertally.quorum import proposal
@@ -72,7 +71,7 @@ def arm(put: Callable[[Any, str, Any], None] = setattr) -> None:
 
 def know_the_option(put: Callable[[Any, str, Any], None] = setattr) -> None:
     """Know the key option, with nothing in mind that was read before."""
-    for module in (options, bodies, holder):
+    for module in (options, bodies):
         put(module, "KNOWN_OPTIONS", frozenset({*options.V1_OPTIONS, OPTION}))
     put(proposal, "_bodies", Recent(entries=512, size=1_000_000))
 

@@ -13,6 +13,7 @@ from tigertally.crypto import certificates
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.transport.channel import Handler, Request
 from tigertally.transport.client import HttpChannel
+from tigertally.transport.door import Standing
 from tigertally.transport.server import Server
 
 HOST = "127.0.0.1"
@@ -26,11 +27,19 @@ async def echo(request: Request) -> bytes:
     return request.body
 
 
+def everybody_a_holder(key: VerifyKey) -> Standing:
+    return Standing.HOLDER
+
+
 @asynccontextmanager
 async def serving(
-    routes: Mapping[str, Handler] | None = None, **options: Any
+    routes: Mapping[str, Handler] | None = None,
+    *,
+    standing: Callable[[VerifyKey], Standing] = everybody_a_holder,
+    **options: Any,
 ) -> AsyncIterator[Server]:
-    server = Server(AUTHORITY, {"/echo": echo} if routes is None else routes, **options)
+    routes = {"/echo": echo} if routes is None else routes
+    server = Server(AUTHORITY, routes, standing=standing, **options)
     await server.start(HOST, 0)
     try:
         yield server

@@ -13,7 +13,16 @@ from tigertally.crypto import certificates
 from tigertally.transport import problems
 from tigertally.transport.client import HttpChannel
 from tigertally.transport.server import Server
-from transport_rig import AUTHORITY, HOLDER, HOST, channel_to, echo, serving, until
+from transport_rig import (
+    AUTHORITY,
+    HOLDER,
+    HOST,
+    channel_to,
+    echo,
+    everybody_a_holder,
+    serving,
+    until,
+)
 
 pytestmark = pytest.mark.requirement("C1")
 
@@ -175,7 +184,7 @@ async def test_a_cancelled_call_leaves_the_channel_usable():
 
 
 async def test_a_restarted_server_is_found_again():
-    server = Server(AUTHORITY, {"/echo": echo})
+    server = Server(AUTHORITY, {"/echo": echo}, standing=everybody_a_holder)
     await server.start(HOST, 0)
     port = server.port
     async with channel_to(server) as channel:
@@ -189,7 +198,7 @@ async def test_a_restarted_server_is_found_again():
 
 
 async def test_a_server_that_comes_back_during_the_call_is_enough():
-    server = Server(AUTHORITY, {"/echo": echo})
+    server = Server(AUTHORITY, {"/echo": echo}, standing=everybody_a_holder)
     await server.start(HOST, 0)
     port = server.port
     async with channel_to(server) as channel:
@@ -217,7 +226,7 @@ async def test_a_first_contact_that_fails_is_tried_again():
     async with HttpChannel(url, HOLDER, AUTHORITY.public.fingerprint) as channel:
         with pytest.raises(Unavailable):
             await channel.connect()
-        back = Server(AUTHORITY, {"/echo": echo})
+        back = Server(AUTHORITY, {"/echo": echo}, standing=everybody_a_holder)
         await back.start(HOST, port)
         assert await channel.call("/echo", b"1") == b"1"
         await back.stop()
@@ -256,7 +265,7 @@ async def test_what_is_not_a_path(path):
 
 
 async def test_names_and_ipv6_are_addresses_too():
-    server = Server(AUTHORITY, {"/echo": echo})
+    server = Server(AUTHORITY, {"/echo": echo}, standing=everybody_a_holder)
     await server.start("localhost", 0)
     async with HttpChannel(f"https://localhost:{server.port}", HOLDER, AUTHORITY.public) as channel:
         assert await channel.call("/echo", b"1") == b"1"

@@ -36,6 +36,7 @@ from transport_rig import (
     RawPeer,
     channel_to,
     echo,
+    everybody_a_holder,
     serving,
     until,
 )
@@ -353,7 +354,9 @@ async def test_who_never_finishes_a_handshake_is_pushed_out_by_those_who_do():
 
 
 async def test_an_address_of_strangers_that_come_again_and_again_is_turned_away_unseen():
-    limits = ServerLimits(handshakes_per_address=2, handshakes_per_second=0.0)
+    limits = ServerLimits(
+        handshakes_per_address=2, handshakes_per_second=0.0, unlimited_handshake_seconds=0.0
+    )
     async with serving(standing=standing, limits=limits) as server:
         for name in "ab":
             peer = await RawPeer.to(server, identity(name))
@@ -649,7 +652,7 @@ async def test_a_request_in_work_is_finished_before_the_stop():
 
 
 async def test_a_server_can_start_again_and_only_once_at_a_time():
-    server = Server(AUTHORITY, {"/echo": echo})
+    server = Server(AUTHORITY, {"/echo": echo}, standing=everybody_a_holder)
     with pytest.raises(UsageError):
         _ = server.port
     for _ in range(2):
@@ -662,9 +665,14 @@ async def test_a_server_can_start_again_and_only_once_at_a_time():
     await server.stop()
 
 
+def test_a_server_is_open_to_nobody_by_default():
+    with pytest.raises(TypeError, match="standing"):
+        Server(AUTHORITY, {"/echo": echo})
+
+
 async def test_a_taken_port_is_unavailable():
     async with serving() as server:
-        other = Server(AUTHORITY, {})
+        other = Server(AUTHORITY, {}, standing=everybody_a_holder)
         with pytest.raises(Unavailable, match="cannot listen"):
             await other.start(HOST, server.port)
         await other.stop()

@@ -73,6 +73,7 @@ MAX_CONNECTIONS_PER_ADDRESS = 64  # of all strangers there
 MAX_HANDSHAKES = 32  # at the same time, before it is known who comes; each takes milliseconds
 MAX_HANDSHAKES_PER_ADDRESS = 64  # at once, that bring strangers: as many as may be open there
 HANDSHAKES_PER_SECOND = 10  # of strangers at one address; each takes two milliseconds
+UNLIMITED_HANDSHAKE_SECONDS = 60.0  # after a start; daemons try again every half of it at least
 MAX_PEERS_TRACKED = 4096  # keys whose rate is remembered at the same time
 MAX_BODY_SECONDS = 30.0  # for a request body to arrive; 4 MiB at 1 Mbit/s
 IDLE_CONNECTION_SECONDS = 75.0  # a server closes a connection after so long without a request

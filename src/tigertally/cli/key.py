@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tigertally.base.errors import Refused, Unavailable
+from tigertally.base.errors import NewerVersion, Refused, Unavailable
 from tigertally.cli import options
 from tigertally.cli.making import carry_out
 from tigertally.cli.members import as_member, next_step, unanswered
@@ -186,7 +186,13 @@ def import_(
 @app.command("list", epilog="Example: tally key list --profile alice --json")
 def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     """List the domain's keys, each with its margin: how many holders it can still lose."""
-    found = _keys(profile, passphrase_file, None)
+    found, unreadable = _keys(profile, passphrase_file, None)
+    if unreadable:
+        many = "1 key" if unreadable == 1 else f"{unreadable} keys"
+        note(
+            f"tally: warning: the authority cannot read {many} besides these: its store is "
+            "damaged; whoever runs it finds more in its log"
+        )
     columns = ("key", "version", "epoch", "state", "suite", "threshold", "acknowledged", "margin")
     emit(found, table(columns, [[one[c] for c in columns] for one in found], empty="no keys"))
 
@@ -204,7 +210,7 @@ def show(
     """Show one key: who holds it, who is missing, and whether the authority ever sees it."""
     from tigertally.base.ids import Name
 
-    every = _keys(profile, passphrase_file, Name(name))
+    every, _ = _keys(profile, passphrase_file, Name(name))
     found = [one for one in every if version in (None, one["version"])]
     if not found:
         which = f"{name} version {version}" if every else name
@@ -224,16 +230,27 @@ def _said_of(removed: dict[str, Any]) -> str:
     return f"{removed['name']}: {state}"
 
 
-def _keys(profile: Name, passphrase_file: Path | None, name: Name | None) -> list[dict[str, Any]]:
+def _keys(
+    profile: Name, passphrase_file: Path | None, name: Name | None
+) -> tuple[list[dict[str, Any]], int]:
+    """All keys, or all versions of one; and how many more the authority cannot read."""
     from tigertally.cli.members import names_of
+    from tigertally.custody.client.known import ask_keys
     from tigertally.custody.client.requester import RequesterClient
 
-    async def work(_: OpenProfile, party: Party) -> list[dict[str, Any]]:
-        client = RequesterClient(party)
-        names = names_of((await client.sync()).chain)
-        return [_shown(info, names) for info in await client.keys(name)]
+    async def work(_: OpenProfile, party: Party) -> tuple[list[dict[str, Any]], int]:
+        names = names_of((await RequesterClient(party).sync()).chain)
+        reply = await ask_keys(party, name)
+        return [_shown(info, names) for info in reply.keys], reply.unreadable
 
     return as_member(profile, passphrase_file, work)
+
+
+def _seen_by_authority(info: KeyInfo) -> bool | None:
+    try:
+        return info.known_suite().authority_deals
+    except NewerVersion:  # a newer program's suite: whether that is so is not known here
+        return None
 
 
 def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
@@ -252,7 +269,7 @@ def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
         "requesters": [str(one) for one in info.options.requesters],
         "unattended": info.options.unattended,
         "unknown_options": list(info.options.unknown),
-        "seen_by_authority": info.suite.authority_deals,
+        "seen_by_authority": _seen_by_authority(info),
         "imported": info.imported,
         "stored": info.stored,
         "trouble": list(info.trouble),

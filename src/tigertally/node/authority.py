@@ -19,13 +19,14 @@ from tigertally.base.limits import LONG_POLL_SECONDS
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.custody.service.rows import Job
 from tigertally.node.alarms import Alarms
 from tigertally.node.chores import LONGEST_PAUSE, Pauses, keep_up
 from tigertally.node.damage import Place, known_damage, name_damage
 from tigertally.node.inspection import Inspection
 from tigertally.node.news import News
 from tigertally.node.routes import Answerer, Codec, Route, handler_of
-from tigertally.node.wiring import AuthorityServices
+from tigertally.node.wiring import AuthorityServices, at_child
 from tigertally.node.writer import Writer
 from tigertally.quorum import messages
 from tigertally.quorum.admission import get_settings
@@ -43,6 +44,7 @@ from tigertally.transport.door import Door, Standing
 T = TypeVar("T")
 
 _COUNTING = "counting strangers"
+_NAMING = "naming damaged rows"
 _CHILD = "the one-shot child"
 _ERASING = "erasing"
 _ERASING_PAUSE = 5.0  # seconds, the longest
@@ -109,6 +111,8 @@ class Authority:
         self._news = News()
         self._wake = {_CHILD: asyncio.Event(), _ERASING: asyncio.Event()}
         self.alarms = Alarms()
+        for what in (_NAMING, *map(at_child, Job)):
+            self.alarms.expect(what)
         self._pauses = Pauses()  # of the one-shot child's jobs
         self._again: asyncio.TimerHandle | None = None  # when the next of these is over
         with store.reading() as reader:
@@ -220,8 +224,9 @@ class Authority:
             with desk.plain.nested():
                 damaged = name_damage(desk, (*found, *desk.damaged), memory.damaged)
         except TigertallyError as error:  # come across again, it is named then
-            self.alarms.put_off("naming damaged rows", error)
+            self.alarms.put_off(_NAMING, error)
             return memory, frozenset(waiting)
+        self.alarms.well(_NAMING)
         if damaged != memory.damaged:
             memory = replace(memory, damaged=damaged)
         return memory, frozenset(waiting)

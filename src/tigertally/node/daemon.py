@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -25,6 +26,8 @@ from tigertally.quorum.client import MemberClient
 from tigertally.quorum.following import notices
 
 if TYPE_CHECKING:
+    from structlog.typing import Processor
+
     from tigertally.node.authority import Authority, Memory
     from tigertally.node.writer import Writer
 
@@ -53,18 +56,38 @@ class _Journal:
 
 
 def prepare(*, level: str = "info") -> None:
-    """What every daemon does first: no core dumps, no ptrace, JSON logs on standard error."""
+    """What every daemon does first: no core dumps, no ptrace, JSON logs on standard error.
+
+    Whatever logs, with structlog or without it, a library or `warnings`: all lines take one way,
+    a line of JSON each, however long its traceback is.
+
+    Args:
+        level: the least that this program says; libraries speak from warnings on.
+    """
+    common: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=[*common, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _Journal(sys.stderr))),
+        logger_factory=structlog.stdlib.LoggerFactory(),
     )
+    handler = logging.StreamHandler(cast(TextIO, _Journal(sys.stderr)))
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=common,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("tigertally").setLevel(level.upper())
+    logging.captureWarnings(True)
     harden()
 
 

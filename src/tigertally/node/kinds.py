@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tigertally.custody import policy as custody_policy
+from tigertally.custody.messages.bodies import V1_SUITES
 from tigertally.quorum.kinds import ROSTER_KINDS, Kinds, registry
 from tigertally.quorum.proposal import Proposal
 
@@ -21,8 +22,8 @@ V1_KINDS: Mapping[str, frozenset[str]] = {
     "custody.destroy": frozenset({"key", "version"}),
     "custody.release": frozenset({"key", "version", "reason", "form", "wrapping_key"}),
 }
-V1_VALUES: Mapping[str, tuple[str, ...]] = {
-    "suite": ("pedersen-ed25519", "shamir-gf256"),
+V1_VALUES: Mapping[str, tuple[str, ...]] = {  # no sets: a list, as a value, is looked up here too
+    "suite": tuple(V1_SUITES),
     "form": ("final", "private"),
 }
 

@@ -6,7 +6,6 @@ A device's parts are put together in `node/members.py`.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,10 @@ if TYPE_CHECKING:
 
 RunChild = Callable[[child.Job], Awaitable[child.Result]]
 
-log = logging.getLogger("tigertally.authority")
+
+def at_child(job: rows.Job) -> str:
+    """Name the one-shot child's work of one sort, for `/metrics` and the log."""
+    return f"the one-shot child at {job.name}"
 
 
 class AuthorityServices:
@@ -139,18 +141,23 @@ class AuthorityServices:
         jobs = await authority.run(lambda desk: rows.jobs(desk.sealed), background=True)
         pauses.keep_only(jobs)
         fault: Exception | None = None
+        failing: set[rows.Job] = set()
         for job, id_ in jobs:
             if not pauses.due((job, id_), now=now()):
+                failing.add(job)
                 continue
             try:
                 await self._do(authority, job, id_)
             except TigertallyError as error:
-                log.warning("the one-shot child failed at %s: %s", job.name, error)
-                authority.alarms.put_off(f"the one-shot child at {job.name}", error)
+                failing.add(job)
+                authority.alarms.put_off(at_child(job), error)
                 pauses.failed((job, id_), now=now())
             except Exception as error:  # noqa: BLE001  raised below, after the others
                 pauses.failed((job, id_), now=now())
                 fault = fault or error
+        for job in rows.Job:
+            if job not in failing:  # its next failure is a new one, and is said
+                authority.alarms.well(at_child(job))
         if fault is not None:
             raise fault
 

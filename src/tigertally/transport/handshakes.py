@@ -3,7 +3,7 @@
 No I/O: time comes in. An address has some tokens, which come back at a rate; each handshake that
 brings a stranger, or nobody, takes one, and without any the next connection is closed at once.
 Where a holder has come from lately nothing is closed: whoever floods from there takes computing
-time, and locks no holder out. Nor is anything closed in the first minute of a server: it knows no
+time, and locks no holder out. Nor is anything closed while a server has just started: it knows no
 holder's address yet, and their daemons come back within seconds.
 """
 
@@ -15,7 +15,6 @@ from typing import Final
 from tigertally.transport.door import Standing
 
 _HOLDER_SECONDS: Final = 3600.0  # an address is a holder's for so long
-_START_SECONDS: Final = 60.0  # a daemon that could not reach its authority waits for half as long
 
 
 @dataclass(slots=True)
@@ -31,14 +30,14 @@ class Handshakes:
     Args:
         burst, rate: tokens of one address, and how many come back per second.
         tracked: addresses that are remembered; one that is as good as new is forgotten first.
-        start: when the server started, seconds.
+        all_until: until when (seconds) nothing is closed: no holder's address is known yet.
     """
 
-    def __init__(self, *, burst: int, rate: float, tracked: int, start: float) -> None:
+    def __init__(self, *, burst: int, rate: float, tracked: int, all_until: float) -> None:
         self._burst = float(burst)
         self._rate = rate
         self._tracked = tracked
-        self._all_until = start + _START_SECONDS
+        self._all_until = all_until
         self._addresses: dict[str, _Address] = {}
 
     def allowed(self, address: str, *, now: float) -> bool:

@@ -90,7 +90,6 @@ class Server:
             as a message may have.
         pages: callable by path, for GET (`/healthz`, `/readyz`, `/metrics`).
         standing: what a key is to the domain; asked once per request, so it must be quick.
-            Without it everybody is a holder.
         limits: numbers; see `base/limits.py`.
         counts: where it counts, for pages that show it.
     """
@@ -101,7 +100,7 @@ class Server:
         routes: Mapping[str, Handler],
         *,
         pages: Mapping[str, Callable[[], Page | Awaitable[Page]]] | None = None,
-        standing: StandingOf = lambda _: Standing.HOLDER,
+        standing: StandingOf,
         limits: ServerLimits | None = None,
         counts: ServerCounts | None = None,
     ) -> None:

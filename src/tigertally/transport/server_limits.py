@@ -23,6 +23,7 @@ class ServerLimits:
     handshakes: int = limits.MAX_HANDSHAKES
     handshakes_per_address: int = limits.MAX_HANDSHAKES_PER_ADDRESS
     handshakes_per_second: float = limits.HANDSHAKES_PER_SECOND
+    unlimited_handshake_seconds: float = limits.UNLIMITED_HANDSHAKE_SECONDS
     connections: int = limits.MAX_CONNECTIONS
     others_connections: int = limits.MAX_CONNECTIONS_OF_OTHERS
     stranger_connections: int = limits.MAX_CONNECTIONS_OF_STRANGERS
@@ -83,7 +84,7 @@ def handshakes_of(numbers: ServerLimits, *, start: float) -> Handshakes:
         burst=numbers.handshakes_per_address,
         rate=numbers.handshakes_per_second,
         tracked=limits.MAX_PEERS_TRACKED,
-        start=start,
+        all_until=start + numbers.unlimited_handshake_seconds,
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from domain_rig import DomainRig
 from tigertally.base.errors import Corrupt, Unavailable
 from tigertally.custody.service import rows
-from tigertally.node import chores
+from tigertally.node import authority, chores
 from tigertally.node.alarms import Alarms
 from tigertally.node.chores import Pauses, keep_up
 from tigertally.node.health import pages
@@ -180,5 +180,71 @@ def test_not_ready_says_why_and_the_rest_goes_on():
         assert 'tigertally_background_failures_total{work="tidying up"} 1.0' in metrics
         rig.authority.alarms.well("tidying up")
         assert ready().status == 200
+
+    rig.run(day())
+
+
+@pytest.fixture
+def said(caplog):
+    caplog.set_level(logging.INFO)
+
+    def lines(words: str) -> int:
+        return sum(words in record.getMessage() for record in caplog.records)
+
+    return lines
+
+
+def test_a_job_is_said_to_fail_once_in_each_outage(monkeypatch, said):
+    rig = DomainRig(threshold=2)
+    full = True
+
+    async def day() -> None:
+        nonlocal full
+        await rig.form(2)
+        page = (await pages(rig.authority)["/metrics"]()).body.decode()
+        assert 'background_failures_total{work="the one-shot child at DEAL"} 0.0' in page
+
+        async def do(authority, job, id_):
+            if full:
+                raise Unavailable("the disk is full")
+
+        monkeypatch.setattr(rig.services, "_do", do)
+        for id_ in (b"1", b"2"):
+            place = rows.Job.DEAL, id_
+            await rig.authority.run(lambda desk, place=place: rows.put_job(desk.sealed, *place))
+        for outage in (1, 2):
+            full = True
+            for _ in range(3):
+                await rig.services.work(rig.authority)
+            assert said("the disk is full") == outage
+            full = False
+            await rig.services.work(rig.authority)
+
+    rig.run(day())
+
+
+def test_naming_a_row_is_said_to_fail_once_in_each_outage(monkeypatch, said):
+    rig = DomainRig(threshold=2)
+    full = True
+    honest = authority.name_damage
+
+    def name_damage(*given):
+        if full:
+            raise Unavailable("the disk is full")
+        return honest(*given)
+
+    async def day() -> None:
+        nonlocal full
+        await rig.form(2)
+        page = (await pages(rig.authority)["/metrics"]()).body.decode()
+        assert 'background_failures_total{work="naming damaged rows"} 0.0' in page
+        monkeypatch.setattr(authority, "name_damage", name_damage)
+        for outage in (1, 2):
+            full = True
+            for _ in range(3):
+                await rig.sync("h1")
+            assert said("the disk is full") == outage
+            full = False
+            await rig.sync("h1")
 
     rig.run(day())

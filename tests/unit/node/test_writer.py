@@ -156,7 +156,7 @@ async def test_what_fails_behind_the_commit_is_counted_and_undoes_nothing():
     rig.authority.writer._committed = lambda before, after: 1 / 0
     await rig.authority.run(put(second))
     assert rig.authority.writer.memory.barrier.key is second
-    assert rig.authority.alarms.faults == {"after a commit": 1}
+    assert +rig.authority.alarms.faults == {"after a commit": 1}
 
 
 async def test_a_replaced_barrier_key_is_wiped():

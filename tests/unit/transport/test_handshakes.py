@@ -17,8 +17,8 @@ HOLDER, REQUESTER, STRANGER = Standing.HOLDER, Standing.REQUESTER, Standing.STRA
 LONG_AGO = -1000.0
 
 
-def some(*, burst=5, rate=1.0, tracked=10, start=LONG_AGO):
-    return Handshakes(burst=burst, rate=rate, tracked=tracked, start=start)
+def some(*, burst=5, rate=1.0, tracked=10, all_until=LONG_AGO):
+    return Handshakes(burst=burst, rate=rate, tracked=tracked, all_until=all_until)
 
 
 def shake(handshakes, address, standing=STRANGER, *, now=0.0, number=1):
@@ -60,7 +60,7 @@ def test_where_a_holder_has_come_from_nothing_is_closed():
 
 
 def test_a_server_that_has_just_started_knows_no_holders_address_and_closes_nothing():
-    handshakes = some(start=0.0)
+    handshakes = some(all_until=60.0)
     shake(handshakes, "here", number=100, now=59.0)
     assert handshakes.allowed("here", now=59.9)
     shake(handshakes, "here", number=100, now=61.0)

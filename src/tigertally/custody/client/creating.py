@@ -82,7 +82,7 @@ class CreatingClient(HolderClient):
         return Rotate(
             key=name,
             version=known[-1].ref.version + 1,
-            suite=before.suite,
+            suite=before.known_suite(),
             acks=acks or (before.acks if fits else len(roster.holders)),
             options=before.options,
         )

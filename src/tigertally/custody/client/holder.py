@@ -30,9 +30,7 @@ from tigertally.custody.client.restored import tell_if_restored
 from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import (
-    KeyRef,
-)
+from tigertally.custody.messages.bodies import KeyRef, known_here
 from tigertally.custody.messages.dealing import (
     DealingPackage,
     Opening,
@@ -40,7 +38,6 @@ from tigertally.custody.messages.dealing import (
     Statement,
     bundle_hash,
 )
-from tigertally.custody.messages.options import KNOWN_OPTIONS
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.messages.sync import (
     ACKNOWLEDGE,
@@ -137,7 +134,7 @@ class HolderClient(ReportingClient):
         request = CustodySyncRequest(
             receive_keys=bundle,
             uncertified=uncertified,
-            options=tuple(sorted(KNOWN_OPTIONS)),
+            options=known_here(),
         )
         reply, _ = await self.party.ask(CUSTODY_SYNC, request, _SYNC_BEFORE, call=self._call)
         report.waiting_for, report.overtaken = reply.waiting_for, []

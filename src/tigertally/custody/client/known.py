@@ -21,9 +21,18 @@ _BEFORE: Before[KeysRequest, KeysReply] = Before(
 
 
 async def fetch_keys(party: Party, name: Name | None = None) -> tuple[KeyInfo, ...]:
-    """All keys, or all versions of one, in order."""
+    """All keys, or all versions of one, in order.
+
+    Raises:
+        Damaged: the authority cannot read a version of the one asked for.
+    """
+    return (await ask_keys(party, name)).keys
+
+
+async def ask_keys(party: Party, name: Name | None = None) -> KeysReply:
+    """The same, and how many the authority cannot read."""
     reply, _ = await party.ask(KEYS, KeysRequest(name=name), _BEFORE)
-    return reply.keys
+    return reply
 
 
 def newest_usable(known: Sequence[KeyInfo], name: Name) -> KeyInfo:

@@ -42,6 +42,24 @@ class Suite(Enum):
         return self is Suite.SHAMIR_GF256
 
 
+V1_SUITES = frozenset({"pedersen-ed25519", "shamir-gf256"})
+"""The suites that version 1 knew. Never changed."""
+
+
+def suite_options(suite: str) -> frozenset[str]:
+    """Name what a device must know besides the options of a key of this suite: the suite itself.
+
+    Nothing for those of version 1, which every device knows.
+    """
+    return frozenset() if suite in V1_SUITES else frozenset({f"suite:{suite}"})
+
+
+def known_here() -> tuple[str, ...]:
+    """Name all that this program knows of keys, in order, as a device says it at its syncs."""
+    suites = (suite_options(suite.value) for suite in Suite)
+    return tuple(sorted(KNOWN_OPTIONS.union(*suites)))
+
+
 class Form(Enum):
     """What the requester's program makes of a released key."""
 
@@ -242,6 +260,11 @@ def _parsed_terms(options: dict[str, Wire], *more: str) -> dict[str, Any]:
         "acks": acks,
         "options": KeyOptions(dumps(rest)),
     }
+
+
+def known_suite(value: str) -> Suite:
+    """A suite as a message names it; raises `NewerVersion` where this program does not know it."""
+    return _member(Suite, value)
 
 
 def parse_suite(text: str) -> Suite:

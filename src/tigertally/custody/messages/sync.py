@@ -10,7 +10,7 @@ from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.bodies import KeyRef, Suite, known_suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     Conviction,
@@ -38,8 +38,8 @@ MOST_OWED = 50  # of one sort in one answer; a holder that got so many asks agai
 class CustodySyncRequest:
     """New receive keys (if it is time) and the epochs whose certificate the holder lacks.
 
-    `options` are the names of the key options that this device knows, in order: it is asked to
-    take part in no key that has others.
+    `options` are the names of the key options that this device knows, in order, and of its suites
+    beyond version 1 as `suite:NAME`: it is asked to take part in no key that has others.
     """
 
     receive_keys: Envelope | None
@@ -125,10 +125,11 @@ class KeyInfo:
     `missing`: who has yet to deal or acknowledge; of a destroyed key, to erase. `stored` is the
     size of an imported secret as it is kept (sealed), 0 before it is there. `usable` is how
     many of the present holders have a fragment of the live epoch; below `threshold` it is gone.
+    `suite` is text: one that this program does not know makes no other key unreadable.
     """
 
     ref: KeyRef
-    suite: Suite
+    suite: str
     state: str
     epoch: int
     threshold: int
@@ -144,13 +145,21 @@ class KeyInfo:
     usable: int
     removed: tuple[RemovedFragment, ...]
 
+    def known_suite(self) -> Suite:
+        """How it is shared; raises `NewerVersion` where this program does not know that."""
+        return known_suite(self.suite)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysReply:
-    """Keys in order of name and version."""
+    """Keys in order of name and version.
+
+    `unreadable` is how many more there are of which the authority cannot read a row.
+    """
 
     MOST_ITEMS: ClassVar[int] = MAX_MESSAGE_BYTES // 2  # who acknowledged: two bytes a number
     keys: tuple[KeyInfo, ...]
+    unreadable: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from tigertally.base.ids import Hash, HolderIndex, Name, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.base_key import BaseKeyV1
-from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.bodies import V1_SUITES, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     Conviction,
@@ -216,11 +216,14 @@ class KeyInfoV1:
     @classmethod
     def of(cls, info: KeyInfo) -> Self:
         """In the form of version 1: one that it does not understand is there, and not usable."""
-        newer = info.options.names != V1_OPTIONS
-        why = ("it has options that only a newer version of this program knows",) if newer else ()
+        options, suite = info.options.names == V1_OPTIONS, info.suite in V1_SUITES
+        newer = not (options and suite)
+        what = "a suite" if options else "options"
+        why = (f"it has {what} that only a newer version of this program knows",) if newer else ()
         return cls(
             ref=info.ref,
-            suite=info.suite,
+            # It has no other place for a suite than one that it knows; its state says the rest.
+            suite=Suite(info.suite) if suite else Suite.PEDERSEN_ED25519,
             state=NEWER_STATE if newer else info.state,
             epoch=info.epoch,
             threshold=info.threshold,
@@ -242,7 +245,7 @@ class KeyInfoV1:
         """In the form of today."""
         return KeyInfo(
             ref=self.ref,
-            suite=self.suite,
+            suite=self.suite.value,
             state=self.state,
             epoch=self.epoch,
             threshold=self.threshold,
@@ -274,7 +277,7 @@ class KeysReplyV1:
 
     def today(self) -> KeysReply:
         """In the form of today."""
-        return KeysReply(keys=tuple(info.today() for info in self.keys))
+        return KeysReply(keys=tuple(info.today() for info in self.keys), unreadable=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.bodies import KeyRef, suite_options
 from tigertally.custody.messages.dealing import (
     Certificate,
     Opening,
@@ -286,11 +286,15 @@ class SyncService:
 
 
 def option_names(desk: Desk, record: EpochRecord) -> frozenset[str]:
-    """The options that the keys of an attempt have; a device that lacks one takes no part."""
+    """The options that the keys of an attempt have; a device that lacks one takes no part.
+
+    A suite beyond those of version 1 is one more.
+    """
+    suite = suite_options(record.suite.value)
     if record.base:
-        return frozenset().union(*(one.options.names for one in record.base))
+        return suite.union(*(one.options.names for one in record.base))
     keys = (rows.find_key(desk.sealed, ref) for ref in record.keys)
-    return frozenset().union(*(key.options.names for key in keys if key is not None))
+    return suite.union(*(key.options.names for key in keys if key is not None))
 
 
 def _beyond_words(keys: set[KeyRef]) -> tuple[str, ...]:

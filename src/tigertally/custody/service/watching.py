@@ -88,14 +88,24 @@ class _Margins:
 
 
 def keys(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
-    """The keys of the domain, for members."""
+    """The keys of the domain, for members: all that can be read, or every version of one.
+
+    Raises:
+        Corrupt: a version of the key that was asked for cannot be read. Left out, it would be
+            taken for one that is not there, or an older version for the newest.
+    """
     desk.member(peer)
     margins, watch = _Margins(desk), Watch(desk)
+    if request.name is not None:
+        found = rows.versions_of(desk.sealed, request.name)
+        one = tuple(_key_info(desk, key, margins, watch) for key in found)
+        return KeysReply(keys=one, unreadable=0)
     shown = []
-    for key in rows.all_keys(desk.sealed, request.name):
+    for key in rows.all_keys(desk.sealed):
         with desk.apart():
             shown.append(_key_info(desk, key, margins, watch))
-    return KeysReply(keys=tuple(shown))
+    there = sum(1 for _ in desk.plain.scan(rows.KEYS))
+    return KeysReply(keys=tuple(shown), unreadable=there - len(shown))
 
 
 def keys_v1(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReplyV1:
@@ -116,7 +126,7 @@ def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) ->
         waiting = missing_erasures(desk, record)
     return KeyInfo(
         ref=record.ref,
-        suite=record.suite,
+        suite=record.suite.value,
         state=record.state.value,
         epoch=record.number,
         threshold=epoch.threshold,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import pytest
 
@@ -20,6 +20,7 @@ from tigertally.custody.service import old_rows, rows
 from tigertally.custody.state.authority import EpochRecord, KeyRecord
 from tigertally.custody.state.v1 import EpochRecordV1, KeyRecordV1
 from tigertally.quorum.card import Role
+from tigertally.quorum.tally import Tally
 
 pytestmark = [pytest.mark.requirement("C6"), pytest.mark.requirement("C7")]
 
@@ -141,6 +142,66 @@ def test_a_row_that_cannot_be_read_holds_up_nothing():
         assert rig.disk._tables[rows.KEYS][place] == damaged
         others = {k: v for k, v in rig.authority_rows()[rows.KEYS].items() if k != place}
         assert [decode(KeyRecord, row).options for row in others.values()] == [KeyOptions.of()]
+
+    rig = lived()
+    rig.run(day(rig))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TomorrowsTerms:
+    options: KeyOptions
+    making: Tally | None
+    place: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyTermsV2:
+    """The terms of today, as tomorrow's program reads them."""
+
+    options: KeyOptions
+    making: Tally | None
+
+    def today(self) -> TomorrowsTerms:
+        return TomorrowsTerms(options=self.options, making=self.making, place="here")
+
+
+@pytest.mark.parametrize("begin", [1, 2])
+def test_the_next_form_comes_after_this_one(monkeypatch, begin):
+    """Tomorrow's program, on rows of today and on rows of version 1."""
+
+    async def day(rig):
+        today = rig.authority_rows()
+        if begin == 1:
+            await rig.authority.run(back_in_time)
+        monkeypatch.setattr(old_rows, "FORM", 3)
+        monkeypatch.setitem(old_rows._STEPS, 2, {rows.TERMS: KeyTermsV2})
+        rig.start_authority()
+        assert await rig.unlock_by("h2") == "ready"
+        found = rig.authority_rows()
+        assert found[rows.FORM] == {b"form": b"\x03"}
+        terms = [decode(TomorrowsTerms, row) for row in found[rows.TERMS].values()]
+        assert [one.place for one in terms] == ["here"]
+        assert found[rows.KEYS] == today[rows.KEYS]
+        assert len(entries(rig)) == 1
+        rig.start_authority()
+        await rig.unlock_by("h1")
+        assert rig.authority_rows()[rows.TERMS] == found[rows.TERMS]
+        assert len(entries(rig)) == 1
+
+    rig = lived()
+    rig.run(day(rig))
+
+
+def test_where_the_number_cannot_be_read_every_step_is_run():
+    async def day(rig):
+        today = rig.authority_rows()
+        await rig.authority.run(back_in_time)
+        with rig.disk.transaction() as tx:
+            tx.put(*FORM, bytes(60))
+        rig.start_authority()
+        assert await rig.unlock_by("h2") == "ready"
+        for table in (*THEN, rows.FORM):
+            assert rig.authority_rows()[table] == today[table], table
 
     rig = lived()
     rig.run(day(rig))
