@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import json
-import ssl
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 
 from full_disk import Disk
+from scraper import metric, page
 from tigertally.audit.nodes import ENTRIES
 from tigertally.custody.service.rows import KEYS
 from tigertally.quorum.rows import PROPOSALS, ROSTERS
@@ -21,33 +19,6 @@ from tigertally.storage.erasure import owed
 from tigertally.storage.sql import SqlStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-def page(town, path: str) -> tuple[int, str]:
-    """A page of the authority, as a collector of metrics sees it."""
-    pem = town.home.parent / "scraper.pem"
-    if not pem.exists():
-        town.run("authority", "scraper", "--out", pem)
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.load_cert_chain(pem)
-    try:
-        with urllib.request.urlopen(town.url + path, context=context) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
-def metric(town, name: str) -> float:
-    """One number of `/metrics`, as a scrape now says it; 0 where it is not there yet."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        status, text = page(town, "/metrics")
-        if status == 200:
-            lines = [line for line in text.splitlines() if line.startswith(f"tigertally_{name}")]
-            return float(lines[0].rpartition(" ")[2]) if lines else 0.0
-    raise AssertionError("no metrics")
 
 
 @pytest.mark.requirement("C6")

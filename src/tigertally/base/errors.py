@@ -7,7 +7,7 @@ a message: messages travel and are logged.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 
@@ -137,6 +137,11 @@ class Corrupt(TigertallyError):
         super().__init__(message)
         self.table = table
         self.key = key
+
+    @classmethod
+    def of_row(cls, table: str, key: bytes, why: str) -> Self:
+        """Say of one row what is wrong; whoever reads it finds the row by it."""
+        return cls(f"row {key.hex()} of table {table!r}: {why}", table=table, key=key)
 
 
 def bare(error: E) -> E:

@@ -61,7 +61,7 @@ def get_settings(reader: Reader) -> Settings:
         return decode(Settings, row)
     except MalformedMessage as error:
         why = "the settings of this profile are damaged"
-        raise Corrupt(why, table=SETTINGS, key=_SETTINGS_ROW) from error
+        raise Corrupt.of_row(SETTINGS, _SETTINGS_ROW, why) from error
 
 
 def mend_settings(tx: Transaction, settings: Settings) -> list[tuple[str, bytes]]:
@@ -83,7 +83,7 @@ def get_pin(reader: Reader) -> PinState:
         return decode(PinState, reader.get(SETTINGS, _PIN_ROW) or b"")
     except MalformedMessage as error:
         why = "the state of the PIN is damaged: make a new domain"
-        raise Corrupt(why, table=SETTINGS, key=_PIN_ROW) from error
+        raise Corrupt.of_row(SETTINGS, _PIN_ROW, why) from error
 
 
 def renew_pin(tx: Transaction, key: SigningKey, *, now: int, randomness: Randomness) -> str:

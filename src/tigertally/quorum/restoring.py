@@ -81,7 +81,7 @@ def check_records(reader: Reader, authority: VerifyKey) -> None:
             open_restoration(_parsed(key, row).restoration, authority)
         except (MalformedMessage, InvalidSignature) as error:
             why = "the record of a restore is damaged"
-            raise Corrupt(why, table=RESTORED, key=key) from error
+            raise Corrupt.of_row(RESTORED, key, why) from error
 
 
 def current_origin(reader: Reader, domain: DomainId) -> str:
@@ -178,4 +178,4 @@ def _parsed(key: bytes, row: bytes) -> RestorationRecord:
         return decode(RestorationRecord, row)
     except MalformedMessage as error:
         why = "the record of a restore cannot be read"
-        raise Corrupt(why, table=RESTORED, key=key) from error
+        raise Corrupt.of_row(RESTORED, key, why) from error

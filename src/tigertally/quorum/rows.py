@@ -90,7 +90,7 @@ def get_pending(reader: Reader, id_: ProposalId) -> Pending:
             known = decode(Pending, row)
         except MalformedMessage as error:
             why = f"the stored proposal {id_} cannot be read"
-            raise Corrupt(why, table=PROPOSALS, key=id_) from error
+            raise Corrupt.of_row(PROPOSALS, id_, why) from error
         _read_lately.put(row, known, len(row))
     return known
 

@@ -160,12 +160,12 @@ class LockService:
         row = desk.plain.get(ENVELOPES, _ROW)
         if row is None:
             why = "the envelopes beside the roster are gone: restore a back-up"
-            raise Corrupt(why, table=ENVELOPES, key=_ROW)
+            raise Corrupt.of_row(ENVELOPES, _ROW, why)
         try:
             return open_envelopes(decode(Envelope, row), desk.roster)
         except (MalformedMessage, InvalidSignature) as error:
             why = "the envelopes beside the roster have been changed"
-            raise Corrupt(why, table=ENVELOPES, key=_ROW) from error
+            raise Corrupt.of_row(ENVELOPES, _ROW, why) from error
 
     def mend_envelopes(self, desk: Desk) -> list[tuple[str, bytes]]:
         """Make the envelopes anew if they cannot be read: without them nobody unlocks again.
