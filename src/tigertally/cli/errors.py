@@ -48,7 +48,6 @@ _AFTER_THE_END = {
 # Whose fault, and what to do, where the error itself does not say; the first class that fits.
 _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
     (NoSuchDoor, "the server does not know this request", "upgrade the program that is older"),
-    (NoSuchDoor, "nobody is at fault", "upgrade the program that is older"),
     (UsageError, "", "see {command} --help"),
     (MalformedMessage, "whoever made these bytes is at fault", "get them again from the source"),
     (InvalidEvidence, "", "do not trust this enclave with a key"),
