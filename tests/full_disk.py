@@ -11,7 +11,8 @@ no file system has to be mounted, and every single write and flush can be the fi
 
 A process of its own is told by a file (`watch`): while the file is there the disk is full from
 the number in it on, counted since it appeared; each failure adds a byte to `FILE.struck`. With the
-word `log` or `database` behind the number only SQLite's write-ahead log or its main file is meant.
+word `log` or `database` behind the number only SQLite's write-ahead log or its main file is meant;
+with `count` nothing fails, and each write and flush adds its byte to `FILE.struck`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _FULL = 13  # SQLITE_FULL
 _IOERR_FSYNC = 10 | (4 << 8)
 _IOERR_TRUNCATE = 10 | (6 << 8)
 _NEVER = 2**62
+_COUNT = "count"
 _KINDS = {0x100: "database", 0x80000: "log"}  # by the flags with which SQLite opens a file
 
 _P = ctypes.c_void_p
@@ -110,7 +112,7 @@ class FullDisk:
         with self._lock:
             if self._marker is not None:
                 self._look()
-            if self._from is None or self._only not in ("", kind):
+            if self._from is None or self._only not in ("", _COUNT, kind):
                 return False
             self.taken += 1
             full = self.taken >= self._from
@@ -118,7 +120,7 @@ class FullDisk:
                 self.struck += 1
                 if self._marker is not None:
                     self._tell(self._marker.with_suffix(".struck"))
-            return full
+            return full and self._only != _COUNT
 
     def _look(self) -> None:
         assert self._marker is not None
@@ -215,7 +217,11 @@ class Disk:
         finally:
             self.marker.unlink()
 
+    def counted(self) -> contextlib.AbstractContextManager[None]:
+        """Let nothing fail inside the block; `struck` says how many writes and flushes it had."""
+        return self.full_from(1, only=_COUNT)
+
     @property
     def struck(self) -> int:
-        """How many writes have failed."""
+        """How many writes have failed (or were counted)."""
         return self.struck_by.stat().st_size if self.struck_by.exists() else 0

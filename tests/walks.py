@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -33,6 +34,16 @@ def sampled(items: Iterable[T], most: int, name: str) -> list[T]:
         return every
     chosen = random.Random(f"{SEED} {name}").sample(range(len(every)), most)
     return [every[place] for place in sorted(chosen)]
+
+
+def strides(stride: int, name: str) -> Iterator[int]:
+    """Numbers without end, for a walk that finds its end itself: from 1 on in a whole walk.
+
+    Else every `stride`-th, the first of them by the seed and `name`.
+    """
+    if WHOLE:
+        return itertools.count(1)
+    return itertools.count(random.Random(f"{SEED} {name}").randint(1, stride), stride)
 
 
 def examples(number: int) -> int:

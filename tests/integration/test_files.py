@@ -87,12 +87,13 @@ def test_a_damaged_file_is_refused_and_nothing_is_left(town, tmp_path):
     for name, content in damaged(raw).items():
         sealed.write_bytes(content)
         for out in ("out", "kept"):
-            told = town.json(*command("decrypt", sealed, outputs / out), "--wait", "9", code=5)
+            words = (*command("decrypt", sealed, outputs / out), "--force", "--wait", "9")
+            told = town.json(*words, code=5)
             assert told["error"] in {"invalid-signature", "malformed"}, name
             left = {path.name: path.read_bytes() for path in outputs.iterdir()}
             assert left == {"kept": b"what was there before"}, name
     sealed.write_bytes(raw)
-    town.run(*command("decrypt", sealed, outputs / "kept"), "--wait", "9")
+    town.run(*command("decrypt", sealed, outputs / "kept"), "--force", "--wait", "9")
     assert (outputs / "kept").read_bytes() == source.read_bytes()
 
 

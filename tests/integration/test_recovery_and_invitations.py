@@ -34,7 +34,9 @@ def test_a_restored_device_secret_makes_the_same_final_key(town, tmp_path):
         assert town.json(*restore, file)["restored"] == "app"
         town.release(*get, again)
         assert again.read_bytes() == first.read_bytes()
+        again.unlink()
     # What is backed up now is the restored one.
+    recovery.unlink()
     town.run("requester", "backup", "--profile", "app2", "--out", recovery)
     town.run("holder", "sync", "--profile", "alice")
     town.run(*restore, recovery)

@@ -354,7 +354,9 @@ async def test_who_never_finishes_a_handshake_is_pushed_out_by_those_who_do():
 
 
 async def test_an_address_of_strangers_that_come_again_and_again_is_turned_away_unseen():
-    limits = ServerLimits(handshakes_per_address=2, handshakes_per_second=0.0)
+    limits = ServerLimits(
+        handshakes_per_address=2, handshakes_per_second=0.0, unlimited_handshake_seconds=0.0
+    )
     async with serving(standing=standing, limits=limits) as server:
         for name in "ab":
             peer = await RawPeer.to(server, identity(name))

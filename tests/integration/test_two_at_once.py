@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
+
+from tigertally.base.clock import time_text
 
 
 def outcomes(*commands):
@@ -110,6 +114,25 @@ def test_a_device_whose_clock_is_an_hour_behind(town, tmp_path):
     for name in ("alice", "bob", "carol"):
         town.run("holder", "sync", "--profile", name, **behind)
     assert town.json(*create, "--wait", "20", **behind)["state"] == "active"
+
+
+def test_a_device_whose_clock_is_days_off_is_told_both_times(town, tmp_path):
+    """By the time in the authority's answers: what is new must not look merely expired."""
+    get = ("key", "get", "payroll", "--profile", "app", "--reason", "r", "--out", tmp_path / "k")
+    asked = town.json(*get, "--no-wait")
+    approve = ("holder", "approve", asked["proposal"], "--profile", "bob")
+    off = 48 * HOUR
+    today = time_text(int(time.time()))[:11]
+    for words, hours, day in ((approve, off, today), ((*get, "--no-wait"), -off, today)):
+        late = [*words[:6], "another", *words[7:]] if hours < 0 else words
+        told = town.run(*late, code=3, FAULT_CLOCK=str(hours))
+        theirs = time_text(int(time.time()) + hours)[:11]
+        assert f"this device's clock says {theirs}" in told.err
+        assert f"the authority's {day}" in told.err
+        assert "expired; ask those" not in told.err
+    town.run(*approve)
+    town.authority_down()
+    assert "the authority's" not in town.run(*get, "--no-wait", code=4, FAULT_CLOCK=str(off)).err
 
 
 def test_a_proposal_that_expires(town, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ from custody_thief import (
 from domain_rig import DomainRig
 from tigertally.algebra import tags
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Corrupt, Damaged, Locked, PeerFault, Refused
+from tigertally.base.errors import Corrupt, Damaged, Locked, PeerFault, Refused, Unavailable
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import UNLOCK_LIFETIME
 from tigertally.base.secret import Secret
@@ -592,5 +593,58 @@ def test_rows_behind_the_barrier_open_under_no_other_key() -> None:
                 sealer.open(table, key, value)
                 with pytest.raises(Corrupt):
                     other.open(table, key, value)
+
+    rig.run(day())
+
+
+@pytest.mark.requirement("C6")
+@pytest.mark.parametrize("fails", ["the first", "the second"])
+def test_a_commit_that_fails_takes_no_part_away_that_counts(
+    fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A holder was told "1 of 2": a full disk in the next one's unlocking does not undo that."""
+    rig = DomainRig(threshold=2, unlock=2)
+    full = False
+    transaction = rig.disk.transaction
+
+    @contextmanager
+    def maybe_full():
+        with transaction() as tx:
+            yield tx
+            if full:
+                raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(rig.disk, "transaction", maybe_full)
+
+    async def unlocked_on_a_full_disk(name: str) -> None:
+        nonlocal full
+        client = UnlockingClient(rig.devices[name].party)
+        answer = client.party.channel.call
+
+        async def call(path, *args, **more):
+            nonlocal full
+            full = path == UNLOCK_ANSWER
+            return await answer(path, *args, **more)
+
+        monkeypatch.setattr(type(client.party.channel), "call", staticmethod(call))
+        with pytest.raises(Unavailable, match="the disk is full"):
+            await client.unlock(wrong_passphrases=0)
+        monkeypatch.undo()
+        monkeypatch.setattr(rig.disk, "transaction", maybe_full)
+        full = False
+
+    async def day() -> None:
+        await rig.form(3)
+        rig.start_authority()
+        if fails == "the first":
+            await unlocked_on_a_full_disk("h1")
+        assert await rig.unlock_by("h1") == "locked"
+        if fails == "the second":
+            await unlocked_on_a_full_disk("h2")
+            assert rig.authority.locked
+        assert await rig.unlock_by("h2") == "ready"
+        assert not rig.authority.locked
+        lock = rig.services.lock
+        assert (lock._parts, lock._accepted, lock._reports) == ({}, {}, {})
 
     rig.run(day())

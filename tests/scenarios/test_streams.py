@@ -70,6 +70,9 @@ def test_a_stream_comes_back_from_anywhere(store):
     for start in range(5):
         assert received(store, start=start)[0] == b"".join(PIECES[start:])
     assert b"first" not in b"".join(store.objects.values())
+    with pytest.raises(UsageError, match="ended at record 4: there is no record 5"):
+        received(store, start=5)
+    del store.objects[record_path(PATH, 4)]  # not ended yet
     refused(store, start=5, kind=Unavailable)
 
 

@@ -12,7 +12,7 @@ against checkpoints that somebody else has kept (`audit/witness.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tigertally.audit.checkpoint import Checkpoint, SignedCheckpoint
@@ -24,6 +24,7 @@ from tigertally.audit.nodes import (
     PEAKS_KEY,
     SIZE_KEY,
     StoredNodes,
+    ignore_damage,
     node_key,
     number,
 )
@@ -60,6 +61,7 @@ class AuditLog:
         actor: str,
         summary: str,
         detail: bytes = b"",
+        note: Callable[[Corrupt], None] = ignore_damage,
     ) -> AuditEntry:
         """Add an entry inside the caller's open transaction: both commit, or neither does.
 
@@ -67,12 +69,14 @@ class AuditLog:
             tx: the open transaction, not its sealed view.
             time: Unix seconds.
             kind, actor, summary, detail: see `AuditEntry`.
+            note: told of the rows that say how long the log is where they are damaged. They follow
+                from the others, and are written anew with the entry.
 
         Raises:
             MalformedMessage: a field is not of its kind.
             Corrupt: there is an entry behind the last one.
         """
-        frontier = self._nodes.frontier(tx)
+        frontier = self._nodes.frontier(tx, note)
         entry = AuditEntry(
             index=frontier.size,
             time=time,
@@ -91,6 +95,10 @@ class AuditLog:
         tx.put(HEAD, SIZE_KEY, number(grown.size))
         tx.put(HEAD, PEAKS_KEY, grown.to_bytes())
         return entry
+
+    def is_said(self, reader: Reader) -> bool:
+        """Do both rows that say how long the log is, and agree?"""
+        return self._nodes.said(reader) is not None
 
     def size(self, reader: Reader) -> int:
         """How many entries there are."""

@@ -8,6 +8,7 @@ from the others. A wrong hash under a signature would convict an honest service 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tigertally.base.errors import Corrupt
@@ -94,6 +95,10 @@ def peaks_of(size: int) -> list[tuple[int, int]]:
     return found
 
 
+def ignore_damage(_: Corrupt) -> None:
+    """For who looks only: whoever writes next tells of it."""
+
+
 class StoredNodes:
     """Reads hashes, and computes those whose rows are damaged."""
 
@@ -101,11 +106,25 @@ class StoredNodes:
         # What was checked is the value, not the row: after a rollback another may stand there.
         self._checked: dict[tuple[int, int, bytes], None] = {}
 
-    def frontier(self, reader: Reader) -> Frontier:
-        """The log as it stands; from its other rows where those that say it are damaged."""
+    def frontier(self, reader: Reader, note: Callable[[Corrupt], None] = ignore_damage) -> Frontier:
+        """The log as it stands; from its other rows where those that say it are damaged.
+
+        Args:
+            note: told which of them are.
+        """
         agreed = self.said(reader)
         if agreed is not None:
             return agreed
+        found = self._found(reader)
+        for key, right in ((SIZE_KEY, number(found.size)), (PEAKS_KEY, found.to_bytes())):
+            stored = reader.get(HEAD, key)
+            # A log from before this row was kept has none; nor has one without entries.
+            if stored != right and not (stored is None and (key == PEAKS_KEY or not found.size)):
+                why = f"row {key.hex()} of table {HEAD!r} is damaged"
+                note(Corrupt(why, table=HEAD, key=key))
+        return found
+
+    def _found(self, reader: Reader) -> Frontier:
         said = reader.get(HEAD, SIZE_KEY)
         known = Frontier.from_bytes(reader.get(HEAD, PEAKS_KEY))
         size = self._size(reader, said, known)

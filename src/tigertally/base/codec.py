@@ -71,6 +71,16 @@ def loads(
     return value
 
 
+def check_items(raw: bytes, most: int) -> None:
+    """Refuse bytes with more items than this, before anything is built of them.
+
+    Raises:
+        MalformedMessage: they have more, or are not one whole item.
+    """
+    if not _counted(raw, most):
+        raise MalformedMessage("not deterministic CBOR")
+
+
 _BAD = object()
 
 

@@ -95,6 +95,12 @@ class NewerVersion(Refused):
     slug = "newer-version"
 
 
+class WrongTime(Refused):
+    """Over, or not yet, by the clock of whoever says so: that clock or another may be wrong."""
+
+    slug = "wrong-time"
+
+
 class Unavailable(TigertallyError):
     """Not now: somebody is missing, slow or unreachable. Trying again may work."""
 

@@ -118,9 +118,16 @@ class Text(str):
     __slots__ = ()
 
     def __new__(cls, value: str) -> Self:
-        printable = all(unicodedata.category(c)[0] != "C" for c in value)
-        if len(value) > MAX_TEXT_LENGTH or not printable:
-            raise MalformedMessage(f"a text is one line of at most {MAX_TEXT_LENGTH} characters")
+        if len(value) > MAX_TEXT_LENGTH:
+            raise MalformedMessage(
+                f"a text is at most {MAX_TEXT_LENGTH} characters, and this has {len(value)}"
+            )
+        hidden = next((i for i, c in enumerate(value) if unicodedata.category(c)[0] == "C"), None)
+        if hidden is not None:
+            raise MalformedMessage(
+                f"a text is one line without control characters, and this has "
+                f"U+{ord(value[hidden]):04X} at character {hidden + 1}"
+            )
         if unicodedata.normalize("NFC", value) != value:
             raise MalformedMessage("a text is in Unicode normal form C")
         return super().__new__(cls, value)

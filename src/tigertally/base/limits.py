@@ -12,7 +12,7 @@ MIN_ID_DIGITS = 8  # of the beginning of an id: people type no more, and few dis
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024  # a dealing of 1,000 keys to 255 holders is the largest
 MAX_MESSAGE_ITEMS = MAX_MESSAGE_BYTES // 8  # hashes, signatures and keys are far longer
-UNCOUNTED_ITEMS = 1024  # so few cost less than the counting; 64 bytes each
+UNCOUNTED_ITEMS = 512  # so few cost less than the counting; 64 bytes each
 MAX_MESSAGE_DEPTH = 16  # deepest nesting of a CBOR message
 MAX_SMALL_MESSAGE_BYTES = 64 * 1024  # most doors, and all that strangers may use
 MAX_SMALL_MESSAGE_ITEMS = 512  # a proof of 500 checkpoints is the longest; most have under 20
@@ -56,6 +56,7 @@ MAX_COMPONENT_BYTES = 250  # of one name of a label: file systems take 255, with
 MAX_HEADER_BYTES = 64 * 1024  # the deepest label with the longest names fits
 MAX_SLOTS_BYTES = 256 * 1024  # two writes of the deepest label, with proofs of rotated slots
 MAX_WRITERS = 1000  # who may write below one label
+DOCUMENT_LOCK_SECONDS = 60.0  # to wait for whoever else changes a document: one change is seconds
 
 ERASURE_OWED_SECONDS = 24 * 3600  # a person is told of an erasure that no scrub has done by then
 
@@ -72,6 +73,7 @@ MAX_CONNECTIONS_PER_ADDRESS = 64  # of all strangers there
 MAX_HANDSHAKES = 32  # at the same time, before it is known who comes; each takes milliseconds
 MAX_HANDSHAKES_PER_ADDRESS = 64  # at once, that bring strangers: as many as may be open there
 HANDSHAKES_PER_SECOND = 10  # of strangers at one address; each takes two milliseconds
+UNLIMITED_HANDSHAKE_SECONDS = 60.0  # after a start; daemons try again every half of it at least
 MAX_PEERS_TRACKED = 4096  # keys whose rate is remembered at the same time
 MAX_BODY_SECONDS = 30.0  # for a request body to arrive; 4 MiB at 1 Mbit/s
 IDLE_CONNECTION_SECONDS = 75.0  # a server closes a connection after so long without a request

@@ -9,8 +9,16 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli.members import as_member, of_file
-from tigertally.cli.options import MaybeFingerprint, MaybeProfile, Out, PassphraseFile, Profile
+from tigertally.cli.options import (
+    Force,
+    MaybeFingerprint,
+    MaybeProfile,
+    Out,
+    PassphraseFile,
+    Profile,
+)
 from tigertally.cli.output import emit, facts, table
+from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.audit.entry import AuditEntry
@@ -61,6 +69,7 @@ def prove(
     index: Annotated[int, typer.Option("--index", min=0, help="The entry, by its number.")],
     profile: Profile,
     out: Out,
+    force: Force = False,
     count: Annotated[
         int, typer.Option("--count", min=1, max=1000, help="How many entries from there on.")
     ] = 1,
@@ -70,11 +79,10 @@ def prove(
 
     The file also shows the rosters, and with them all members' names and public keys.
     """
-    from tigertally.crypto.files import check_output, write_file
     from tigertally.quorum.auditing import AuditingClient
     from tigertally.quorum.proof import verify_proof
 
-    check_output(out)
+    output = claimed(out, force)
 
     async def work(open_profile: OpenProfile, party: Party) -> tuple[bytes, Fingerprint]:
         client = AuditingClient(party)
@@ -84,7 +92,7 @@ def prove(
 
     raw, authority = as_member(profile, passphrase_file, work)
     proven = verify_proof(raw, authority)
-    write_file(out, raw, 0o600)
+    output.write(raw)
     document = {
         "out": str(out),
         "bytes": len(raw),

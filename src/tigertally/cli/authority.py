@@ -11,9 +11,19 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.members import check_role
-from tigertally.cli.options import Address, In, Listen, MaybeFingerprint, MaybeUrl, Out, Profile
+from tigertally.cli.members import check_role, of_file
+from tigertally.cli.options import (
+    Address,
+    Force,
+    In,
+    Listen,
+    MaybeFingerprint,
+    MaybeUrl,
+    Out,
+    Profile,
+)
 from tigertally.cli.output import emit, facts
+from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Fingerprint as FingerprintValue
@@ -141,7 +151,12 @@ def run(profile: Profile) -> None:
 
 
 @app.command(epilog="Example: tally authority backup --profile hq --out hq.backup")
-def backup(profile: Profile, out: Out, passphrase_file: BackupPassphrase = None) -> None:
+def backup(
+    profile: Profile,
+    out: Out,
+    force: Force = False,
+    passphrase_file: BackupPassphrase = None,
+) -> None:
     """Write everything that the authority keeps into one file under a passphrase.
 
     It may run meanwhile. The file and its passphrase hold the authority's signing key, but no
@@ -149,17 +164,16 @@ def backup(profile: Profile, out: Out, passphrase_file: BackupPassphrase = None)
     """
     from tigertally.base.randomness import SystemRandomness
     from tigertally.cli.passphrase import new_passphrase
-    from tigertally.crypto.files import check_output
     from tigertally.node.backup import write_backup
     from tigertally.node.clock import SystemClock
 
-    check_output(out)
+    output = claimed(out, force)
     with (
         _opened(profile) as opened,
-        new_passphrase(passphrase_file, of=f"the back-up {out.name}") as passphrase,
+        new_passphrase(passphrase_file, of=f"the back-up {output.path.name}") as passphrase,
     ):
         size, version = write_backup(
-            opened, out, passphrase, randomness=SystemRandomness(), now=SystemClock().now()
+            opened, output, passphrase, randomness=SystemRandomness(), now=SystemClock().now()
         )
     document = {"out": str(out), "bytes": size, "roster_version": version}
     emit(document, facts(document))
@@ -177,14 +191,15 @@ def restore(profile: Profile, in_: In, passphrase_file: BackupPassphrase = None)
     from tigertally.node.clock import SystemClock
     from tigertally.node.profile import home
 
-    size, version = restore_backup(
-        home(),
-        profile,
-        in_,
-        passphrase_source(passphrase_file, of=f"the back-up {in_.name}"),
-        randomness=SystemRandomness(),
-        now=SystemClock().now(),
-    )
+    with of_file(in_, "a back-up", "tally authority backup"):
+        size, version = restore_backup(
+            home(),
+            profile,
+            in_,
+            passphrase_source(passphrase_file, of=f"the back-up {in_.name}"),
+            randomness=SystemRandomness(),
+            now=SystemClock().now(),
+        )
     document = {"profile": str(profile), "bytes": size, "roster_version": version}
     emit(
         document,
@@ -251,7 +266,7 @@ def _progress(document: dict[str, object]) -> str:
 
 
 @app.command(epilog="Example: tally authority scraper --out prometheus.pem")
-def scraper(out: Out) -> None:
+def scraper(out: Out, force: Force = False) -> None:
     """Write a key and certificate with which a metrics collector opens `/metrics`.
 
     An authority answers nobody without a certificate. This one is of a fresh key that no roster
@@ -259,11 +274,10 @@ def scraper(out: Out) -> None:
     """
     from tigertally.base.randomness import SystemRandomness
     from tigertally.crypto.certificates import identity_pem
-    from tigertally.crypto.files import check_output, write_file
     from tigertally.crypto.signatures import SigningKey
 
-    check_output(out)
+    output = claimed(out, force)
     key = SigningKey.generate(SystemRandomness())
-    write_file(out, identity_pem(key), 0o600)
+    output.write(identity_pem(key), key=True)
     document = {"out": str(out), "fingerprint": str(key.public.fingerprint)}
     emit(document, facts(document))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,12 @@ from tigertally.base.errors import (
 )
 from tigertally.cli import options
 from tigertally.cli.members import opened
-from tigertally.cli.options import PassphraseFile, Profile
+from tigertally.cli.options import Force, OutPath, PassphraseFile, Profile
 from tigertally.cli.output import counted, emit, facts, note, progress
+from tigertally.cli.outputs import also_reads, check_object, check_replaced, claimed
 
 if TYPE_CHECKING:
+    from tigertally.crypto.outputs import Output
     from tigertally.delegation.client.folders import Done
     from tigertally.delegation.client.locating import Location
     from tigertally.delegation.client.owner import Owner
@@ -94,6 +97,7 @@ def write(
             "--aont", help="All or nothing: nobody opens a part who has not read the whole."
         ),
     ] = False,
+    force: Force = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Encrypt a file or folder to your label and all above it, sign it, and store it."""
@@ -102,6 +106,7 @@ def write(
     from tigertally.quorum.card import Role
 
     place = open_store(store)
+    _check_objects(source, label, place, folder_of(store), force)
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
         owner = owner_of(open_profile)
         owner.remembered.add_store(str(folder_of(store)))
@@ -117,6 +122,24 @@ def write(
     if done.others:
         others = counted(done.others, "file", "files")
         note(f"tally: notice: the store keeps {others} at {document['url']} that the folder lacks")
+
+
+def _check_objects(
+    source: Path, label: Label, store: ObjectStore, folder: Path, force: bool
+) -> None:
+    """Refuse to write over what is being read, or over files that are none of the store's.
+
+    Objects that `tally write` made make way: that is how a label gets another content.
+    """
+    from tigertally.delegation.client.files import is_keys, is_object, keys_path
+    from tigertally.delegation.client.folders import files_of
+
+    check_replaced(folder.joinpath(*label), reads=[])
+    for file, name in files_of(source, label):
+        for path, is_ours in ((name, is_object), (keys_path(name), is_keys)):
+            target = folder.joinpath(*path)
+            if os.path.lexists(target):
+                check_object(target, reads=[file], force=force, ours=is_ours(store, path))
 
 
 def _written(owner: Owner, store: ObjectStore, source: Path, label: Label, aont: bool) -> Done:
@@ -148,29 +171,24 @@ def _written(owner: Owner, store: ObjectStore, source: Path, label: Label, aont:
 def read(
     url: Annotated[str, typer.Argument(help="The file's or folder's place.", metavar="URL")],
     profile: Profile,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            help="File or folder to write, for you alone; appears only when complete.",
-            metavar="PATH",
-        ),
-    ],
+    out: OutPath,
+    force: Force = False,
     unsigned: Unsigned = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Read a file or folder that is yours, check who signed it, and write it to a place."""
-    from tigertally.crypto.files import check_output
     from tigertally.delegation.client.locating import locate
     from tigertally.delegation.messages.labels import label_text
+    from tigertally.delegation.stores.open import folder_of
     from tigertally.node.owning import owner_of
     from tigertally.quorum.card import Role
 
-    check_output(out)
+    output = claimed(out, force, reads=[folder_of(url)], folder=True)
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():
         owner = owner_of(open_profile)
         location = locate(url, owner, owner.remembered.stores())
-        done = _read(owner, location, out, unsigned)
+        output = also_reads(output, folder_of(location.store.url))
+        done = _read(owner, location, output, unsigned)
     document = {
         "label": label_text(location.label),
         "bytes": done.bytes,
@@ -184,16 +202,15 @@ def read(
     emit(document, facts(document))
 
 
-def _read(owner: Owner, location: Location, out: Path, unsigned: bool) -> Done:
-    from tigertally.crypto.files import atomic_output
+def _read(owner: Owner, location: Location, output: Output, unsigned: bool) -> Done:
     from tigertally.delegation.client.files import read_file
     from tigertally.delegation.client.folders import Done, read_folder
 
     size = None if location.files is not None else _stored(location)
     with progress("reading", size) as bar:
         if location.files is not None:
-            return read_folder(owner, location, out, allow_unsigned=unsigned, progress=bar)
-        with atomic_output(out) as sink:
+            return read_folder(owner, location, output, allow_unsigned=unsigned, progress=bar)
+        with output.file() as sink:
             content = read_file(
                 location.store,
                 owner,

@@ -14,7 +14,7 @@ from tigertally.base.ids import Fingerprint as FingerprintValue
 from tigertally.base.ids import Name, RosterHash
 from tigertally.cli import options
 from tigertally.cli.errors import one_line
-from tigertally.cli.members import check_role, next_step, unanswered
+from tigertally.cli.members import check_role, next_step, of_file, unanswered
 from tigertally.cli.output import emit, facts, note
 from tigertally.cli.times import format_time
 
@@ -108,11 +108,9 @@ def _invited(path: Path) -> Target:
     from tigertally.node.clock import SystemClock
     from tigertally.quorum.joining import parse_invitation
 
-    try:
+    with of_file(path, "an invitation", "tally holder invite"):
         raw = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"cannot read the invitation {path}: {error.strerror}") from error
-    invitation = parse_invitation(raw, now=SystemClock().now())
+        invitation = parse_invitation(raw, now=SystemClock().now())
     return Target(
         url=invitation.url,
         fingerprint=invitation.authority,
@@ -311,12 +309,13 @@ async def _step(joining: JoiningClient, target: Target, pin: str | None) -> Join
 
 def _recovery(open_profile: OpenProfile, role: Role, passphrase: Secret) -> Path | None:
     """A requester's recovery file, written once; it belongs in another place than this disk."""
-    from tigertally.node.recovery import RECOVERY_FILE, write_recovery
+    from tigertally.crypto.files import write_file
+    from tigertally.node.recovery import RECOVERY_FILE, sealed_recovery
     from tigertally.quorum.card import Role as Roles
 
     if role is not Roles.REQUESTER:
         return None
     path = open_profile.info.path / RECOVERY_FILE
     if not path.exists():
-        write_recovery(open_profile, path, passphrase)
+        write_file(path, sealed_recovery(open_profile, passphrase), 0o600)
     return path

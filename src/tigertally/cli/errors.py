@@ -28,6 +28,7 @@ from tigertally.base.errors import (
     TigertallyError,
     Unavailable,
     UsageError,
+    WrongTime,
 )
 
 EXIT_OTHER = 1
@@ -45,14 +46,21 @@ _AFTER_THE_END = {
     "tally stream write": "what was stored can be read; another stream needs another label",
 }
 
+
+class UnfitFile(MalformedMessage):
+    """A file that a person named is not of the kind that is wanted; its maker may be blameless."""
+
+
 # Whose fault, and what to do, where the error itself does not say; the first class that fits.
 _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
     (NoSuchDoor, "the server does not know this request", "upgrade the program that is older"),
     (UsageError, "", "see {command} --help"),
+    (UnfitFile, "", "get it again from where it was kept"),
     (MalformedMessage, "whoever made these bytes is at fault", "get them again from the source"),
     (InvalidEvidence, "", "do not trust this enclave with a key"),
     (PeerFault, "", "nothing was accepted; ask the other members before you try again"),
     (NewerVersion, "nobody is at fault", "upgrade the program that is older"),
+    (WrongTime, "", "propose it again, or check the clock of this device"),
     (Refused, "", "ask those who decide, or whoever sent you here"),
     (Locked, "nobody is at fault", "a holder unlocks it: tally holder unlock"),
     (Damaged, "this device's is not concerned", "whoever runs it finds more in its log"),

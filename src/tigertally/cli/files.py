@@ -10,13 +10,15 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import options
-from tigertally.cli.members import next_step, unanswered
-from tigertally.cli.options import In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
+from tigertally.cli.members import next_step, of_file, unanswered
+from tigertally.cli.options import Force, In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
 from tigertally.cli.output import emit, facts, progress
+from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.base.ids import DomainId, Name
     from tigertally.cli.releasing import Wanted
+    from tigertally.crypto.outputs import Output
     from tigertally.custody.client.requester import Released
 
 Key = Annotated[
@@ -31,6 +33,7 @@ def encrypt(
     reason: Reason,
     in_: In,
     out: Out,
+    force: Force = False,
     version: options.MaybeVersion = None,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
@@ -38,14 +41,15 @@ def encrypt(
 ) -> None:
     """Encrypt a file of any size under a key that the holders release for this reason."""
     from tigertally.base.randomness import SystemRandomness
-    from tigertally.crypto.files import atomic_output
     from tigertally.custody.files import FileHeader, encrypt_file
+
+    output = claimed(out, force, reads=[in_], resumes=True)
 
     def use(released: Released, domain: DomainId) -> int:
         header = FileHeader(domain=domain, key=released.key)
         with (
             in_.open("rb") as source,
-            atomic_output(out) as sink,
+            output.file() as sink,
             progress("encrypting", in_.stat().st_size) as bar,
         ):
             return encrypt_file(
@@ -57,8 +61,8 @@ def encrypt(
                 progress=bar,
             )
 
-    wanted = _wanted(key, version, reason, options.waiting(wait, no_wait))
-    _work(profile, passphrase_file, wanted, use, out)
+    wanted = _wanted(key, version, reason, output, options.waiting(wait, no_wait))
+    _work(profile, passphrase_file, wanted, use)
 
 
 def decrypt(
@@ -67,16 +71,18 @@ def decrypt(
     reason: Reason,
     in_: In,
     out: Out,
+    force: Force = False,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Decrypt a file under the key it names; the output appears only complete and authentic."""
     from tigertally.base.errors import InvalidSignature
-    from tigertally.crypto.files import atomic_output
     from tigertally.custody.files import decrypt_file, read_header
 
-    with in_.open("rb") as source:
+    output = claimed(out, force, reads=[in_], resumes=True)
+
+    with of_file(in_, "a file", "tally encrypt"), in_.open("rb") as source:
         header = read_header(source)
     if header.key.name != key:
         raise UsageError(f"{in_} is encrypted under the key {header.key.name}, not {key}")
@@ -86,7 +92,7 @@ def decrypt(
             raise InvalidSignature(f"{in_} was encrypted in another domain")
         with (
             in_.open("rb") as source,
-            atomic_output(out) as sink,
+            output.file() as sink,
             progress("decrypting", in_.stat().st_size) as bar,
         ):
             try:
@@ -97,22 +103,21 @@ def decrypt(
                 error.add_note(f"nothing was written; get {in_} again from where it was kept")
                 raise
 
-    wanted = _wanted(key, header.key.version, reason, options.waiting(wait, no_wait))
-    _work(profile, passphrase_file, wanted, use, out)
+    wanted = _wanted(key, header.key.version, reason, output, options.waiting(wait, no_wait))
+    _work(profile, passphrase_file, wanted, use)
 
 
-def _wanted(key: str, version: int | None, reason: str, wait: float) -> Wanted:
+def _wanted(key: str, version: int | None, reason: str, output: Output, wait: float) -> Wanted:
     from tigertally.cli.releasing import Wanted
     from tigertally.custody.messages.bodies import Form
 
-    return Wanted(name=key, version=version, reason=str(reason), form=Form.FINAL, wait=wait)
+    return Wanted(
+        name=key, version=version, reason=str(reason), form=Form.FINAL, output=output, wait=wait
+    )
 
 
-def _work(profile: Name, passphrase_file: Path | None, wanted: Wanted, use: Any, out: Path) -> None:
+def _work(profile: Name, passphrase_file: Path | None, wanted: Wanted, use: Any) -> None:
     from tigertally.cli.releasing import released
-    from tigertally.crypto.files import check_output
-
-    check_output(out)
 
     def timed(key: Released) -> dict[str, Any]:
         began = time.perf_counter()
@@ -124,7 +129,7 @@ def _work(profile: Name, passphrase_file: Path | None, wanted: Wanted, use: Any,
             "key": key.key.name,
             "version": key.key.version,
             "approved_by": list(key.approved_by),
-            "out": str(out),
+            "out": str(wanted.output.path),
         }
 
     document = released(profile, passphrase_file, wanted, timed)

@@ -11,8 +11,9 @@ from tigertally.base.errors import UsageError
 from tigertally.base.text import PlainText
 from tigertally.cli import enrolling, options
 from tigertally.cli.members import as_member, opened, warn
-from tigertally.cli.options import NoWait, Out, PassphraseFile, Profile, Wait
+from tigertally.cli.options import Force, NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import counted, emit, facts, note, table
+from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.base.ids import HolderIndex
@@ -89,6 +90,7 @@ def enrol(
 def invite(
     profile: Profile,
     out: Out,
+    force: Force = False,
     expires: Annotated[
         str, typer.Option("--expires", help="How long it is good, for example 7d.")
     ] = "7d",
@@ -98,7 +100,6 @@ def invite(
     from tigertally.base.codec import encode
     from tigertally.base.ids import Fingerprint
     from tigertally.cli.times import format_time, parse_duration
-    from tigertally.crypto.files import write_file
     from tigertally.quorum.card import Role
     from tigertally.quorum.client import MemberClient
     from tigertally.quorum.joining import Invitation, sign_invitation
@@ -106,6 +107,7 @@ def invite(
     seconds = parse_duration(expires)
     if seconds < 1:
         raise UsageError("an invitation is good for at least a second")
+    output = claimed(out, force)
 
     async def work(open_profile: OpenProfile, party: Party) -> Invitation:
         client = MemberClient(party)
@@ -119,7 +121,7 @@ def invite(
             inviter_name=me.name,
             expires=party.clock.now() + seconds,
         )
-        write_file(out, encode(sign_invitation(party.key, invitation)), 0o600)
+        output.write(encode(sign_invitation(party.key, invitation)))
         return invitation
 
     made = as_member(profile, passphrase_file, work, role=Role.HOLDER)

@@ -9,8 +9,9 @@ import typer
 from tigertally.base.ids import Name
 from tigertally.cli import options
 from tigertally.cli.members import opened
-from tigertally.cli.options import Out, PassphraseFile, Profile
+from tigertally.cli.options import Force, Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts
+from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.node.profile import ProfileInfo
@@ -55,16 +56,17 @@ def init(
 
 
 @app.command(epilog="Example: tally identity card --profile ann --out ann.card")
-def card(profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
+def card(
+    profile: Profile, out: Out, force: Force = False, passphrase_file: PassphraseFile = None
+) -> None:
     """Write your card, which others need to share with you. Tell them its fingerprint yourself."""
     from tigertally.base.codec import encode
-    from tigertally.crypto.files import check_output, write_file
     from tigertally.node.owning import identity_card
     from tigertally.quorum.card import Role
 
-    check_output(out)
+    output = claimed(out, force)
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
-        write_file(out, encode(identity_card(open_profile)))
+        output.write(encode(identity_card(open_profile)))
         _say(open_profile.info, out=str(out))
 
 

@@ -13,8 +13,9 @@ from tigertally.base.errors import NewerVersion, Refused, Unavailable
 from tigertally.cli import options
 from tigertally.cli.making import carry_out
 from tigertally.cli.members import as_member, next_step, unanswered
-from tigertally.cli.options import In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
+from tigertally.cli.options import Force, In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
 from tigertally.cli.output import emit, facts, note, table
+from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
@@ -290,6 +291,7 @@ def get(
     profile: Profile,
     reason: Reason,
     out: Out,
+    force: Force = False,
     form: Annotated[
         str,
         typer.Option(
@@ -306,18 +308,22 @@ def get(
 ) -> None:
     """Ask the holders for a key and write it to a file, mode 0600, once a quorum agrees."""
     from tigertally.cli.releasing import Wanted, released
-    from tigertally.crypto.files import check_output, write_file
     from tigertally.custody.messages.bodies import parse_form
 
-    check_output(out)
+    output = claimed(out, force, resumes=True)
     seconds = options.waiting(wait, no_wait)
     wanted = Wanted(
-        name=name, version=version, reason=str(reason), form=parse_form(form), wait=seconds
+        name=name,
+        version=version,
+        reason=str(reason),
+        form=parse_form(form),
+        output=output,
+        wait=seconds,
     )
 
     def use(key: Released) -> dict[str, Any]:
         with key.secret as secret:
-            write_file(out, secret.to_secret_bytes(), 0o600)
+            output.write(secret.to_secret_bytes(), key=True)
         return {**_got(key), "out": str(out)}
 
     document = released(profile, passphrase_file, wanted, use)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tigertally.base.errors import MalformedMessage, TigertallyError, Unavailable, UsageError
 from tigertally.base.ids import Name
+from tigertally.cli.errors import UnfitFile
 from tigertally.cli.output import note
 from tigertally.cli.passphrase import passphrase_source
 from tigertally.cli.times import format_duration
@@ -130,7 +131,7 @@ def of_file(path: Path, kind: str, made_by: str) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except MalformedMessage as error:
-        named = MalformedMessage(f"{path} is not {kind} as `{made_by}` writes it: {error}")
+        named = UnfitFile(f"{path} is not {kind} as `{made_by}` writes it: {error}")
         raise named from error
 
 

@@ -101,8 +101,8 @@ PassphraseFile = Annotated[
     Path | None,
     typer.Option(
         "--passphrase-file",
-        help="Read the passphrase from the first line of this file. Else TALLY_PASSPHRASE, else "
-        "the terminal.",
+        help="Read the passphrase from the first line of this file, - is standard input. Else "
+        "TALLY_PASSPHRASE, else the terminal.",
         metavar="FILE",
     ),
 ]
@@ -178,10 +178,44 @@ _in = typer.Option(
 )
 In = Annotated[Path, _in]
 MaybeIn = Annotated[Path | None, _in]
-_out = typer.Option(
-    "--out", help="File to write, mode 0600; appears only when complete.", metavar="FILE"
-)
-Out = Annotated[Path, _out]
-MaybeOut = Annotated[Path | None, _out]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutName:
+    """What `--out` says. Nothing writes to it: `outputs.claimed` makes an output of it."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_out(text: str) -> OutName:
+    """The name of a file or folder to write."""
+    if not text:
+        raise typer.BadParameter("it names no file")
+    return OutName(text=text)
+
+
+OUT_HELP = "File to write, mode 0600; appears only when complete."
+_out = typer.Option("--out", help=OUT_HELP, parser=parsed(parse_out, "FILE"), metavar="FILE")
+Out = Annotated[OutName, _out]
+MaybeOut = Annotated[OutName | None, _out]
+OutPath = Annotated[
+    OutName,
+    typer.Option(
+        "--out",
+        help="File or folder to write, for you alone; appears only when complete.",
+        parser=parsed(parse_out, "PATH"),
+        metavar="PATH",
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Replace a file that is there; never the input, a back-up or a key.",
+    ),
+]
 
 parse_roster_hash = parsed(RosterHash.from_text, "HASH")

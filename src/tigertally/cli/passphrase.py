@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tigertally.base.secret import Secret
 
 VARIABLE = "TALLY_PASSPHRASE"
+STANDARD_INPUT = Path("-")  # as the name of a file: a line for each passphrase that is asked for
 _MAX_BYTES = 4096
 _MIN_LENGTH = 8  # of a new one typed at the terminal; a script knows what it does
 
@@ -95,6 +96,8 @@ def _from_environment() -> Secret | None:
 
 
 def _from_file(path: Path, *, what: str = "passphrase") -> Secret:
+    if path == STANDARD_INPUT:
+        return _from_input(what)
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -107,6 +110,31 @@ def _from_file(path: Path, *, what: str = "passphrase") -> Secret:
     if stat.S_ISREG(mode) and mode & 0o077:
         note(f"tally: warning: others can read {path}; chmod go= it")
     return _secret(text.partition("\n")[0].removesuffix("\r"), str(path), what=what)
+
+
+def check_input_free(*files: Path | None, what: str) -> None:
+    """Refuse where standard input would have to be a passphrase and something else, too.
+
+    Raises:
+        UsageError: one of these files is `-`.
+    """
+    if STANDARD_INPUT in files:
+        raise UsageError(f"standard input has {what}: give the passphrase another way")
+
+
+def _from_input(what: str) -> Secret:
+    """The next line of standard input; what follows it stays for whoever reads on."""
+    if sys.stdin is None:
+        raise UsageError(f"standard input is closed: there is no {what}")
+    if sys.stdin.isatty():
+        return _typed(f"{what.capitalize()}: ", what=what)
+    raw = bytearray()
+    while len(raw) <= _MAX_BYTES and (byte := os.read(sys.stdin.fileno(), 1)) not in (b"", b"\n"):
+        raw += byte
+    try:
+        return _secret(raw.decode().removesuffix("\r"), "standard input", what=what)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the {what} on standard input is not UTF-8 text") from error
 
 
 def _typed(question: str, *, what: str = "passphrase") -> Secret:

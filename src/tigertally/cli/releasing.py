@@ -15,20 +15,23 @@ from tigertally.cli.members import as_member
 from tigertally.cli.output import note
 
 if TYPE_CHECKING:
-    from tigertally.custody.client.requester import Released
-    from tigertally.custody.messages.bodies import Form
+    from tigertally.crypto.outputs import Output
+    from tigertally.custody.client.requester import Released, RequesterClient
+    from tigertally.custody.client.rows import Request
+    from tigertally.custody.messages.bodies import Form, KeyRef
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.client import Party
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which key, why, in which form, and how long to wait for it."""
+    """Which key, why, in which form, where it goes or what is made by it, and how long to wait."""
 
     name: str
     version: int | None
     reason: str
     form: Form
+    output: Output
     wait: float
 
 
@@ -58,21 +61,12 @@ async def _release(
     use: Callable[[Released], dict[str, Any]],
 ) -> dict[str, Any]:
     from tigertally.custody.client.requester import AskAgain, RequesterClient
-    from tigertally.custody.messages.bodies import KeyRef
     from tigertally.node.members import until
     from tigertally.node.recovery import device_secret_of
     from tigertally.quorum.proposal import proposal_id
-    from tigertally.quorum.words import quoted
 
     client = RequesterClient(party)
-    with open_profile.exclusive(doing="asking for a key"):
-        synced = await client.sync()
-        version = wanted.version or await client.newest_version(Name(wanted.name))
-        ref = KeyRef(name=Name(wanted.name), version=version)
-        request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
-    if wanted.wait:
-        id_ = str(proposal_id(request.proposal))
-        note(f"waiting for holders to approve {id_} ({ref}, reason: {quoted(wanted.reason)})")
+    ref, request = await _asked(open_profile, client, wanted)
 
     async def step() -> Released | None:
         nonlocal request
@@ -100,6 +94,27 @@ async def _release(
     with open_profile.exclusive(doing="finishing a request"):
         client.forget(request)
     return {**document, "proposal": id_}
+
+
+async def _asked(
+    open_profile: OpenProfile, client: RequesterClient, wanted: Wanted
+) -> tuple[KeyRef, Request]:
+    """Which key it is, and the request for it: a new one, or the one that this goes on with."""
+    from tigertally.custody.messages.bodies import KeyRef
+    from tigertally.quorum.proposal import proposal_id
+    from tigertally.quorum.words import quoted
+
+    with open_profile.exclusive(doing="asking for a key"):
+        synced = await client.sync()
+        version = wanted.version or await client.newest_version(Name(wanted.name))
+        ref = KeyRef(name=Name(wanted.name), version=version)
+        if not client.has_asked(ref, wanted.reason, wanted.form):
+            wanted.output.check_anew()
+        request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
+    if wanted.wait:
+        id_ = str(proposal_id(request.proposal))
+        note(f"waiting for holders to approve {id_} ({ref}, reason: {quoted(wanted.reason)})")
+    return ref, request
 
 
 @contextmanager

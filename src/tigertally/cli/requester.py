@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from tigertally.cli import enrolling, options
-from tigertally.cli.members import check_role, opened
-from tigertally.cli.options import In, NoWait, Out, PassphraseFile, Profile, Wait
+from tigertally.cli.members import check_role, of_file, opened
+from tigertally.cli.options import Force, In, NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import emit, facts
+from tigertally.cli.outputs import claimed
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -44,21 +45,25 @@ def enrol(
 
 
 @app.command(epilog="Example: tally requester backup --profile app --out app.recovery")
-def backup(profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
+def backup(
+    profile: Profile, out: Out, force: Force = False, passphrase_file: PassphraseFile = None
+) -> None:
     """Write the device secret into a file sealed under the profile's passphrase."""
     from tigertally.cli.passphrase import passphrase_source
     from tigertally.node.profile import home, open_profile, read_info
-    from tigertally.node.recovery import write_recovery
+    from tigertally.node.recovery import sealed_recovery
     from tigertally.quorum.card import Role
 
+    output = claimed(out, force)
     check_role(read_info(home(), profile), Role.REQUESTER)
     passphrase = passphrase_source(passphrase_file, of=f"profile {profile}")()
     with (
         passphrase,
         open_profile(home(), profile, passphrase=lambda: passphrase) as open_profile_,
     ):
-        size = write_recovery(open_profile_, out, passphrase)
-    document = {"out": str(out), "bytes": size}
+        sealed = sealed_recovery(open_profile_, passphrase)
+    output.write(sealed)
+    document = {"out": str(out), "bytes": len(sealed)}
     emit(document, facts(document))
 
 
@@ -76,7 +81,10 @@ def restore(
 
     with opened(profile, passphrase_file, role=Role.REQUESTER) as open_profile:
         source = file_passphrase_file or passphrase_file
-        with passphrase_source(source, of=f"the recovery file {in_.name}")() as passphrase:
+        with (
+            passphrase_source(source, of=f"the recovery file {in_.name}")() as passphrase,
+            of_file(in_, "a recovery file", "tally requester backup"),
+        ):
             member = restore_recovery(open_profile, in_, passphrase)
     document = {"profile": str(profile), "restored": str(member)}
     emit(document, f"profile {profile} now has the device secret of {member}")

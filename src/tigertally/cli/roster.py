@@ -10,8 +10,9 @@ import typer
 from tigertally.base.errors import UsageError
 from tigertally.cli import enrolling
 from tigertally.cli.members import as_member, of_file
-from tigertally.cli.options import Out, PassphraseFile, Profile
+from tigertally.cli.options import Force, Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts
+from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.node.profile import OpenProfile
@@ -64,12 +65,13 @@ def verify(
 
 
 @app.command(epilog="Example: tally roster export --profile alice --out domain.roster")
-def export(profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
+def export(
+    profile: Profile, out: Out, force: Force = False, passphrase_file: PassphraseFile = None
+) -> None:
     """Write all versions into a file, by which anyone verifies tallies offline."""
-    from tigertally.crypto.files import write_file
-
+    output = claimed(out, force)
     chain = _synced(profile, passphrase_file)
-    write_file(out, chain.to_bytes(), 0o600)
+    output.write(chain.to_bytes())
     document = {"out": str(out), **_document(chain)}
     emit(document, facts(_short(document)))
 

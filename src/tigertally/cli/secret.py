@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,45 +12,68 @@ from tigertally.base.errors import MalformedMessage, TigertallyError, UsageError
 from tigertally.cli import options
 from tigertally.cli.data import Words, from_store, parse_label
 from tigertally.cli.members import opened
-from tigertally.cli.options import MaybeIn, MaybeOut, PassphraseFile, Profile
-from tigertally.cli.output import emit, note
+from tigertally.cli.options import (
+    Force,
+    MaybeIn,
+    MaybeOut,
+    MaybeProfile,
+    PassphraseFile,
+    Profile,
+)
+from tigertally.cli.output import counted, emit, note, session
+from tigertally.cli.outputs import check_replaced, claimed
+from tigertally.cli.passphrase import check_input_free
 
 if TYPE_CHECKING:
+    from tigertally.delegation.client.documents import Document
+    from tigertally.delegation.client.owner import Owner
     from tigertally.delegation.messages.labels import Label
 
+    Place = tuple[str, ...]
+else:
+    Place = tuple
+
 _MAX_VALUE = 1024 * 1024
+_ENDINGS = (".json", ".yaml", ".yml")
+_MARK = "\ufeff"  # of byte order
 
 app = typer.Typer(no_args_is_help=True)
 
 
-def _place(text: str) -> Words:
+def _place(text: str) -> Place:
     """A place in a document; `/` is all of it."""
-    return () if text == "/" else parse_label(text)
+    from tigertally.delegation.protocol.places import parse_place
+
+    return parse_place(text)
 
 
 def _complete_place(context: typer.Context, incomplete: str) -> list[str]:
     """Places of the document for shell completion: its names are readable."""
     from tigertally.delegation.client.documents import load
     from tigertally.delegation.protocol.fields import leaves
+    from tigertally.delegation.protocol.places import place_text
 
     try:
         tree = load(*_document(context.params["doc"], None)).tree
         found = [
-            "/".join(path[:depth]) for path, _ in leaves(tree) for depth in range(len(path) + 1)
+            place_text(place[:depth])
+            for place, _ in leaves(tree)
+            for depth in range(1, len(place) + 1)
         ]
     except (TigertallyError, OSError, KeyError):
         return []
-    return [place for place in dict.fromkeys(found) if place and place.startswith(incomplete)]
+    return [place for place in dict.fromkeys(found) if place.startswith(incomplete)]
 
 
 Doc = Annotated[
     str,
     typer.Argument(help="The document: YAML, or JSON if its name ends in .json.", metavar="DOC"),
 ]
-Place = Annotated[
-    Words,
+AtPlace = Annotated[
+    Place,
     typer.Argument(
-        help="Names between slashes; / is the whole document.",
+        help="Names between slashes, elements of lists by number from 0; / is the whole document. "
+        "In a name, ~1 stands for a slash and ~0 for a tilde.",
         parser=options.parsed(_place, "PATH"),
         metavar="PATH",
         autocompletion=_complete_place,
@@ -69,99 +90,172 @@ DocLabel = Annotated[
 ]
 
 
+Part = Annotated[
+    int | None,
+    typer.Option(
+        "--document",
+        help="Which YAML document of the file, from 1; if not said, the one that has the place.",
+        metavar="N",
+    ),
+]
+
+
 @app.command("set", epilog="Example: tally secret set app.yaml db/password --profile ann")
 def set_(
     doc: Doc,
-    path: Place,
+    path: AtPlace,
     profile: Profile,
     label: DocLabel = None,
+    document: Part = None,
     in_: MaybeIn = None,
     parse: Annotated[
         bool,
-        typer.Option("--parse", help="The value is YAML: a number, a list, a whole subtree."),
+        typer.Option(
+            "--parse",
+            help="The value is YAML, or JSON if the file it comes from, else the document, ends in "
+            ".json: a number, a list, a whole subtree.",
+        ),
+    ] = False,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Fields that are lost by it may be."),
     ] = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Put a value, from standard input, a file or the terminal, into a document, encrypted.
 
-    What was at the place is replaced. Comments in the document are not kept.
+    Nothing else in the document changes.
     """
-    from tigertally.delegation.client.documents import load
+    from tigertally.delegation.client.documents import edit, load
     from tigertally.delegation.protocol.fields import leaves
-    from tigertally.delegation.protocol.markup import parse_yaml
+    from tigertally.delegation.protocol.places import place_text
     from tigertally.node.clock import SystemClock
     from tigertally.node.owning import owner_of
     from tigertally.quorum.card import Role
 
     file, name = _document(doc, label)
-    with _own_document():
-        load(file, name, create=True)  # a damaged one is refused before anything is asked
-    text = _given(in_)
-    try:
-        value = parse_yaml(text) if parse else text
-        fields = sum(1 for _ in leaves(value))
-    except MalformedMessage as error:
-        raise UsageError(f"the value cannot be taken: {error}") from error
+    check_replaced(file, reads=[in_ or Path("/dev/stdin")])
+    known = load(file, name, create=True)  # what cannot be set is refused before anything is asked
+    part = known.part_of(path, document)
+    value = _value(in_, file, parse, passphrase_file)
+    known.check(path, value, part=part, replaces=replace)
     with (
         opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile,
         open_profile.exclusive(doing="changing a document"),
     ):
-        with _own_document():
-            document = load(file, name, create=True)
-        if document.commented:
-            note(f"tally: notice: the comments in {file} are not kept")
-        changed = document.with_value(path, value, owner_of(open_profile), SystemClock().now())
-        changed.save()
-    said = {"document": str(file), "path": "/".join(path) or "/", "fields": fields}
+        owner, now = owner_of(open_profile), SystemClock().now()
+
+        def change(found: Document) -> Document:
+            return found.with_value(path, value, owner, now, part=document, replaces=replace)
+
+        edit(file, name, change, known)
+    fields = sum(1 for _ in leaves(value))
+    said = {"document": str(file), "path": place_text(path), "fields": fields}
     emit(said, f"{said['path']} is set in {file}")
+
+
+@app.command("unset", epilog="Example: tally secret unset app.yaml db/password --profile ann")
+def unset(
+    doc: Doc,
+    path: AtPlace,
+    profile: MaybeProfile = None,
+    document: Part = None,
+) -> None:
+    """Take a field or a subtree out of a document.
+
+    Mappings that become empty by it go, too, unless they were there as `{}`.
+    """
+    from tigertally.delegation.client.documents import edit, load
+    from tigertally.delegation.protocol.places import place_text
+
+    file, name = _document(doc, None)
+    check_replaced(file, reads=[])
+    known = load(file, name)
+    edit(file, name, lambda found: found.without(path, part=document), known)
+    said = {"document": str(file), "path": place_text(path)}
+    emit(said, f"{said['path']} is taken out of {file}")
 
 
 @app.command("get", epilog="Example: tally secret get app.yaml db/password --profile ann")
 def get(
     doc: Doc,
-    path: Place,
+    path: AtPlace,
     profile: Profile,
     label: DocLabel = None,
+    document: Part = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain", help="Print fields that are not encrypted, too, as they are."),
+    ] = False,
     out: MaybeOut = None,
+    force: Force = False,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Print a value of a document, or of a subtree all of them; or write it to a file."""
-    from tigertally.crypto.files import check_output, write_file
     from tigertally.delegation.client.documents import load
-    from tigertally.delegation.protocol import markup
+    from tigertally.delegation.protocol.places import place_text
     from tigertally.node.owning import owner_of
     from tigertally.quorum.card import Role
 
-    if out is not None:
-        check_output(out)
     file, name = _document(doc, label)
-    with _own_document():
-        document = load(file, name)
+    output = None if out is None else claimed(out, force, reads=[file])
+    found = load(file, name)
+    said: dict[str, Any] = {"document": str(file), "path": place_text(path)}
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():
-        value = document.value(path, owner_of(open_profile))
-    json = file.suffix == ".json"
-    text = value if isinstance(value, str) else _dumped(value, json, markup)
-    said: dict[str, Any] = {"document": str(file), "path": "/".join(path) or "/"}
-    if out is None:
-        emit({**said, "value": value}, text.removesuffix("\n"))
+        owner = owner_of(open_profile)
+        text, more = _read(found, path, document, plain, owner, written=output is not None)
+    if output is None:
+        emit({**said, **more}, text.removesuffix("\n"))
         return
-    write_file(out, text.encode())
-    emit({**said, "out": str(out)}, f"{said['path']} is in {out}")
+    output.write(text.encode())
+    more.pop("value", None)
+    emit({**said, **more, "out": str(out)}, f"{said['path']} is in {out}")
 
 
-@contextmanager
-def _own_document() -> Iterator[None]:
-    """Errors in the text of a document, which lies on this machine and can be mended there."""
+def _read(
+    found: Document,
+    path: Place,
+    document: int | None,
+    plain: bool,
+    owner: Owner,
+    *,
+    written: bool,
+) -> tuple[str, dict[str, Any]]:
+    """What is at a place: as text, and for `--json`."""
+    from tigertally.delegation.protocol import markup
+    from tigertally.delegation.protocol.places import place_text
+
+    if not plain:
+        value = found.value(path, owner, part=document)
+        dumped = markup.dump_json if found.text.json else markup.dump_yaml
+        return value if isinstance(value, str) else dumped(value), {"value": value}
+    as_text = written or not session.json
+    shown = found.shown(path, owner, part=document, as_text=as_text)
+    more: dict[str, Any] = {} if as_text else {"value": shown.content}
+    more["plain"] = [place_text(place) for place in shown.plain]
+    if shown.plain:
+        fields = counted(len(shown.plain), "field is", "fields are")
+        note(f"tally: notice: {fields} not encrypted: nobody vouches for what is there")
+    return shown.content if as_text else "", more
+
+
+def _value(in_: Path | None, file: Path, parse: bool, passphrase_file: Path | None) -> Any:
+    """The value that a text is, or that it says.
+
+    It says it in the language of the file that it is from, if that has one, else of the document.
+    """
+    from tigertally.delegation.protocol.markup import parse_json, parse_yaml
+
+    if in_ is None:
+        check_input_free(passphrase_file, what="the value (without --in)")
+    text = _given(in_)
+    source = in_ if in_ is not None and in_.suffix in _ENDINGS else file
+    if not parse:
+        return text.removesuffix("\n")
     try:
-        yield
+        return (parse_json if source.suffix == ".json" else parse_yaml)(text.removeprefix(_MARK))
     except MalformedMessage as error:
-        error.add_note("mend it in an editor, or take a copy from before")
-        raise
-
-
-def _dumped(value: Any, json: bool, markup: Any) -> str:
-    text: str = markup.dump_json(value) if json else markup.dump_yaml(value)
-    return text
+        raise UsageError(f"the value cannot be taken: {error}") from error
 
 
 def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
@@ -169,7 +263,12 @@ def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
     from tigertally.delegation.stores.open import folder_of
 
     file = folder_of(doc).resolve()  # a link to a document means that document
-    return file, parse_label(file.name) if label is None else label
+    try:
+        return file, parse_label(file.name) if label is None else label
+    except MalformedMessage as error:
+        unfit = UsageError(f"the name of {file} is no label: {error}")
+        unfit.add_note("say its label with --label")
+        raise unfit from error
 
 
 def _given(in_: Path | None) -> str:
@@ -191,4 +290,4 @@ def _given(in_: Path | None) -> str:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise UsageError("a value of a document is UTF-8 text; write others as files") from error
-    return text.removesuffix("\n")
+    return text

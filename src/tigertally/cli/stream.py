@@ -17,8 +17,10 @@ from tigertally.base.errors import InvalidSignature, UsageError
 from tigertally.cli import options
 from tigertally.cli.data import LabelOption, StoreOption, from_store
 from tigertally.cli.members import opened
-from tigertally.cli.options import MaybeOut, PassphraseFile, Profile
+from tigertally.cli.options import Force, MaybeOut, PassphraseFile, Profile
 from tigertally.cli.output import counted, emit, facts, note, progress, session
+from tigertally.cli.outputs import also_reads, check_replaced, claimed
+from tigertally.cli.passphrase import check_input_free
 from tigertally.cli.times import parse_duration
 
 if TYPE_CHECKING:
@@ -71,8 +73,10 @@ def write(
 
     if sys.stdin is None:
         raise UsageError("standard input is closed: there is nothing to write")
+    check_input_free(passphrase_file, what="the stream")
     source = sys.stdin.fileno()
     place = open_store(store)
+    check_replaced(folder_of(store).joinpath(*label), reads=[])
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
         owner = owner_of(open_profile)
         owner.remembered.add_store(str(folder_of(store)))
@@ -101,6 +105,7 @@ def read(
     url: Annotated[str, typer.Argument(help="The stream's place.", metavar="URL")],
     profile: Profile,
     out: MaybeOut = None,
+    force: Force = False,
     start: Annotated[
         int, typer.Option("--from", min=0, help="The number of the first record to read.")
     ] = 0,
@@ -111,8 +116,8 @@ def read(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Decrypt a stream to standard output or a file, each record once it is authentic."""
-    from tigertally.crypto.files import atomic_output, check_output
     from tigertally.delegation.client.channels import locate_channel, read_stream
+    from tigertally.delegation.stores.open import folder_of
     from tigertally.node.owning import owner_of
     from tigertally.quorum.card import Role
 
@@ -120,8 +125,7 @@ def read(
         raise UsageError("the stream goes to standard output: with --json say --out FILE, too")
     if out is None and sys.stdout is None:
         raise UsageError("standard output is closed: say --out FILE")
-    if out is not None:
-        check_output(out)
+    output = None if out is None else claimed(out, force, reads=[folder_of(url)])
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile, from_store():
         owner = owner_of(open_profile)
         place, label = locate_channel(url, owner, owner.remembered.stores(), wait=wait)
@@ -131,14 +135,15 @@ def read(
                 place, owner, label, sink, start=start, wait=wait, missing=_report_missing
             )
 
-        if out is None:
+        if output is None:
             received = to(sys.stdout.buffer)
             _judge(received, gaps)
         else:
-            with atomic_output(out) as sink, progress("reading") as bar:
+            output = also_reads(output, folder_of(place.url))
+            with output.file() as sink, progress("reading") as bar:
                 received = to(cast(BinaryIO, _Counted(sink, bar)))
                 _judge(received, gaps)
-            _say(received, "/".join(label), out)
+            _say(received, "/".join(label), output.path)
 
 
 def _report_missing(number: int) -> None:

@@ -10,8 +10,9 @@ import typer
 
 from tigertally.base.errors import Refused, UsageError
 from tigertally.cli.members import as_member, of_file
-from tigertally.cli.options import Out, PassphraseFile, Profile
+from tigertally.cli.options import Force, Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, table
+from tigertally.cli.outputs import claimed
 from tigertally.cli.proposals import document_of, lines_of, quoted_of, quotes_in, row_of
 from tigertally.cli.question import at_terminal, named_by
 from tigertally.cli.roster import read_chain
@@ -63,14 +64,20 @@ def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[Seen, ...]:
 
 
 @app.command(epilog="Example: tally tally export 3f2a81bc --profile alice --out p4.tally")
-def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile = None) -> None:
+def export(
+    id_: Id,
+    profile: Profile,
+    out: Out,
+    force: Force = False,
+    passphrase_file: PassphraseFile = None,
+) -> None:
     """Write a complete tally into a file that anyone can verify with the roster."""
     from tigertally.base.codec import encode
-    from tigertally.crypto.files import write_file
     from tigertally.quorum.member import UnknownProposal
     from tigertally.quorum.pending import Status
 
     named = named_by(id_, beginning=at_terminal())
+    output = claimed(out, force)
     if isinstance(named, str):
         found = _begun_so(named, _tallies(profile, passphrase_file))
     else:
@@ -79,7 +86,7 @@ def export(id_: Id, profile: Profile, out: Out, passphrase_file: PassphraseFile 
         raise Refused(f"the proposal is {found.state.status.value}: there is no tally")
     if isinstance(found, UnknownProposal):
         raise found.refusal()
-    write_file(out, encode(found.tally()), 0o600)
+    output.write(encode(found.tally()))
     document = {"out": str(out), **document_of(found)}
     emit(document, lines_of(document, quotes_in(found)))
 

@@ -98,6 +98,18 @@ def seal(
     return header + aead.seal(key, plaintext, aad=_bound(header, aad))
 
 
+def is_sealed(raw: bytes) -> bool:
+    """Whether this is, or is the beginning of, what `seal` makes; a guess from its header."""
+    header = raw[:_HEADER_BYTES]
+    if len(header) < _HEADER_BYTES or header[0] != _VERSION:
+        return False
+    try:
+        Parameters.from_bytes(header[1:-_SALT_BYTES])
+    except MalformedMessage:
+        return False
+    return True
+
+
 def open(passphrase: Secret, sealed: bytes, *, aad: bytes) -> Secret:  # noqa: A001 - called as passphrase.open
     """Decrypt what `seal` made.
 

@@ -232,7 +232,9 @@ class Authority:
         return memory, frozenset(waiting)
 
     def _committed(self, before: Memory, after: Memory) -> None:
-        """A replaced barrier key opens nothing any more."""
+        """A replaced barrier key opens nothing any more; of a whole one no parts are needed."""
+        if before.barrier is None and after.barrier is not None:
+            self._services.lock.unlocked()
         if before.barrier is not None and before.barrier is not after.barrier:
             before.barrier.key.wipe()
 

@@ -36,7 +36,8 @@ from tigertally.base.ids import Name, Nonce
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
 from tigertally.crypto import passphrase as sealing
-from tigertally.crypto.files import atomic_output, write_file
+from tigertally.crypto.files import write_file
+from tigertally.crypto.outputs import BACKUP_MAGIC, Output
 from tigertally.crypto.passphrase import INTERACTIVE, Parameters
 from tigertally.crypto.signatures import SigningKey
 from tigertally.crypto.stream import decrypt_stream, encrypt_stream
@@ -48,7 +49,7 @@ from tigertally.quorum.card import Role, domain_of
 from tigertally.quorum.restoring import mark_restored
 from tigertally.quorum.rows import load_chain
 
-_MAGIC = b"tallyab\x01"
+_MAGIC = BACKUP_MAGIC + b"\x01"
 _FOLDER = ".backup."
 _KEY_BYTES = 32
 _MOST_SEALED = 1024  # bytes of a sealed key; more is none of ours
@@ -77,7 +78,7 @@ class Manifest:
 
 def write_backup(
     profile: OpenProfile,
-    out: Path,
+    out: Output,
     passphrase: Secret,
     *,
     randomness: Randomness,
@@ -105,11 +106,11 @@ def write_backup(
         with Secret.random(randomness, _KEY_BYTES) as key, copy.open("rb") as store:
             sealed = sealing.seal(passphrase, key, aad=tags.BACKUP, parameters=parameters)
             head = _MAGIC + len(sealed).to_bytes(4, "big") + sealed
-            with atomic_output(out, 0o600) as file:
+            with out.file() as file:
                 file.write(head)
                 source = cast(BinaryIO, _Joined(_framed(encode(manifest)), store))
                 encrypt_stream(key, source, file, context=_context(head), randomness=randomness)
-    return out.stat().st_size, manifest.roster_version
+    return out.path.stat().st_size, manifest.roster_version
 
 
 def forget_interrupted(profile: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tigertally.base.errors import UsageError
 from tigertally.base.ids import Name
+from tigertally.crypto.files import flush_directory
 
 
 @contextmanager
@@ -89,12 +90,3 @@ def _lock(folder: Path) -> int | None:
 def taken(profile: Name) -> UsageError:
     """The error of a name that a profile has already."""
     return UsageError(f"there is a profile {profile} already")
-
-
-def flush_directory(folder: Path) -> None:
-    """Make sure that a folder's entries are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from tigertally.base.errors import Unavailable, UsageError
+from tigertally.base.clock import time_text
+from tigertally.base.errors import Unavailable, UsageError, WrongTime
 from tigertally.base.ids import Fingerprint
+from tigertally.base.limits import CLOCK_SKEW
 from tigertally.base.randomness import SystemRandomness
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.node.clock import SystemClock
@@ -50,7 +52,9 @@ async def connected(profile: OpenProfile) -> AsyncIterator[Party]:
     if not isinstance(url, str) or not isinstance(key, bytes):
         raise UsageError(f"profile {profile.info.profile} has not enrolled with an authority yet")
     async with HttpChannel(url, profile.signing_key, VerifyKey(key)) as channel:
-        yield party_of(profile, channel)
+        party = party_of(profile, channel)
+        with _telling_clocks(party, channel):
+            yield party
 
 
 @asynccontextmanager
@@ -71,7 +75,27 @@ async def introduced(
                 f"profile {profile.info.profile} belongs to another domain: use another profile"
             )
         profile.put_settings(url=url, authority=bytes(key))
-        yield party_of(profile, channel), key
+        party = party_of(profile, channel)
+        with _telling_clocks(party, channel):
+            yield party, key
+
+
+@contextmanager
+def _telling_clocks(party: Party, channel: HttpChannel) -> Iterator[None]:
+    """Where something is over, or not yet: say it if this device's clock is not the authority's.
+
+    The authority's time is its word: nothing is decided by it, a person is told both.
+    """
+    try:
+        yield
+    except WrongTime as error:
+        theirs, ours = channel.server_time, party.clock.now()
+        if theirs is not None and abs(theirs - ours) > CLOCK_SKEW:
+            error.add_note(
+                f"this device's clock says {time_text(ours)}, the authority's "
+                f"{time_text(theirs)}: set right whichever is wrong, then try again"
+            )
+        raise
 
 
 async def look_up(url: str, fingerprint: Fingerprint) -> DomainInfo:

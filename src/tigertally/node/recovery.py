@@ -15,7 +15,6 @@ from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.crypto import passphrase as sealing
-from tigertally.crypto.files import write_file
 from tigertally.node.profile import OpenProfile
 
 RECOVERY_FILE = "recovery.sealed"
@@ -43,13 +42,11 @@ def device_secret_of(profile: OpenProfile) -> Secret:
     return Secret(profile.device_secret.to_secret_bytes())
 
 
-def write_recovery(profile: OpenProfile, path: Path, passphrase: Secret) -> int:
-    """Write the recovery file, mode 0600, all or nothing; returns its size in bytes."""
+def sealed_recovery(profile: OpenProfile, passphrase: Secret) -> bytes:
+    """The content of a recovery file."""
     with device_secret_of(profile) as secret:
         content = Recovery(member=profile.info.member, device_secret=secret.to_secret_bytes())
-        sealed = sealing.seal(passphrase, encode(content), aad=tags.DEVICE_SECRET)
-    write_file(path, sealed, 0o600)
-    return len(sealed)
+        return sealing.seal(passphrase, encode(content), aad=tags.DEVICE_SECRET)
 
 
 def restore_recovery(profile: OpenProfile, path: Path, passphrase: Secret) -> Name:

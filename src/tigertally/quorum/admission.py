@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tigertally.audit.log import AuditLog
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Corrupt, MalformedMessage, Refused
+from tigertally.base.errors import Corrupt, MalformedMessage, Refused, WrongTime
 from tigertally.base.limits import CLOCK_SKEW
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.envelope import Envelope
@@ -184,7 +184,7 @@ class AdmissionService:
     ) -> None:
         created = decode(Roster, request.roster.body).created
         if abs(created - desk.now) > CLOCK_SKEW:
-            raise Refused("this device's clock is more than five minutes off the authority's")
+            raise WrongTime("this device's clock is more than five minutes off the authority's")
         expected = found_roster(
             settings.card,
             open_card(request.card),

@@ -128,7 +128,13 @@ class Desk:
     def record(self, kind: str, *, actor: str, summary: str, detail: bytes = b"") -> None:
         """Write the audit entry of this change. If it cannot be written, the change fails."""
         self.log.append(
-            self.plain, time=self.now, kind=kind, actor=actor, summary=summary, detail=detail
+            self.plain,
+            time=self.now,
+            kind=kind,
+            actor=actor,
+            summary=summary,
+            detail=detail,
+            note=self.damaged.append,
         )
 
     @contextmanager

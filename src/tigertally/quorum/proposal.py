@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
-from tigertally.base.codec import Wire, dumps, loads
+from tigertally.base.codec import Wire, check_items, dumps, loads
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, Hash, Name, Nonce, ProposalId, RosterHash
-from tigertally.base.limits import MAX_OPTION_ITEMS, MAX_PROPOSAL_LIFETIME
+from tigertally.base.limits import MAX_OPTION_ITEMS, MAX_PROPOSAL_LIFETIME, MAX_SMALL_MESSAGE_ITEMS
 from tigertally.base.recent import Recent
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
@@ -49,6 +49,23 @@ class Proposal:
     def options(self) -> dict[str, Wire]:
         """The body as a map of option names to values."""
         return parse_options(self.body)
+
+
+_BODY = [field.name for field in fields(Proposal)].index("body")
+
+
+def check_few_options(raw: bytes) -> None:
+    """Refuse a stranger's proposal whose body has more items than any message of a stranger.
+
+    What an open proposal may have is for members; to build as much for anybody who comes would
+    keep the authority's one writer for tens of milliseconds.
+
+    Raises:
+        MalformedMessage
+    """
+    parts = loads(raw, max_items=MAX_SMALL_MESSAGE_ITEMS)
+    if isinstance(parts, list) and len(parts) > _BODY and isinstance(parts[_BODY], bytes):
+        check_items(parts[_BODY], MAX_SMALL_MESSAGE_ITEMS)
 
 
 def parse_options(body: bytes) -> dict[str, Wire]:

@@ -17,6 +17,7 @@ from tigertally.base.errors import (
     Refused,
     Unavailable,
     UsageError,
+    WrongTime,
 )
 from tigertally.base.ids import ProposalId, Text
 from tigertally.base.limits import (
@@ -49,7 +50,13 @@ from tigertally.quorum.messages import (
     VoteRequest,
 )
 from tigertally.quorum.pending import Pending, Status, propose, with_verdict
-from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body, proposal_id
+from tigertally.quorum.proposal import (
+    Proposal,
+    check_few_options,
+    open_proposal,
+    parsed_body,
+    proposal_id,
+)
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally, verify_tally
 from tigertally.quorum.words import Quote, in_one_line
@@ -176,6 +183,8 @@ class QuorumService:
     def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster
         self._room(desk, peer)
+        if _is_stranger(roster, peer):
+            check_few_options(request.proposal.body)
         if decode(Proposal, request.proposal.body).proposer != peer:
             raise Refused("a proposal is handed in by its proposer")
         proposal = open_proposal(request.proposal)
@@ -398,7 +407,7 @@ def _check_stands(proposal: Proposal, *, now: int) -> None:
     makes room for the next, and each stays on the disk, in the log, and wakes every holder.
     """
     if proposal.expires < now + MIN_PROPOSAL_SECONDS:
-        raise Refused(
+        raise WrongTime(
             f"a proposal stands for {MIN_PROPOSAL_SECONDS // 60} minutes at least, so that holders "
             "can answer it: check the clock of this device"
         )

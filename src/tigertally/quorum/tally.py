@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tigertally.base.clock import time_text
-from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
+from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused, WrongTime
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.base.limits import CLOCK_SKEW, MAX_HOLDERS
 from tigertally.crypto.envelope import Envelope
@@ -175,7 +175,7 @@ def check_open(proposal: Proposal, *, now: int, clock: str) -> None:
         clock: whose clock that is, in words.
 
     Raises:
-        Refused: it has expired, or was made later than two honest clocks can differ.
+        WrongTime: it has expired, or was made later than two honest clocks can differ.
     """
     check_unexpired(proposal, now=now, clock=clock)
     check_dated(proposal, now=now, clock=clock)
@@ -185,10 +185,10 @@ def check_unexpired(proposal: Proposal, *, now: int, clock: str) -> None:
     """May one still answer this proposal? As `check_open`, but a no to the future is a no.
 
     Raises:
-        Refused: it has expired.
+        WrongTime: it has expired.
     """
     if now >= proposal.expires:
-        raise Refused(
+        raise WrongTime(
             f"the proposal has expired: {clock} says {time_text(now)}, it ended at "
             f"{time_text(proposal.expires)}"
         )
@@ -198,10 +198,10 @@ def check_dated(proposal: Proposal, *, now: int, clock: str) -> None:
     """Was this proposal made by now? As `check_open`, for what may be older than its expiry.
 
     Raises:
-        Refused: it was made later than two honest clocks can differ.
+        WrongTime: it was made later than two honest clocks can differ.
     """
     if proposal.created > now + CLOCK_SKEW:
-        raise Refused(
+        raise WrongTime(
             f"the proposal is dated in the future: {clock} says {time_text(now)}, it says that it "
             f"was made at {time_text(proposal.created)}; check both clocks"
         )

@@ -14,6 +14,8 @@ import io
 import os
 import random
 import ssl
+import time
+from email.utils import parsedate_to_datetime
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -86,6 +88,18 @@ class HttpChannel:
         self._opening = asyncio.Lock()
         self._closed = False
         self._urls: dict[str, URL] = {}
+        self._told: tuple[int, float] | None = None
+
+    @property
+    def server_time(self) -> int | None:
+        """What the server's clock says now, in Unix seconds, by its last answer; None before one.
+
+        Its word, to the second: to explain a refusal to a person, never to decide by.
+        """
+        if self._told is None:
+            return None
+        date, heard = self._told
+        return date + int(time.monotonic() - heard)
 
     async def call(self, path: str, body: bytes, *, wait: float = DEFAULT_WAIT) -> bytes:
         """Send `body` to `path`; the body of the answer. See `Channel.call`.
@@ -206,6 +220,8 @@ class HttpChannel:
             async with session.post(
                 url, data=data, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
+                if (date := _date_of(response)) is not None:
+                    self._told = date, time.monotonic()
                 return await _body_of(response)
         except aiohttp.ClientConnectorCertificateError as error:
             raise InvalidSignature(_WRONG_SERVER.format(self._base)) from error
@@ -248,6 +264,14 @@ def _session(context: ssl.SSLContext) -> aiohttp.ClientSession:
         skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         trust_env=False,
     )
+
+
+def _date_of(response: aiohttp.ClientResponse) -> int | None:
+    """When the server answered, by its own clock; None where it does not say so."""
+    try:
+        return int(parsedate_to_datetime(response.headers.get("Date", "")).timestamp())
+    except (ValueError, OverflowError, TypeError):
+        return None
 
 
 async def _body_of(response: aiohttp.ClientResponse) -> bytes:

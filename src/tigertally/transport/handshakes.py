@@ -3,7 +3,8 @@
 No I/O: time comes in. An address has some tokens, which come back at a rate; each handshake that
 brings a stranger, or nobody, takes one, and without any the next connection is closed at once.
 Where a holder has come from lately nothing is closed: whoever floods from there takes computing
-time, and locks no holder out.
+time, and locks no holder out. Nor is anything closed while a server has just started: it knows no
+holder's address yet, and their daemons come back within seconds.
 """
 
 from __future__ import annotations
@@ -29,18 +30,20 @@ class Handshakes:
     Args:
         burst, rate: tokens of one address, and how many come back per second.
         tracked: addresses that are remembered; one that is as good as new is forgotten first.
+        all_until: until when (seconds) nothing is closed: no holder's address is known yet.
     """
 
-    def __init__(self, *, burst: int, rate: float, tracked: int) -> None:
+    def __init__(self, *, burst: int, rate: float, tracked: int, all_until: float) -> None:
         self._burst = float(burst)
         self._rate = rate
         self._tracked = tracked
+        self._all_until = all_until
         self._addresses: dict[str, _Address] = {}
 
     def allowed(self, address: str, *, now: float) -> bool:
         """May a connection from here begin its handshake?"""
         known = self._addresses.get(address)
-        if known is None:
+        if known is None or now < self._all_until:
             return True
         self._fill(known, now)
         return known.tokens >= 1.0 or now < known.holder_until

@@ -154,7 +154,7 @@ class Server:
             context,
             idle_seconds=self._limits.idle_seconds,
             most_handshakes=self._limits.handshakes,
-            handshakes=handshakes_of(self._limits),
+            handshakes=handshakes_of(self._limits, start=asyncio.get_running_loop().time()),
             places=places_of(self._limits),
             standing=self._standing,
             counts=self.counts,

@@ -23,6 +23,7 @@ class ServerLimits:
     handshakes: int = limits.MAX_HANDSHAKES
     handshakes_per_address: int = limits.MAX_HANDSHAKES_PER_ADDRESS
     handshakes_per_second: float = limits.HANDSHAKES_PER_SECOND
+    unlimited_handshake_seconds: float = limits.UNLIMITED_HANDSHAKE_SECONDS
     connections: int = limits.MAX_CONNECTIONS
     others_connections: int = limits.MAX_CONNECTIONS_OF_OTHERS
     stranger_connections: int = limits.MAX_CONNECTIONS_OF_STRANGERS
@@ -77,12 +78,13 @@ def pages_gate_of(numbers: ServerLimits) -> Gate:
     )
 
 
-def handshakes_of(numbers: ServerLimits) -> Handshakes:
-    """How often an address may shake hands."""
+def handshakes_of(numbers: ServerLimits, *, start: float) -> Handshakes:
+    """How often an address may shake hands with a server that starts now."""
     return Handshakes(
         burst=numbers.handshakes_per_address,
         rate=numbers.handshakes_per_second,
         tracked=limits.MAX_PEERS_TRACKED,
+        all_until=start + numbers.unlimited_handshake_seconds,
     )
 
 

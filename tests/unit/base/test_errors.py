@@ -23,6 +23,7 @@ def test_slugs_are_unique_and_the_exit_codes_are_those_of_the_command_line() -> 
         "no-such-door": 2,
         "refused": 3,
         "newer-version": 3,
+        "wrong-time": 3,
         "unavailable": 4,
         "damaged": 4,
         "locked": 4,

@@ -116,3 +116,9 @@ def test_texts(text: str) -> None:
 def test_no_texts(text: str) -> None:
     with pytest.raises(MalformedMessage):
         Text(text)
+
+
+def test_a_text_that_is_refused_says_why():
+    for text, why in (("x" * 501, "has 501"), ("ab\x1b[31m", "U\\+001B at character 3")):
+        with pytest.raises(MalformedMessage, match=why):
+            Text(text)

@@ -19,6 +19,7 @@ OURS = [
     (tree.InvalidSignature("does not verify"), 5, "invalid-signature"),
     (tree.InvalidEvidence("debug is on"), 5, "invalid-evidence"),
     (tree.Refused("wrong PIN"), 3, "refused"),
+    (tree.WrongTime("the proposal has expired"), 3, "wrong-time"),
     (tree.NewerVersion("an unknown kind"), 3, "newer-version"),
     (tree.Unavailable("no answer"), 4, "unavailable"),
     (tree.Locked("the authority is locked"), 4, "locked"),
@@ -54,7 +55,7 @@ def test_each_sort_of_error_has_one_advice():
 
 
 def test_what_was_typed_and_would_not_be_seen_says_what_to_do():
-    with pytest.raises(tree.MalformedMessage, match="U\\+2028.*: write it without that"):
+    with pytest.raises(tree.MalformedMessage, match=r"U\+2028.*: write it without that"):
         PlainText("restore\u2028test")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
+from tigertally.cli.errors import report
 from tigertally.cli.members import check_role, next_step, of_file, tell_owed
 from tigertally.cli.output import counted
 from tigertally.cli.roster import read_chain
@@ -71,6 +73,16 @@ def test_an_erasure_that_is_owed_for_a_day_is_told(capsys, days, told):
     profile = SimpleNamespace(store=store, info=SimpleNamespace(store="bob/store.db"))
     tell_owed(profile)
     assert ("may still be in its files" in capsys.readouterr().err) is told
+
+
+def test_a_file_of_another_kind_is_not_its_makers_fault():
+    path = Path("domain.roster")
+    with pytest.raises(MalformedMessage) as other, of_file(path, "a roster", "tally roster export"):
+        raise MalformedMessage("no CBOR")
+    assert "whoever made" not in report(other.value).line()
+    assert report(other.value).code == 5
+    with pytest.raises(UsageError), of_file(path, "a roster", "tally roster export"):
+        raise PermissionError(13, "Permission denied")
 
 
 def test_one_is_singular():

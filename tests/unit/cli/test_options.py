@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -52,7 +50,7 @@ def test_all_of_them_reach_the_command_as_checked_values():
     assert isinstance(got["reason"], Text)
     assert got["wait"] == 300.0
     assert got["no_wait"] is True
-    assert got["out"] == Path("f")
+    assert got["out"] == options.OutName(text="f")
 
 
 def test_defaults():

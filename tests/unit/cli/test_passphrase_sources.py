@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from tigertally.base.errors import UsageError
 from tigertally.cli import passphrase
-from tigertally.cli.passphrase import new_passphrase, passphrase_source
+from tigertally.cli.passphrase import (
+    STANDARD_INPUT,
+    check_input_free,
+    new_passphrase,
+    passphrase_source,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +56,44 @@ def test_the_file_comes_first_then_the_environment_then_the_terminal(tmp_path, m
     file.write_text("from the file\n")
     file.chmod(0o600)
     assert ask(file).matches(b"from the file")
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """Standard input with these bytes, which nobody types."""
+    opened = []
+
+    def write(content: bytes):
+        read, write = os.pipe()
+        os.write(write, content)
+        os.close(write)
+        opened.append(os.fdopen(read, "r"))
+        monkeypatch.setattr(passphrase.sys, "stdin", opened[-1])
+        return read
+
+    yield write
+    for one in opened:
+        one.close()
+
+
+def test_a_dash_is_standard_input_a_line_for_each(piped):
+    rest = piped("erste ü\r\nsecond\nwhat others read".encode())
+    assert ask(STANDARD_INPUT).matches("erste ü".encode())
+    assert new_passphrase(STANDARD_INPUT, of="x").matches(b"second")
+    assert os.read(rest, 100) == b"what others read"
+    for content in (b"", b"\n", b"\xff\n", b"x" * 5000):
+        piped(content)
+        with pytest.raises(UsageError):
+            ask(STANDARD_INPUT)
+
+
+def test_standard_input_is_no_passphrase_where_it_is_something_else(monkeypatch):
+    check_input_free(None, Path("file"), what="the value")
+    with pytest.raises(UsageError, match="standard input has the value"):
+        check_input_free(None, STANDARD_INPUT, what="the value")
+    monkeypatch.setattr(passphrase.sys, "stdin", None)
+    with pytest.raises(UsageError, match="is closed"):
+        ask(STANDARD_INPUT)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from tigertally.base.ids import Name
 from tigertally.cli import stream
 from tigertally.cli.data import from_store
 from tigertally.cli.secret import _complete_place, _given
-from tigertally.delegation.client.documents import Document
+from tigertally.delegation.client.documents import parsed
 
 
 def test_places_of_a_document_complete(tmp_path):
     path = tmp_path / "app.yaml"
-    empty = Document(path=path, label=label("app.yaml"), tree={})
+    empty = parsed(path, label("app.yaml"), None)
     tree = {"db": {"password": "x", "port": 1}, "name": "y"}
     empty.with_value((), tree, person("ann"), NOW).save()
     asked = SimpleNamespace(params={"doc": str(path)})

@@ -18,7 +18,7 @@ from tigertally.crypto.files import atomic_output, check_output, write_file
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory where files have a hidden name until finished, or none where that works."""
     if request.param == "named":
-        monkeypatch.setattr(files, "_create_nameless", lambda folder: None)
+        monkeypatch.setattr(files, "create_nameless", lambda folder: None)
     return tmp_path
 
 
@@ -119,7 +119,7 @@ CHILD = """
 import sys
 from tigertally.crypto import files
 if sys.argv[2] == "named":
-    files._create_nameless = lambda folder: None
+    files.create_nameless = lambda folder: None
 with files.atomic_output(sys.argv[1]) as file:
     file.write(b"half of the plaintext" * 1000)
     file.flush()

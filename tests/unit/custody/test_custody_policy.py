@@ -9,7 +9,7 @@ import pytest
 from custody_small import KEY, small
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, Text
-from tigertally.custody.messages.bodies import Create, Destroy, Form, Release, Suite
+from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Release, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.policy import (
     KINDS,
@@ -17,11 +17,13 @@ from tigertally.custody.policy import (
     check_acks,
     check_may_ask,
     check_requesters,
+    not_usable,
     quotes_of_release,
     words_of_create,
     words_of_destruction,
     words_of_release,
 )
+from tigertally.custody.state.authority import KeyState
 from tigertally.quorum.proposal import open_proposal
 
 SMALL = small()
@@ -152,3 +154,10 @@ def test_those_named_exist_and_only_they_may_ask() -> None:
     check_may_ask(KEY, (Name("app"),), "app")
     with pytest.raises(Refused, match="ghost may not ask"):
         check_may_ask(KEY, (Name("app"),), "ghost")
+
+
+def test_a_key_that_is_not_there_yet_says_who_makes_it_so():
+    ref = KeyRef(name=Name("payroll"), version=1)
+    pending = str(not_usable(ref, KeyState.PENDING.value))
+    assert pending.startswith("payroll version 1 is pending: holders still have to sync")
+    assert str(not_usable(ref, KeyState.DESTROYED.value)) == "payroll version 1 is destroyed"

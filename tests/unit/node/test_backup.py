@@ -21,6 +21,7 @@ from tigertally.base.ids import Name
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto import passphrase as sealing
+from tigertally.crypto.outputs import Output
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
 from tigertally.node.backup import forget_interrupted, restore_backup, write_backup
 from tigertally.node.building import workshop
@@ -62,7 +63,9 @@ def make(folder, role=Role.AUTHORITY):
 
 
 def write(opened, out):
-    return write_backup(opened, out, right(), randomness=RANDOM, now=NOW, parameters=FOR_TESTS_ONLY)
+    return write_backup(
+        opened, Output(path=out), right(), randomness=RANDOM, now=NOW, parameters=FOR_TESTS_ONLY
+    )
 
 
 def restore(folder, source, ask=right):

@@ -8,6 +8,7 @@ import pytest
 
 from domain_rig import DomainRig
 from evil import dump
+from tigertally.base import codec
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import (
     Locked,
@@ -262,6 +263,25 @@ async def test_strangers_cannot_fill_the_table(rig):
     late = rig.joining(rig.device("late", Role.HOLDER))
     await refused(rig, late.ask(), Unavailable)
     assert await ask(rig, "h1", REMOVE, options_body(name="h3"))
+
+
+@day()
+@pytest.mark.requirement("C13")
+async def test_a_strangers_proposal_has_no_more_items_than_its_messages_may_have(rig):
+    """Nothing of it is built: the body's bytes are a message inside a message."""
+    built, build = [], codec._built
+    many = options_body(name="zoe", more=[{}] * 3000)
+    rig.device("mallory", Role.HOLDER)
+    for who, error in (("mallory", MalformedMessage), ("h1", NewerVersion)):
+        device = rig.devices[who]
+        synced = await rig.holder("h1").sync()
+        proposal = rig.holder(who).new_proposal(Name(JOIN), many, synced.roster)
+        built.clear()
+        raw = encode(ProposeRequest(proposal=proposal, approval=None, attachment=b""))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(codec, "_built", lambda raw: built.append(len(raw)) or build(raw))
+            await refused(rig, device.party.channel.call(messages.PROPOSE, raw), error)
+        assert (len(many) in built) == (who == "h1"), "a member's is built, a stranger's is not"
 
 
 @day()

@@ -14,8 +14,11 @@ pytestmark = pytest.mark.requirement("C13")
 HOLDER, REQUESTER, STRANGER = Standing.HOLDER, Standing.REQUESTER, Standing.STRANGER
 
 
-def some(*, burst=5, rate=1.0, tracked=10):
-    return Handshakes(burst=burst, rate=rate, tracked=tracked)
+LONG_AGO = -1000.0
+
+
+def some(*, burst=5, rate=1.0, tracked=10, all_until=LONG_AGO):
+    return Handshakes(burst=burst, rate=rate, tracked=tracked, all_until=all_until)
 
 
 def shake(handshakes, address, standing=STRANGER, *, now=0.0, number=1):
@@ -54,6 +57,15 @@ def test_where_a_holder_has_come_from_nothing_is_closed():
     assert handshakes.allowed("here", now=3599.0)
     shake(handshakes, "here", number=100, now=3600.0)
     assert not handshakes.allowed("here", now=3600.0)
+
+
+def test_a_server_that_has_just_started_knows_no_holders_address_and_closes_nothing():
+    handshakes = some(all_until=60.0)
+    shake(handshakes, "here", number=100, now=59.0)
+    assert handshakes.allowed("here", now=59.9)
+    shake(handshakes, "here", number=100, now=61.0)
+    assert not handshakes.allowed("here", now=61.0)
+    assert handshakes.allowed("elsewhere", now=61.0)
 
 
 def test_a_requester_does_not_open_its_address():

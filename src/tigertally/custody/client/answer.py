@@ -8,7 +8,7 @@ await client.approve(again, synced)
 
 from __future__ import annotations
 
-from tigertally.base.errors import Refused
+from tigertally.base.errors import Refused, WrongTime
 from tigertally.base.ids import ProposalId
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.client.report import Report
@@ -36,8 +36,8 @@ async def look(client: HolderClient, id_: ProposalId) -> tuple[Seen, Synced, Rep
     now = client.party.clock.now()
     try:
         check_unexpired(seen.proposal, now=now, clock=THIS_DEVICE)
-    except Refused as error:
-        raise Refused(f"{error}; nothing was signed") from error
+    except WrongTime as error:
+        raise WrongTime(f"{error}; nothing was signed") from error
     with client.party.store.transaction() as tx:
         remember_displayed(tx, [seen], now=now)
     return seen, synced, report

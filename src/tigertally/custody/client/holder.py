@@ -28,7 +28,7 @@ from tigertally.custody.client.report import HeldUp, Report
 from tigertally.custody.client.reporting import ReportingClient
 from tigertally.custody.client.restored import tell_if_restored
 from tigertally.custody.client.terms import terms_of_base, terms_of_opening
-from tigertally.custody.client.voting import DEAL_TRIES, check_in_vain
+from tigertally.custody.client.voting import DEAL_TRIES
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.bodies import KeyRef, known_here
 from tigertally.custody.messages.dealing import (
@@ -323,7 +323,7 @@ class HolderClient(ReportingClient):
             try:
                 await self._call(DEAL, row)
             except Unavailable as error:
-                check_in_vain(error)
+                await self.check_in_vain(row, synced, error)
                 self._drop(rows.DEALT, key)
                 continue
             self._drop(rows.DEALT, key)

@@ -8,6 +8,7 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
 from tigertally.custody.messages.sync import KEYS, KeyInfo, KeysReply, KeysRequest
 from tigertally.custody.messages.v1 import KEYS_V1, KeysReplyV1
+from tigertally.custody.policy import not_usable
 from tigertally.quorum.client import Party
 from tigertally.quorum.versions import Before, unchanged
 
@@ -45,4 +46,4 @@ def newest_usable(known: Sequence[KeyInfo], name: Name) -> KeyInfo:
         return usable[-1]
     if not known:
         raise Refused(f"there is no key {name} (yet): see `tally key list`")
-    raise Refused(f"{known[-1].ref} is {known[-1].state}")
+    raise not_usable(known[-1].ref, known[-1].state)

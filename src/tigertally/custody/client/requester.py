@@ -80,6 +80,10 @@ class RequesterClient(AuditingClient):
         """The newest version of a key that can be released; `Refused` if there is none."""
         return newest_usable(await self.keys(name), name).ref.version
 
+    def has_asked(self, key: KeyRef, reason: str, form: Form) -> bool:
+        """Whether this device has asked for the same, and not yet used what it got."""
+        return self._known(_what(key, reason, form)) is not None
+
     async def ask(
         self, key: KeyRef, reason: str, form: Form, synced: Synced
     ) -> tuple[Request, ProposalState]:
@@ -88,7 +92,7 @@ class RequesterClient(AuditingClient):
         Raises:
             Refused: the same request was rejected (it is forgotten, so that it may be made again).
         """
-        what = tagged_hash(tags.REQUEST, key.to_bytes(), Text(reason).encode(), form.value.encode())
+        what = _what(key, reason, form)
         request = self._known(what)
         if request is not None:
             state = await self._again(request)
@@ -302,3 +306,8 @@ class RequesterClient(AuditingClient):
         roster = chain.for_proposal(seen.proposal)
         verified = verify_tally(tally, roster)
         return names_of(roster, verified.approved_by)
+
+
+def _what(key: KeyRef, reason: str, form: Form) -> Hash:
+    """Names what is asked for, and why: the same again goes on."""
+    return tagged_hash(tags.REQUEST, key.to_bytes(), Text(reason).encode(), form.value.encode())

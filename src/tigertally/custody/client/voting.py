@@ -19,7 +19,7 @@ from tigertally.custody.messages.bodies import (
     Rotate,
     parse_making,
 )
-from tigertally.custody.messages.dealing import KEYS_REPLACED
+from tigertally.custody.messages.dealing import Dealing, DealingPackage
 from tigertally.custody.protocol.dealing import make_dealing
 from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.quorum.approval import Verdict
@@ -79,7 +79,7 @@ class VotingClient(SendingClient):
             try:
                 return await self.propose(proposal, approval=verdict, attachment=attachment)
             except Unavailable as error:
-                self._dealt_in_vain(proposal, error)
+                await self._dealt_in_vain(proposal, attachment, synced, error)
         raise Unavailable("receive keys change faster than we can deal: try again")
 
     async def _approve_making(self, seen: SeenProposal, synced: Synced) -> ProposalState:
@@ -98,7 +98,7 @@ class VotingClient(SendingClient):
             try:
                 return await self.vote(seen.state, verdict, attachment=attachment)
             except Unavailable as error:
-                self._dealt_in_vain(proposal, error)
+                await self._dealt_in_vain(proposal, attachment, synced, error)
         raise Unavailable("receive keys change faster than we can deal: try again")
 
     async def _first_dealing(self, proposal: Envelope, body: Making, synced: Synced) -> bytes:
@@ -139,15 +139,28 @@ class VotingClient(SendingClient):
         self._keep(rows.APPROVED, id_, encode(verdict))
         return verdict
 
-    def _dealt_in_vain(self, proposal: Envelope, error: Unavailable) -> None:
-        """The authority refused our dealing because of replaced keys: deal anew. Else give up."""
-        check_in_vain(error)
+    async def _dealt_in_vain(
+        self, proposal: Envelope, package: bytes, synced: Synced, error: Unavailable
+    ) -> None:
+        """Was our dealing refused because of replaced keys? Then deal anew; else give up."""
+        await self.check_in_vain(package, synced, error)
         with self.party.store.transaction() as tx:  # together: an approval signs its dealing
             tx.delete(rows.DEALT, rows.attempt_key(proposal_id(proposal), 1))
             tx.delete(rows.APPROVED, proposal_id(proposal))
 
+    async def check_in_vain(self, package: bytes, synced: Synced, error: Unavailable) -> None:
+        """Was a dealing refused because a receiver has replaced its keys? Raises `error` if not.
 
-def check_in_vain(error: Unavailable) -> None:
-    """Was a dealing refused because receive keys had been replaced? Raises `error` if not."""
-    if KEYS_REPLACED not in str(error):
-        raise error
+        The keys say so, whatever the error says: an authority of any version replaces no dealing
+        whose keys are still the newest.
+        """
+        if not package:  # the authority deals
+            raise error
+        try:
+            published, _ = await self.receive_keys(synced)
+        except Unavailable:
+            raise error from None
+        slots = decode(Dealing, decode(DealingPackage, package).dealing.body).slots
+        newest = {index: keys.bundle for index, keys in published.items()}
+        if all(newest.get(slot.receiver) == slot.bundle for slot in slots):
+            raise error

@@ -27,8 +27,6 @@ from tigertally.quorum.tally import Tally
 
 AUTHORITY = 0  # the authority's number as a dealer (suite shamir-gf256)
 MAX_ATTEMPT = 2**16 - 1
-KEYS_REPLACED = "has replaced its receive keys meanwhile"
-"""Words of the authority's `Unavailable` by which a dealer knows that it is to deal anew."""
 
 
 def check_attempt(attempt: int) -> None:

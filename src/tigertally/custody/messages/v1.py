@@ -51,6 +51,9 @@ from tigertally.transport.door import Door, Standing
 NEWER_STATE = "newer than this program"
 """What version 1 is told of a key that it does not understand: no state in which it acts on it."""
 
+KEYS_REPLACED_V1 = "has replaced its receive keys meanwhile"
+"""Never changed: a device of version 1 deals anew where the authority's `Unavailable` says so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpeningV1:

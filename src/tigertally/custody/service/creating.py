@@ -16,11 +16,11 @@ from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.bodies import Create, Making, Rotate
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
-    KEYS_REPLACED,
     Dealing,
     DealingPackage,
     bundle_hash,
 )
+from tigertally.custody.messages.v1 import KEYS_REPLACED_V1
 from tigertally.custody.policy import check_acks, check_requesters, some_of
 from tigertally.custody.protocol.dealing import check_package
 from tigertally.custody.protocol.epochs import with_dealing
@@ -158,7 +158,7 @@ def check_bundles(desk: Desk, dealing: Dealing) -> None:
     for slot in dealing.slots:
         row = desk.sealed.get(rows.RECEIVE_KEYS, bytes([slot.receiver]))
         if row is None or bundle_hash(rows.parsed(Envelope, row)) != slot.bundle:
-            raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED}: try again")
+            raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED_V1}: try again")
         desk.sealed.put(rows.IN_USE, bytes([slot.receiver]) + slot.bundle + dealing.proposal, b"")
 
 

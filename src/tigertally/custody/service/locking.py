@@ -140,7 +140,8 @@ class LockService:
         desk.barrier = barrier_of(Secret.random(desk.randomness, BARRIER_BYTES))
         after = desk.sealed
         count = 0
-        for table in (*self.sealed, SET_ASIDE):
+        # What was set aside before comes first: what is set aside now is under the new key already.
+        for table in (SET_ASIDE, *self.sealed):
             for key, value in list(before.each(table)):
                 if isinstance(value, Corrupt):
                     desk.damaged.append(value)
@@ -311,8 +312,7 @@ class LockService:
                     "unlock.part", actor=holder.name, summary=f"{holder.name}: {have} of {need}"
                 )
                 return
-            parts, self._parts = self._parts, {}
-            barrier = combine_barrier(parts, envelopes)
+            barrier = self._combined(envelopes)
         except TigertallyError as error:
             raise self._failed(desk, holder.name, error) from error
         desk.barrier = barrier_of(barrier)
@@ -325,8 +325,29 @@ class LockService:
         self._catch_up(desk, envelopes)
         if restored is not None:
             restart_dealing(desk)
-        self._accepted, self._reports = {}, {}
         desk.wake_holders()
+
+    def _combined(self, envelopes: Envelopes) -> Secret:
+        """The barrier key. The parts stay until it is committed: others were told that they count.
+
+        Raises:
+            Corrupt: the parts do not make it, and are of no use.
+        """
+        try:
+            return combine_barrier(self._parts, envelopes)
+        except Corrupt:
+            self._forget_parts()
+            raise
+
+    def unlocked(self) -> None:
+        """Forget what led to an unlocking, once it is committed."""
+        self._forget_parts()
+        self._accepted, self._reports = {}, {}
+
+    def _forget_parts(self) -> None:
+        parts, self._parts = self._parts, {}
+        for part in parts.values():
+            part.wipe()
 
     def _accept_late(self, desk: Desk, acceptance: Envelope, holder: Holder) -> None:
         """One more holder accepts a restored state that works already."""

@@ -22,7 +22,7 @@ from tigertally.custody.messages.release import (
     Rebuilt,
 )
 from tigertally.custody.messages.sync import DeliverRequest
-from tigertally.custody.policy import check_may_ask
+from tigertally.custody.policy import check_may_ask, not_usable
 from tigertally.custody.protocol.release import (
     check_release_tally,
     names_of,
@@ -63,7 +63,7 @@ class ReleaseKey:
         who = requester_name(desk.roster, proposal)
         check_may_ask(body.ref, key.options.requesters, who)
         if not key.usable:
-            raise Refused(f"{body.ref} is {key.state.value}")
+            raise not_usable(body.ref, key.state.value)
         importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
         if importing and proposer_of(desk, key) != proposal.proposer:
             raise Refused(f"nothing has been imported as {body.ref} yet")

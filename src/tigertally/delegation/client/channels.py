@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -130,7 +131,10 @@ def read_stream(
         InvalidSignature: a record is not what it should be, too many in a row are missing, or the
             stream ends without a final one.
         Unavailable: there is no record at all.
+        UsageError: the stream ended before `start`.
     """
+    if start:
+        _check_reaches(store, unlocker, path, start)
     gaps: list[int] = []
     followed, count, size = Followed(seq=start), 0, 0
     while True:
@@ -138,6 +142,7 @@ def read_stream(
             source = _awaited(store, path, followed.seq, wait)
         except Unavailable:
             if not count and not gaps:
+                _check_reaches(store, unlocker, path, start)
                 raise
             cut = InvalidSignature(
                 f"the stream ends before record {followed.seq}, without its last one"
@@ -198,6 +203,21 @@ def locate_channel(
             continue
         return open_store(str(top)), label
     raise Refused(f"the stream at {url} has no key slot for you, or was moved there")
+
+
+def _check_reaches(store: ObjectStore, unlocker: Unlocker, path: Label, start: int) -> None:
+    """Say so where a stream has ended before the record that was asked for first.
+
+    Raises:
+        UsageError: its last record is there, and authentic as such.
+    """
+    last = max(_numbers(store, path), default=start)
+    if last >= start:
+        return
+    with suppress(Unavailable), store.get(record_path(path, last)) as source:
+        record, _, _ = _read(source, unlocker, path, Followed(seq=last))
+        if record.final:
+            raise UsageError(f"the stream ended at record {last}: there is no record {start}")
 
 
 def _numbers(store: ObjectStore, path: Label) -> Iterator[int]:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from tigertally.delegation.client import channels, documents, files
 from tigertally.delegation.client.owner import Owner
 from tigertally.delegation.messages.labels import parse_label
+from tigertally.delegation.protocol.places import parse_place
 from tigertally.delegation.stores.interface import ObjectStore
 from tigertally.delegation.stores.open import open_store
 
@@ -82,14 +83,27 @@ class OwnerClient:
         """
         return channels.read_stream(self.store, self.owner, parse_label(label), sink, wait=wait)
 
-    def set_field(self, document: Path | str, place: str, value: Any) -> None:
-        """Put a value into a YAML or JSON document of this machine, which is made if need be."""
+    def set_field(
+        self, document: Path | str, place: str, value: Any, *, replaces: bool = False
+    ) -> None:
+        """Put a value into a YAML or JSON document of this machine, which is made if need be.
+
+        Args:
+            document: a file.
+            place: names between slashes; `~1` is a slash in a name, `~0` a tilde.
+            value: what JSON can say.
+            replaces: fields that are lost by it may be.
+        """
         file = Path(document)
-        found = documents.load(file, parse_label(file.name), create=True)
-        found.with_value(parse_label(place), value, self.owner, self._clock()).save()
+        where, now = parse_place(place), self._clock()
+        documents.edit(
+            file,
+            parse_label(file.name),
+            lambda found: found.with_value(where, value, self.owner, now, replaces=replaces),
+        )
 
     def field(self, document: Path | str, place: str) -> Any:
         """A value of a document, or of a subtree all of them."""
         file = Path(document)
         found = documents.load(file, parse_label(file.name))
-        return found.value(parse_label(place), self.owner)
+        return found.value(parse_place(place), self.owner)

@@ -64,6 +64,22 @@ def keys_path(path: Sequence[str]) -> tuple[str, ...]:
     return (*path[:-1], path[-1] + KEYS_SUFFIX)
 
 
+def is_object(store: ObjectStore, path: Sequence[str]) -> bool:
+    """Whether what is there is an object that a write of the same label may replace."""
+    with suppress(Unavailable, MalformedMessage), store.get(tuple(path)) as source:
+        reading.read_header(source)
+        return True
+    return False
+
+
+def is_keys(store: ObjectStore, path: Sequence[str]) -> bool:
+    """The same of an object's slots."""
+    with suppress(Unavailable, MalformedMessage), store.get(tuple(path)) as source:
+        Keys.from_bytes(source.read(MAX_SLOTS_BYTES + 1))
+        return True
+    return False
+
+
 def write_file(
     store: ObjectStore,
     levels: Sequence[Level],

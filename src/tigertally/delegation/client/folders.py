@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tigertally.base.errors import MalformedMessage, UsageError
-from tigertally.crypto.files import check_output
+from tigertally.crypto.outputs import Output
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.crypto.stream import Progress
 from tigertally.delegation.client import files
@@ -83,6 +83,18 @@ def write_folder(
     return Done(files=len(found), bytes=size, others=len(others))
 
 
+def files_of(source: Path, label: Label) -> Iterator[tuple[Path, Label]]:
+    """The file, or every file of the folder, and the label that it is written under.
+
+    Raises:
+        UsageError: as `write_folder`.
+    """
+    if source.is_dir():
+        yield from _files(source, label)
+    else:
+        yield source, label
+
+
 def size_of(folder: Path) -> int:
     """The bytes of all files below, as far as they can be seen."""
     sizes = (os.lstat(Path(top, name)) for top, _, names in os.walk(folder) for name in names)
@@ -92,7 +104,7 @@ def size_of(folder: Path) -> int:
 def read_folder(
     unlocker: files.Unlocker,
     location: Location,
-    output: Path,
+    output: Output,
     *,
     allow_unsigned: bool = False,
     progress: Progress | None = None,
@@ -100,13 +112,12 @@ def read_folder(
     """Read all files of a folder; `output` appears only when all of them are complete.
 
     Raises:
-        UsageError: `output` is there already.
+        UsageError: as `Output.check_folder`.
     """
     assert location.files is not None
-    if os.path.lexists(output):
-        raise UsageError(f"{output} is there already")
-    check_output(output)
-    building = Path(tempfile.mkdtemp(prefix=f".{output.name[:100]}.", dir=output.parent))
+    output.check_folder()
+    place = output.path
+    building = Path(tempfile.mkdtemp(prefix=f".{place.name[:100]}.", dir=place.parent))
     size, senders = 0, []
     try:
         for label in location.files:
@@ -124,10 +135,11 @@ def read_folder(
             size += content.length
             senders.append(content.sender)
         os.sync()
-        building.rename(output)
+        output.check_folder()
+        building.rename(place)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(output)  # "No space left on device" alone does not say where
+            error.filename = str(place)  # "No space left on device" alone does not say where
         shutil.rmtree(building, ignore_errors=True)
         raise
     return Done(

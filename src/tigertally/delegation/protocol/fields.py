@@ -19,14 +19,15 @@ from tigertally.crypto.signatures import SigningKey
 from tigertally.delegation.messages import headers
 from tigertally.delegation.messages.cards import Level
 from tigertally.delegation.messages.headers import Header
-from tigertally.delegation.messages.labels import Component, Label
+from tigertally.delegation.messages.labels import Label
 from tigertally.delegation.messages.slots import SlotSet
 from tigertally.delegation.messages.units import Unit
 from tigertally.delegation.protocol import reading, writing
+from tigertally.delegation.protocol.places import Place, normal
 
 Value = Any  # what JSON can say
-Tree = dict[str, Any]  # names to trees, or to units or values
 
+_BEGINNING = 12  # bytes of a unit that tell it from other text
 _PAD = 32  # bytes: lengths of short secrets look alike
 _LENGTH = 4
 MAX_UNIT_BYTES = 1024 * 1024
@@ -76,9 +77,9 @@ def parse_unit(text: str) -> tuple[Header, io.BytesIO, SlotSet]:
     try:
         raw = base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error) as error:
-        raise MalformedMessage("a field of the document is not encrypted, or damaged") from error
+        raise MalformedMessage("a field of the document is damaged") from error
     if base64.b64encode(raw).decode() != text:
-        raise MalformedMessage("a field of the document is not encrypted, or damaged")
+        raise MalformedMessage("a field of the document is damaged")
     unit = decode(Unit, raw, max_bytes=MAX_UNIT_BYTES)
     data = io.BytesIO(unit.data)
     header = reading.read_header(data)
@@ -109,42 +110,23 @@ def unpadded(content: bytes) -> Value:
     raise MalformedMessage("a field of the document holds no value")
 
 
-def leaves(value: Value, path: Label = ()) -> Iterator[tuple[Label, Value]]:
+def leaves(value: Value, place: Place = ()) -> Iterator[tuple[Place, Value]]:
     """Every leaf of a tree and where it is: scalars, lists, and mappings without content."""
     if isinstance(value, Mapping) and value:
         for name, below in value.items():
-            yield from leaves(below, (*path, Component(name)))
+            yield from leaves(below, (*place, normal(name)))
     else:
-        yield path, value
+        yield place, value
 
 
-def find(tree: Value, path: Label) -> Value:
-    """What is at a place of a tree.
+def is_unit(text: str) -> bool:
+    """Whether a text is a unit, though perhaps a damaged one, and no plain value: by how it begins.
 
-    Raises:
-        UsageError: nothing is there.
+    That is an array of two, bytes of more than 255, and a header's length below 65,537.
     """
-    for depth, name in enumerate(path):
-        if not isinstance(tree, Mapping):
-            raise UsageError(f"{'/'.join(path[:depth])} is one value: it has nothing below it")
-        if name not in tree:
-            raise UsageError(f"the document has no {'/'.join(path[: depth + 1])}")
-        tree = tree[name]
-    return tree
-
-
-def replaced(tree: Tree, path: Label, value: Value) -> Tree:
-    """The tree with another value at this place; the old one is left alone.
-
-    Raises:
-        UsageError: a field stands where a subtree would have to be.
-    """
-    if not path:
-        return dict(value)
-    name, below = str(path[0]), path[1:]
-    if not below:
-        return {**tree, name: value}
-    inner = tree.get(name, {})
-    if not isinstance(inner, Mapping):
-        raise UsageError(f"{name} is a field of the document: it has nothing below it")
-    return {**tree, name: replaced(dict(inner), below, value)}
+    try:
+        raw = base64.b64decode(text[:16], validate=True)
+    except (ValueError, binascii.Error):
+        return False
+    longer = {0x59: 4, 0x5A: 6}.get(raw[1] if len(raw) == _BEGINNING else 0, 0)
+    return bool(longer) and raw[0] == 0x82 and raw[longer : longer + 2] in (b"\0\0", b"\0\1")

@@ -6,6 +6,7 @@ import pytest
 
 from delegation_rig import NOW, label, person
 from tigertally.base.errors import InvalidSignature, UsageError
+from tigertally.crypto.outputs import Output
 from tigertally.delegation.client.folders import read_folder, size_of, write_folder
 from tigertally.delegation.client.locating import locate
 from tigertally.delegation.stores.open import open_store
@@ -33,7 +34,7 @@ def test_a_folder_comes_back(tmp_path, folder):
     assert (done.files, done.bytes) == (2, 3)
     location = locate(str(tmp_path / "store" / "x"), ANN, [])
     back = tmp_path / "back"
-    got = read_folder(ANN, location, back)
+    got = read_folder(ANN, location, Output(path=back))
     assert (got.files, got.bytes) == (done.files, done.bytes)
     assert (got.senders, got.unsigned) == ({ANN.signing_key.public}, 0)
     assert (back / "below" / "b").read_bytes() == b"22"
@@ -42,11 +43,11 @@ def test_a_folder_comes_back(tmp_path, folder):
     (tmp_path / "file").write_bytes(b"mine")
     (tmp_path / "nowhere").symlink_to("nothing")
     with pytest.raises(UsageError, match="there is no directory"):
-        read_folder(ANN, location, tmp_path / "none" / "back")
+        read_folder(ANN, location, Output(path=tmp_path / "none" / "back"))
     before = sorted(tmp_path.rglob("*"))
     for taken in (back, tmp_path / "file", tmp_path / "nowhere"):
         with pytest.raises(UsageError, match="is there already"):
-            read_folder(ANN, location, taken)
+            read_folder(ANN, location, Output(path=taken))
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "file").read_bytes() == b"mine"
 
@@ -75,7 +76,7 @@ def test_one_bad_file_and_the_folder_does_not_appear(tmp_path, folder):
     (store / "below" / "b").write_bytes(raw)
     before = sorted(tmp_path.iterdir())
     with pytest.raises(InvalidSignature):
-        read_folder(ANN, locate(str(store), ANN, []), tmp_path / "back")
+        read_folder(ANN, locate(str(store), ANN, []), Output(path=tmp_path / "back"))
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -109,5 +110,5 @@ def test_the_damaged_file_of_a_folder_is_named_and_progress_adds_up(tmp_path, fo
     sealed = tmp_path / "store" / "x" / "below" / "b"
     sealed.write_bytes(sealed.read_bytes()[:-1])
     with pytest.raises(InvalidSignature, match=r"^x/below/b: "):
-        read_folder(ANN, location, tmp_path / "back")
+        read_folder(ANN, location, Output(path=tmp_path / "back"))
     assert not (tmp_path / "back").exists()
