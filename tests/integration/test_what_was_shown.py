@@ -103,7 +103,7 @@ def test_what_others_have_closed_while_the_person_thought_is_not_signed(asked):
     town.approve(id_, "alice", "carol")
     outcome = approve.answer("y\n")
     assert outcome.code == 3
-    assert "the proposal is complete by now: nothing was signed" in outcome.err
+    assert "the proposal is complete by now: nothing was signed; `tally holder app" in outcome.err
     assert unsaid == said_by_bob(town)
 
 

@@ -15,6 +15,7 @@ from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import Name, Nonce, Text
 from tigertally.base.text import fault_of
 from tigertally.cli import verdict
+from tigertally.cli.errors import report
 from tigertally.cli.proposals import card_of, document_of
 from tigertally.custody.client import rows
 from tigertally.custody.client.answer import check_same, look
@@ -113,11 +114,19 @@ def test_what_was_closed_or_reads_otherwise_by_the_answer_is_not_signed(rig):
         for name in ("h1", "h3"):
             await rig.approve(name, str(id_))
         done, _, _ = await look(client, id_)
-        with pytest.raises(Refused, match="is complete by now: nothing was signed"):
+        with pytest.raises(Refused, match="is complete by now: nothing was signed") as closed:
             check_same(shown, done)
+        assert report(closed.value).advice == (
+            f"`tally holder approve {id_}` sends this device's fragment as a spare"
+        )
+        other = replace(done, proposal=replace(done.proposal, kind=REQUESTER_REMOVE))
+        with pytest.raises(Refused) as closed:
+            check_same(replace(other, state=shown.state), other)
+        assert report(closed.value).advice == "`tally tally list` shows how it ended"
         for change in ({"words": "x"}, {"quotes": ()}, {"proposer": "x"}, {"needed": 1}):
-            with pytest.raises(Refused, match="does not read as it was shown"):
+            with pytest.raises(Refused, match="does not read as it was shown") as changed:
                 check_same(replace(done, **change), done)
+            assert report(changed.value).advice == "run it again and read it anew"
 
         state = await hand_in(rig)
         second = proposal_id(state.proposal)

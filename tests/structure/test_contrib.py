@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import typer.main
 
+from domain_rig import DomainRig
 from sources import ROOT
 from tigertally.cli.main import app
+from tigertally.node.health import pages
 
 UNITS = sorted((ROOT / "contrib" / "systemd").glob("*.service"))
 SPECIFIERS = {"%i": "night", "%d": "/run/credentials/unit"}
@@ -88,6 +90,23 @@ def complaints(analyze: str, path: Path, text: str) -> list[str]:
     command = [analyze, "verify", "--man=no", path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return [line for line in done.stderr.splitlines() if path.stem in line]
+
+
+def test_what_is_measured_is_documented_and_shown() -> None:
+    """The page that an authority serves, the table for people, the dashboard: the same metrics."""
+    rig = DomainRig(threshold=2)
+    rig.run(rig.form(2))
+    page = rig.run(pages(rig.authority)["/metrics"]()).body.decode()
+    served = set(re.findall(r"^# TYPE (tigertally_\w+)", page, re.MULTILINE))
+    served = {name for name in served if not name.endswith("_created")}
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    first = (line.split("|")[1] for line in text.splitlines() if line.startswith("| `tigertally_"))
+    listed = {name for cell in first for name in re.findall(r"tigertally_[a-z_]+", cell)}
+    dashboard = json.loads((ROOT / "contrib" / "grafana" / "tigertally.json").read_text("utf-8"))
+    said = " ".join(target["expr"] for panel in dashboard["panels"] for target in panel["targets"])
+    drawn = set(re.findall(r"tigertally_[a-z_]+", said))
+    assert len(served) > 15
+    assert (listed, drawn) == (served, served)
 
 
 def test_the_dashboard_is_one_document_of_our_metrics_only() -> None:

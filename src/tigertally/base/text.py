@@ -48,7 +48,8 @@ class PlainText(Text):
 
     def __new__(cls, value: str) -> Self:
         if fault := fault_of(value):
-            raise MalformedMessage(f"a text shows whatever is in it, and this has {fault}")
+            why = f"a text shows whatever is in it, and this has {fault}: write it without that"
+            raise MalformedMessage(why)
         return super().__new__(cls, value)
 
 

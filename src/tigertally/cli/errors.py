@@ -54,7 +54,6 @@ class UnfitFile(MalformedMessage):
 # Whose fault, and what to do, where the error itself does not say; the first class that fits.
 _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
     (NoSuchDoor, "the server does not know this request", "upgrade the program that is older"),
-    (NoSuchDoor, "nobody is at fault", "upgrade the program that is older"),
     (UsageError, "", "see {command} --help"),
     (UnfitFile, "", "get it again from where it was kept"),
     (MalformedMessage, "whoever made these bytes is at fault", "get them again from the source"),

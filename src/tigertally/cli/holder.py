@@ -199,6 +199,7 @@ def reject(
 @app.command(epilog="Example: tally holder sync --profile alice")
 def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     """Do everything this device owes and fetch everything it is owed."""
+    from tigertally.cli.proposals import unanswered_by
     from tigertally.custody.client.holder import HolderClient
     from tigertally.quorum.card import Role
 
@@ -207,7 +208,7 @@ def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
         with open_profile.exclusive(doing="syncing"):
             synced, report = await client.sync_all()
         me = client.me(synced.roster).index
-        return report, sum(not seen.voted(me) for seen in synced.proposals)
+        return report, unanswered_by(me, synced.open)
 
     report, unanswered = as_member(profile, passphrase_file, work, role=Role.HOLDER)
     warn(report)

@@ -10,6 +10,7 @@ from tigertally.cli.output import facts
 from tigertally.cli.times import format_time
 
 if TYPE_CHECKING:
+    from tigertally.base.ids import HolderIndex
     from tigertally.quorum.member import Seen
     from tigertally.quorum.words import Quote
 
@@ -68,6 +69,11 @@ def card_of(seen: Seen) -> Said:
     expires = f"expires {format_time(seen.proposal.expires)}"
     about = f"proposal {seen.id} · {yes} · {expires}"
     return Said(f"{seen.words}\n{about}", tuple(map(str, quotes_in(seen))))
+
+
+def unanswered_by(me: HolderIndex, proposals: Sequence[Seen]) -> int:
+    """How many wait for this holder's answer; those made by a newer version may be rejected."""
+    return sum(seen.answer_of(me) is None for seen in proposals)
 
 
 def lines_of(document: Mapping[str, Any], quotes: Sequence[Quote]) -> str:

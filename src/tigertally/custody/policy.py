@@ -18,7 +18,6 @@ from tigertally.custody.messages.bodies import (
     Making,
     Release,
     Rotate,
-    Suite,
     parse_create,
     parse_destroy,
     parse_release,
@@ -116,7 +115,7 @@ def creator_may_propose(roster: Roster, proposal: Proposal, body: Create) -> Non
     requester = roster.requester_of(proposal.proposer)
     if requester is None:
         raise Refused("only an enrolled requester may import a secret")
-    if body.suite is not Suite.PEDERSEN_ED25519:
+    if body.suite.authority_deals:
         raise Refused("an import needs pedersen-ed25519: else the authority could open the secret")
     check_may_ask(body.ref, body.options.requesters, str(requester.name))
 

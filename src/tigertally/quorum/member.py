@@ -1,7 +1,7 @@
 """What a member remembers and believes: rosters, the audit checkpoint, its own votes.
 
-`MemberState` is a view of the member's sealed store inside one transaction; what it takes from
-the authority it verifies first. No network here.
+Functions on the member's own store, inside one transaction of whoever calls; what comes from the
+authority is verified first. No network here.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ import pytest
 import typer
 
 from tigertally.base import errors as tree
-from tigertally.cli.errors import one_line, report
+from tigertally.base.text import PlainText
+from tigertally.cli.errors import _ADVICE, one_line, report
 
 OURS = [
     (tree.UsageError("no file x"), 2, "usage"),
@@ -46,6 +47,16 @@ def classes(root):
 def test_the_list_above_is_the_whole_tree():
     ours = {c for c in classes(tree.TigertallyError) if c.__module__ == tree.__name__}
     assert ours - {tree.TigertallyError} == {type(error) for error, _, _ in OURS}
+
+
+def test_each_sort_of_error_has_one_advice():
+    kinds = [kind for kind, _, _ in _ADVICE]
+    assert len(set(kinds)) == len(kinds), "the second is never read"
+
+
+def test_what_was_typed_and_would_not_be_seen_says_what_to_do():
+    with pytest.raises(tree.MalformedMessage, match=r"U\+2028.*: write it without that"):
+        PlainText("restore\u2028test")
 
 
 @pytest.mark.parametrize(("sure", "mark"), [(True, ""), (False, " (not proven)")])

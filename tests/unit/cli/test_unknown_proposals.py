@@ -8,8 +8,8 @@ import pytest
 
 from quorum_rig import chain_of, proposed, tally, verdict
 from tigertally.base.errors import NewerVersion, PeerFault
-from tigertally.base.ids import Text
-from tigertally.cli.proposals import card_of, document_of, row_of
+from tigertally.base.ids import HolderIndex, Text
+from tigertally.cli.proposals import card_of, document_of, row_of, unanswered_by
 from tigertally.cli.tally import _verified
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum.changes import REMOVE
@@ -49,6 +49,13 @@ def test_its_facts_are_json_whatever_is_in_it():
     assert row_of(seen(), "later")[3] == "1 of ?"
     assert "\x1b" not in facts["summary"], "what it says itself is not in the words"
     assert "\x1b" not in "".join(card_of(seen()).lines())
+
+
+def test_it_waits_for_an_answer_as_others_do():
+    """It is in the inbox, and may be rejected."""
+    one = seen()
+    assert unanswered_by(HolderIndex(2), [one, one]) == 2
+    assert unanswered_by(HolderIndex(1), [one]) == 0, "the positive control: h1 has answered"
 
 
 def test_its_tally_is_neither_good_nor_bad():

@@ -12,6 +12,7 @@ from tigertally.base.errors import Refused, WrongTime
 from tigertally.base.ids import ProposalId
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.client.report import Report
+from tigertally.custody.messages.bodies import RELEASE
 from tigertally.quorum.client import Synced
 from tigertally.quorum.displayed import remember_displayed
 from tigertally.quorum.member import Seen, authority_says
@@ -49,9 +50,20 @@ def check_same(shown: Seen, now: Seen) -> None:
         Refused: it is another proposal, reads otherwise, or was closed meanwhile.
     """
     if _read(now) != _read(shown):
-        raise Refused("the proposal does not read as it was shown any more: nothing was signed")
+        changed = Refused("the proposal does not read as it was shown any more: nothing was signed")
+        changed.add_note("run it again and read it anew")
+        raise changed
     if now.state.status is not shown.state.status:
-        raise Refused(f"the proposal is {now.state.status.value} by now: nothing was signed")
+        closed = Refused(f"the proposal is {now.state.status.value} by now: nothing was signed")
+        closed.add_note(_after_the_end(now))
+        raise closed
+
+
+def _after_the_end(now: Seen) -> str:
+    """What may still be done; a complete release takes fragments beyond those it needs."""
+    if now.state.status is Status.COMPLETE and now.proposal.kind == RELEASE:
+        return f"`tally holder approve {now.id}` sends this device's fragment as a spare"
+    return "`tally tally list` shows how it ended"
 
 
 def _read(seen: Seen) -> tuple[object, ...]:

@@ -29,7 +29,12 @@ class ErasingClient(VotingClient):
     """The destroying part of a holder's device."""
 
     async def approve(self, seen: Seen, synced: Synced) -> tuple[ProposalState, Report]:
-        """As before; a device whose yes completes a destruction erases at once."""
+        """Approve a proposal; a device whose yes completes a destruction erases at once.
+
+        Returns:
+            The proposal's state afterwards, and what the device did besides: where the disk cannot
+            be scrubbed yet, the yes has counted and the report says that the erasure is owed.
+        """
         state, report = await super().approve(seen, synced)
         if seen.proposal.kind == DESTROY and state.status is Status.COMPLETE:
             tally = Tally(proposal=state.proposal, approvals=state.approvals)

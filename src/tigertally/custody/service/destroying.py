@@ -109,6 +109,8 @@ class ErasureService:
         place = said.proposal + bytes([holder.index])
         desk.sealed.put(rows.ERASURES, place, encode(envelope))
         body = parsed_body(parse_destroy, proposal)
+        # The proof is a row of its own. A version that cannot be read does not say by whom it is
+        # erased, so it is never called erased too early; right again, it is destroyed once more.
         for record in list(rows.all_keys(desk.sealed, body.key)):
             if record.destroyed_by == said.proposal:
                 erased = tuple(sorted({*record.erased, holder.index}))

@@ -41,7 +41,13 @@ Live = tuple[KeyRecord, EpochRecord]
 
 
 def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
-    """The roster hook: end what was under way for the old holders, then share every key anew."""
+    """The roster hook: end what was under way for the old holders, then share every key anew.
+
+    A key that cannot be read keeps its epoch, and holds up neither the change nor the other keys.
+    That is safe: it is never taken for shared anew, a donor deals for no other electorate than the
+    newest it knows, and nothing releases a key whose row cannot be read. Right again, it is found
+    stale with the next change, epoch or destruction (`share_stale_keys`).
+    """
     if desk.roster.electorate == old.electorate:
         return
     left = {holder.index for holder in desk.roster.holders}

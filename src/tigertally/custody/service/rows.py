@@ -130,7 +130,11 @@ def get_key(reader: Reader, ref: KeyRef) -> KeyRecord:
 
 
 def all_keys(reader: Reader, name: Name | None = None) -> Iterator[KeyRecord]:
-    """All keys that can be read, or all versions of one, in order. To look, not to decide by."""
+    """All keys that can be read, or all versions of one, in order.
+
+    For what is done to each key by itself: one that cannot be read is noted and left as it is.
+    **Security:** never to decide that a key or a version is not there: see `versions_of`.
+    """
     for _, record in readable(reader, KEYS, _key_of, prefix=_versions(name)):
         yield record
 
