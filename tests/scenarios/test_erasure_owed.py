@@ -99,6 +99,31 @@ def test_an_erasure_is_owed_where_nothing_else_is() -> None:
     rig.run(day())
 
 
+@pytest.mark.requirement("C9")
+def test_a_sync_that_has_nothing_else_to_do_pays_what_is_owed() -> None:
+    """A daemon renews its receive keys seldom: until then no other step would scrub."""
+    rig = StubbornRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.create("payroll")
+        await remove(rig, "h4", by=["h1", "h2"])
+        rig.in_the_way.add("h1")
+        for _ in range(3):
+            for name in ("h1", "h2", "h3"):
+                await rig.sync(name)
+        disk = rig.devices["h1"].disk
+        assert still_owed(disk), "the epoch of before is out of the store, and on the disk"
+        await rig.holder("h1").sync_all(renew=False)
+        assert still_owed(disk), "the control: whoever is in the way is in the way"
+        rig.in_the_way.clear()
+        _, report = await rig.holder("h1").sync_all(renew=False)
+        assert not still_owed(disk)
+        assert (report.received, report.sent, report.erased) == (0, 0, 0), "nothing else to do"
+
+    rig.run(day())
+
+
 SECRET = (rows.SEEDS, rows.HELD, rows.EPOCHS, rows.WRAPS, rows.REQUESTS)
 
 

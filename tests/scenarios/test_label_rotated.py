@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -37,6 +38,7 @@ from tigertally.delegation.protocol.reading import target_of
 from tigertally.delegation.protocol.slots import make_slot
 from tigertally.delegation.state.rotations import State
 from tigertally.delegation.stores.local import LocalStore
+from tigertally.schemes.single_pre import batch
 
 pytestmark = [pytest.mark.requirement("D16")]
 
@@ -174,6 +176,32 @@ def test_a_proxy_that_cheats_changes_nothing(how):
     assert (run.state, store.objects) == (None, before)
     assert owner.rotations(FOLDER, 1).generation() == 0
     assert rotate(owner, store) == len(FILES)
+
+
+def test_of_an_answer_longer_than_the_question_no_point_is_read(monkeypatch):
+    """Else one file to rotate buys the proxy a full batch's points of the owner's time."""
+    owner, store = folder()
+    before, answer, read_points = dict(store.objects), [], []
+    from_bytes = batch.Point.from_bytes
+
+    def proxy(task, inputs, key):
+        answer[:] = [rotate_in_this_process(task, inputs, key)]
+        monkeypatch.setattr(batch, "Point", SimpleNamespace(from_bytes=counted))
+        return answer[0] + (answer[0][-66:] if longer else b"")
+
+    def counted(raw):
+        read_points.append(raw)
+        return from_bytes(raw)
+
+    run = LabelRotation(owner, store, FOLDER, 1)
+    longer = True
+    with pytest.raises(MalformedMessage):
+        run.rotate(proxy=proxy)
+    assert (read_points, run.state, dict(store.objects)) == ([], None, before)
+    longer = False
+    monkeypatch.undo()
+    assert run.rotate(proxy=proxy) == len(FILES)
+    assert len(read_points) >= 2 * len(FILES), "the control: they are read here"
 
 
 class Stops(Exception):

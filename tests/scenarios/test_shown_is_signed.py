@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from tigertally.base.codec import encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import Name, Nonce, Text
 from tigertally.base.text import fault_of
+from tigertally.cli import verdict
 from tigertally.cli.errors import report
 from tigertally.cli.proposals import card_of, document_of
 from tigertally.custody.client import rows
@@ -184,6 +187,29 @@ def test_a_new_reason_that_hides_something_is_refused_everywhere(rig, monkeypatc
     rig.run(day())
 
 
+def test_nobody_is_asked_about_what_this_device_would_not_sign(rig, monkeypatch):
+    """It is shown, and refused before the question: a yes would be in vain."""
+    before_the_rule(monkeypatch)
+    party = rig.devices["h2"].party
+    device = SimpleNamespace(signing_key=party.key, exclusive=lambda **_: nullcontext())
+    done = []
+    monkeypatch.setattr(verdict, "run_as", lambda _, work: rig.run(work(device, party)))
+    monkeypatch.setattr(verdict, "show", lambda _: done.append("shown"))
+    monkeypatch.setattr(verdict, "ask", lambda question, **_: done.append(question))
+
+    async def hidden():
+        return proposal_id((await hand_in(rig, form=Form.PRIVATE, reason=MARKS)).proposal)
+
+    id_ = rig.run(hidden())
+    with pytest.raises(Refused):
+        verdict._asked(device, id_, verdict.Answer(approve=True))
+    assert done == ["shown"]
+    assert signed_nothing(rig, "h2", id_)
+    seen, state = verdict._asked(device, id_, verdict.Answer(approve=False))
+    assert done == ["shown", "shown", "Reject?"], "a no is always possible"
+    assert (seen.id, len(state.rejections)) == (id_, 1)
+
+
 def test_what_was_written_before_is_shown_with_facts_first_and_delimited(rig, monkeypatch):
     async def day():
         before_the_rule(monkeypatch)
@@ -202,7 +228,7 @@ def test_what_was_written_before_is_shown_with_facts_first_and_delimited(rig, mo
         assert "form final" not in document["summary"]
         assert document["quoted"] == [{"by": "app", "what": "reason", "text": FORGED}]
 
-        verdict = Approval(  # a holder's reason of before is read like any other
+        no = Approval(  # a holder's reason of before is read like any other
             proposal=id_,
             verdict=Verdict.REJECT,
             roster=synced.roster.hash,
@@ -212,7 +238,7 @@ def test_what_was_written_before_is_shown_with_facts_first_and_delimited(rig, mo
             reason=Text(MARKS),
             time=rig.clock.now(),
         )
-        await rig.holder("h3").vote(shown.state, sign_approval(rig.devices["h3"].key, verdict))
+        await rig.holder("h3").vote(shown.state, sign_approval(rig.devices["h3"].key, no))
         state = await rig.holder("h1").reject(shown, synced, "no")
         assert state.status is Status.REJECTED
         monkeypatch.undo()

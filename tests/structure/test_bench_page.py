@@ -80,3 +80,14 @@ def test_the_timing_test_takes_turns_and_sees_a_difference_of_means():
     assert timing.welch([1, 2, 3], [3, 2, 1]) == 0
     assert (timing.welch([2, 2], [2, 2]), timing.welch([1, 1], [2, 2])) == (0, -math.inf)
     assert timing.welch([1, 2, 3, 4], [5, 6, 7, 8]) == pytest.approx(-4.3818, abs=1e-4)
+
+
+def test_each_step_of_quickstart_is_held_to_its_aim():
+    bench = load("bench_quickstart")
+    steps = [{"what": what, "seconds": 2.6} for what in ("five enrol", "fina joins; anew", "end")]
+    rows = bench.table([*steps, {"what": "slow", "seconds": 4.01}])
+    assert [row.get("within") for row in rows] == ["yes", "NO", "yes", "NO", None]
+    assert rows[-1]["seconds"] == "11.81"
+    for others in (steps[:1], [*steps, steps[1]]):
+        with pytest.raises(SystemExit):
+            bench.table(others)

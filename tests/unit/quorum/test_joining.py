@@ -17,7 +17,7 @@ from tigertally.base.errors import (
     TigertallyError,
     Unavailable,
 )
-from tigertally.base.ids import HolderIndex, Name, ProposalId, RosterHash
+from tigertally.base.ids import HolderIndex, Name, ProposalId, RosterHash, Text
 from tigertally.crypto.envelope import Envelope
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
@@ -245,6 +245,22 @@ class TestInvitation:
             await joining.ask(invited_by="h1")
             assert (await joining.ask(invited_by="h1")).state == "waiting"
             assert len(rig.authority.chain.current.holders) == 3
+
+        rig.run(day())
+
+    def test_an_inviter_whose_name_does_not_show_is_named_to_nobody(self, rig):
+        """What is signed now shows whatever is in it; it is refused before anything is kept."""
+        device = rig.device("zoe", Role.HOLDER)
+        before = dump(rig.disk), dump(device.disk)
+
+        async def day():
+            for hidden in ("h1\u3164", "h1\u2028and h2", "h1" + " " * 40 + "h2"):
+                assert Text(hidden) == hidden, "the rule of before lets it through"
+                with pytest.raises(MalformedMessage):
+                    await rig.joining(device).ask(invited_by=hidden)
+                assert (dump(rig.disk), dump(device.disk)) == before
+            assert (await rig.joining(device).ask(invited_by="h1")).state == "waiting"
+            assert dump(rig.disk) != before[0], "the control: so it is asked"
 
         rig.run(day())
 
