@@ -75,7 +75,7 @@ def test_it_does_the_main_job_with_my_file_and_keeps_all_on_request(nowhere, tmp
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_it_leaves_nothing(nowhere, tmp_path, number):
     command = start(nowhere, tmp_path)
-    command.await_words("five holders enrol")
+    command.await_words("three holders enrol")
     deadline = time.monotonic() + 60
     while len(processes()) < 3:  # itself, the authority, a holder
         assert time.monotonic() < deadline
@@ -93,7 +93,7 @@ def test_interrupted_it_leaves_nothing(nowhere, tmp_path, number):
 
 def test_when_a_daemon_dies_it_says_so_and_leaves_nothing(nowhere, tmp_path):
     command = start(nowhere, tmp_path)
-    command.await_words("five holders enrol")
+    command.await_words("three holders enrol")
     (authority,) = [pid for pid, words in processes().items() if "authority run" in words]
     os.kill(authority, signal.SIGKILL)
     outcome = command.wait(100)

@@ -137,8 +137,14 @@ class Rehearsal:
         step = self._steps.step
         with step("the authority starts; it prints a fingerprint and a one-time PIN"):
             pin = self._authority()
-        with step(f"five holders enrol ({', '.join(HOLDERS)}), the first with the PIN"):
-            self._enrol_holders(pin)
+        first, others = HOLDERS[:QUORUM], HOLDERS[QUORUM:]
+        with step(f"three holders enrol ({', '.join(first)}), the first with the PIN"):
+            self._found(pin)
+            self._enrol_holders(first[1:])
+        with step(f"two more enrol ({', '.join(others)}); three holders approve each"):
+            self._enrol_holders(others)
+            for name in HOLDERS:
+                self._stage.await_ready(name)
         with step(f"a requester ({REQUESTER}) enrols; three holders approve"):
             self._enrol_requester()
         with step(f"three holders make the key {KEY} jointly; all five hold a fragment"):
@@ -178,17 +184,15 @@ class Rehearsal:
         self._stage.await_ready("authority")
         return str(made["pin"])
 
-    def _enrol_holders(self, pin: str) -> None:
-        founder, *others = HOLDERS
+    def _found(self, pin: str) -> None:
+        founder = HOLDERS[0]
         self._stage.run("holder", "enrol", "--profile", founder, *self._where, "--pin", pin)
         self._stage.fork(founder, "holder", "run", "--profile", founder)
-        enrolled = [founder]
-        for name in others:
-            self._admit("holder", name, enrolled[:QUORUM])
+
+    def _enrol_holders(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            self._admit("holder", name, list(HOLDERS[: min(HOLDERS.index(name), QUORUM)]))
             self._stage.fork(name, "holder", "run", "--profile", name)
-            enrolled.append(name)
-        for name in HOLDERS:
-            self._stage.await_ready(name)
 
     def _admit(self, role: str, name: str, by: list[str]) -> None:
         joining = self._stage.start(role, "enrol", "--profile", name, *self._where, "--wait", "60")
