@@ -27,6 +27,7 @@ from tigertally.quorum.changes import apply_change, check_known
 from tigertally.quorum.proposal import Proposal, open_proposal
 from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
 from tigertally.quorum.tally import Tally, check_live, verify_any_tally, verify_tally
+from tigertally.quorum.words import quoted
 
 
 class UnknownRoster(Refused):
@@ -211,8 +212,8 @@ def verify_successor(old: Roster, signed: SignedRoster) -> Roster:
         follows = _followed_by(old, decode(Tally, signed.tally), created=new.created)
     except NewerVersion as error:  # nobody's fault: a newer program can follow it
         raise Unavailable(
-            f"roster version {new.version} was made by a newer version of the program ({error}): "
-            "upgrade this device"
+            f"roster version {new.version} was made by a newer version of the program: upgrade "
+            f"this device; not understood: {quoted(str(error))}"
         ) from error
     except Refused as error:
         raise PeerFault(

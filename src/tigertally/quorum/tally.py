@@ -137,7 +137,7 @@ def verify_tally(tally: Tally, roster: Roster) -> VerifiedTally:
 
 
 def verify_any_tally(tally: Tally, roster: Roster) -> VerifiedTally:
-    """Check what holds for every change of a roster, also one that this program does not know.
+    """Check what holds for the tally of every kind, also one that this program does not know.
 
     Who has no vote on it is not known, nor how many must agree beyond the quorum.
 
@@ -148,7 +148,7 @@ def verify_any_tally(tally: Tally, roster: Roster) -> VerifiedTally:
     proposal = open_proposal(tally.proposal)
     id_ = proposal_id(tally.proposal)
     check_put_to(roster, proposal)
-    if proposal.predecessor != roster.hash:
+    if proposal.predecessor not in (None, roster.hash):
         raise Refused("the change was proposed to another roster")
     approvals = _all_yes(tally, roster, lambda said: check_given(said, proposal, id_))
     least = len(roster.holders) if roster.forming else roster.threshold
