@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -131,12 +132,24 @@ def verify(
     emit(document, lines_of(document, quotes))
 
 
+@contextmanager
+def _of_no_tally() -> Iterator[None]:
+    """What is refused here is no tally: `PeerFault`."""
+    from tigertally.base.errors import PeerFault
+
+    try:
+        yield
+    except Refused as error:
+        raise PeerFault(f"this is no tally of that domain: {error}") from error
+
+
 def _verified(tally: Any, chain: Chain) -> tuple[dict[str, Any], Sequence[Quote]]:
-    from tigertally.base.errors import NewerVersion, PeerFault
+    from tigertally.base.errors import NewerVersion
     from tigertally.node.kinds import all_kinds
     from tigertally.quorum.kinds import proposer_name, words_of
     from tigertally.quorum.proposal import open_proposal
-    from tigertally.quorum.tally import verify_tally
+    from tigertally.quorum.tally import verify_any_tally, verify_tally
+    from tigertally.quorum.words import quoted
 
     proposal = open_proposal(tally.proposal)
     put_to = chain.for_proposal(proposal)
@@ -144,13 +157,14 @@ def _verified(tally: Any, chain: Chain) -> tuple[dict[str, Any], Sequence[Quote]
     try:
         words = words_of(all_kinds(), proposal, put_to, by=proposer)
     except NewerVersion as error:  # it may be good: how many must agree to it is not known here
+        with _of_no_tally():
+            verify_any_tally(tally, put_to)
         raise NewerVersion(
-            f"this tally was made by a newer version of the program ({error}): verify it with that"
+            "this tally was made by a newer version of the program: verify it with that; not "
+            f"understood: {quoted(str(error))}"
         ) from error
-    try:
+    with _of_no_tally():
         verified: VerifiedTally = verify_tally(tally, put_to)
-    except Refused as error:
-        raise PeerFault(f"this is no tally of that domain: {error}") from error
     document = {
         "ok": True,
         "kind": verified.proposal.kind,

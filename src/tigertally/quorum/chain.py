@@ -26,7 +26,8 @@ from tigertally.quorum.approval import Approval
 from tigertally.quorum.changes import apply_change, check_known
 from tigertally.quorum.proposal import Proposal, open_proposal
 from tigertally.quorum.roster import Roster, SignedRoster, verify_founding
-from tigertally.quorum.tally import Tally, check_live, verify_tally
+from tigertally.quorum.tally import Tally, check_live, verify_any_tally, verify_tally
+from tigertally.quorum.words import quoted
 
 
 class UnknownRoster(Refused):
@@ -192,7 +193,7 @@ def verify_successor(old: Roster, signed: SignedRoster) -> Roster:
     """Check that a roster follows from `old` by a tally of its holders.
 
     Raises:
-        MalformedMessage, InvalidSignature, Refused
+        MalformedMessage, InvalidSignature
         PeerFault: the roster does not follow; sure where the authority signed another past.
         Unavailable: it follows by a change that only a newer version of the program knows.
     """
@@ -211,8 +212,13 @@ def verify_successor(old: Roster, signed: SignedRoster) -> Roster:
         follows = _followed_by(old, decode(Tally, signed.tally), created=new.created)
     except NewerVersion as error:  # nobody's fault: a newer program can follow it
         raise Unavailable(
-            f"roster version {new.version} was made by a newer version of the program ({error}): "
-            "upgrade this device"
+            f"roster version {new.version} was made by a newer version of the program: upgrade "
+            f"this device; not understood: {quoted(str(error))}"
+        ) from error
+    except Refused as error:
+        raise PeerFault(
+            f"the tally beside roster version {new.version} does not prove it: {error}",
+            culprits=("authority",),
         ) from error
     if follows != new:
         # Not sure: the tally is not under the authority's signature, so somebody who passed the
@@ -224,9 +230,19 @@ def verify_successor(old: Roster, signed: SignedRoster) -> Roster:
 
 
 def _followed_by(old: Roster, tally: Tally, *, created: int) -> Roster:
-    """The roster that a tally makes of the one before."""
-    check_known(open_proposal(tally.proposal))
-    verified = verify_tally(tally, old)
+    """The roster that a tally makes of the one before.
+
+    Raises:
+        MalformedMessage, InvalidSignature
+        Refused: the tally is no quorum of `old`, or its change is not possible.
+        NewerVersion: it is a quorum's, as far as can be seen, for a change that is not known here.
+    """
+    try:
+        check_known(open_proposal(tally.proposal))
+        verified = verify_tally(tally, old)
+    except NewerVersion:  # no excuse for what no quorum has approved: that, every version knows
+        check_live(verify_any_tally(tally, old), now=created)
+        raise
     check_live(verified, now=created)
     return apply_change(old, verified.proposal, created=created)
 

@@ -24,7 +24,6 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
 from tigertally.base.limits import CLOCK_SKEW, MAX_PROPOSAL_LIFETIME
-from tigertally.base.text import visible
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.approval import Approval, Verdict, open_approval
@@ -104,13 +103,20 @@ class SeenProposal:
 class UnknownProposal:
     """A proposal that this program does not understand, verified as far as it can be.
 
-    Who must agree is not known, nor is whether these verdicts are enough. `why` says what is
-    unknown. It can be listed, passed on and rejected, never approved.
+    Who must agree is not known, nor is whether these verdicts are enough. It can be listed, passed
+    on and rejected, never approved.
+
+    Attributes:
+        words: the facts that a person reads: in our words alone.
+        detail: what is not understood, with names of kinds or options that its proposer chose.
+
+    **Security:** a name of forty characters can be a sentence. What its proposer chose is quoted.
     """
 
     id: ProposalId
     proposal: Proposal
-    why: str
+    words: str
+    detail: str
     proposer: str
     state: ProposalState
     approvals: tuple[Approval, ...]
@@ -123,13 +129,9 @@ class UnknownProposal:
 
     @property
     def quotes(self) -> tuple[Quote, ...]:
-        """What its proposer says: only who knows the kind can tell that from facts."""
-        return ()
-
-    @property
-    def words(self) -> str:
-        """What a person reads."""
-        return f"{self.proposal.kind}, {self.why}: it cannot be approved on this device"
+        """What is not understood: it may say whatever its proposer likes."""
+        by = f"the proposal of {self.proposer}"
+        return (Quote(by=by, what="not understood", text=self.detail),)
 
     def answer_of(self, index: HolderIndex) -> Verdict | None:
         """Return this holder's verdict, or None."""
@@ -318,10 +320,11 @@ def see(state: ProposalState, chain: Chain, kinds: Kinds) -> Seen:
     try:
         words = words_of(kinds, proposal, roster, by=proposer)
     except NewerVersion as error:
-        why = f"made by a newer version of the program ({visible(str(error))})"
-        return _unknown(state, chain, roster, why)
+        facts = _unread(kinds, proposal, "made by a newer version of the program")
+        return _unknown(state, chain, roster, facts, str(error))
     except MalformedMessage as error:  # its authority takes what we do not: an older, a newer one
-        return _unknown(state, chain, roster, f"not readable here ({visible(str(error))})")
+        facts = _unread(kinds, proposal, "not readable here")
+        return _unknown(state, chain, roster, facts, str(error))
     check_electorate(roster, proposal)
     id_ = proposal_id(state.proposal)
     approvals, rejections = _counted(
@@ -346,7 +349,15 @@ def see(state: ProposalState, chain: Chain, kinds: Kinds) -> Seen:
     )
 
 
-def _unknown(state: ProposalState, chain: Chain, roster: Roster, why: str) -> UnknownProposal:
+def _unread(kinds: Kinds, proposal: Proposal, why: str) -> str:
+    """What we say of it ourselves. Its kind is a fact only if it is one of ours."""
+    what = proposal.kind if proposal.kind in kinds else "a proposal of an unknown kind"
+    return f"{what}, {why}: it cannot be approved on this device"
+
+
+def _unknown(
+    state: ProposalState, chain: Chain, roster: Roster, facts: str, detail: str
+) -> UnknownProposal:
     """Verify what can be: who proposed it to whom, and who answered."""
     proposal = open_proposal(state.proposal)
     check_put_to(roster, proposal)
@@ -355,7 +366,8 @@ def _unknown(state: ProposalState, chain: Chain, roster: Roster, why: str) -> Un
     return UnknownProposal(
         id=id_,
         proposal=proposal,
-        why=why,
+        words=facts,
+        detail=detail,
         proposer=chain.current.name_of(proposal.proposer),
         state=state,
         approvals=approvals,

@@ -5,7 +5,7 @@ Rules, numbered as in `docs/protocols/quorum.md`. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -129,19 +129,52 @@ def verify_tally(tally: Tally, roster: Roster) -> VerifiedTally:
     proposal = open_proposal(tally.proposal)  # (1) the proposer signed exactly these bytes
     id_ = proposal_id(tally.proposal)
     check_electorate(roster, proposal)  # (2) it was put to these holders
-    if len(tally.approvals) > len(roster.holders):  # what cannot count is not verified either
-        raise Refused(f"{len(tally.approvals)} approvals by {len(roster.holders)} holders")
-    approvals = _opened(tally.approvals, roster)  # (3) each holder signed its verdict
-    for approval in approvals:  # (4) each verdict is a yes to exactly this proposal
-        check_approval(approval, proposal, id_, roster)
-        if approval.verdict is not Verdict.APPROVE:
-            raise Refused("a rejection is no part of a tally")
-    if len({approval.holder for approval in approvals}) != len(approvals):
-        raise Refused("the same holder stands twice in a tally")  # (5) distinct holders
+    approvals = _all_yes(tally, roster, lambda said: check_approval(said, proposal, id_, roster))
     want = needed(roster, proposal)
     if len(approvals) != want:  # (6) a quorum, and no choice which of more approvals counted
         raise Refused(f"{len(approvals)} of {want} approvals")
     return VerifiedTally(id=id_, proposal=proposal, approvals=approvals)
+
+
+def verify_any_tally(tally: Tally, roster: Roster) -> VerifiedTally:
+    """Check what holds for the tally of every kind, also one that this program does not know.
+
+    Who has no vote on it is not known, nor how many must agree beyond the quorum.
+
+    Raises:
+        MalformedMessage, InvalidSignature
+        Refused: fewer distinct holders than the quorum, a rejection among them, another roster.
+    """
+    proposal = open_proposal(tally.proposal)
+    id_ = proposal_id(tally.proposal)
+    check_put_to(roster, proposal)
+    if proposal.predecessor not in (None, roster.hash):
+        raise Refused("the change was proposed to another roster")
+    approvals = _all_yes(tally, roster, lambda said: check_given(said, proposal, id_))
+    least = len(roster.holders) if roster.forming else roster.threshold
+    if len(approvals) < least:
+        raise Refused(f"{len(approvals)} of at least {least} approvals")
+    return VerifiedTally(id=id_, proposal=proposal, approvals=approvals)
+
+
+def _all_yes(
+    tally: Tally, roster: Roster, check: Callable[[Approval], None]
+) -> tuple[Approval, ...]:
+    """Rules (3) to (5): each verdict is signed by its own holder, and a yes that `check` lets pass.
+
+    Raises:
+        MalformedMessage, InvalidSignature, Refused
+    """
+    if len(tally.approvals) > len(roster.holders):  # what cannot count is not verified either
+        raise Refused(f"{len(tally.approvals)} approvals by {len(roster.holders)} holders")
+    approvals = _opened(tally.approvals, roster)  # (3) each holder signed its verdict
+    for approval in approvals:  # (4) each verdict is a yes to exactly this proposal
+        check(approval)
+        if approval.verdict is not Verdict.APPROVE:
+            raise Refused("a rejection is no part of a tally")
+    if len({approval.holder for approval in approvals}) != len(approvals):
+        raise Refused("the same holder stands twice in a tally")  # (5) distinct holders
+    return approvals
 
 
 def _opened(envelopes: Iterable[Envelope], roster: Roster) -> tuple[Approval, ...]:

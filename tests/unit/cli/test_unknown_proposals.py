@@ -11,6 +11,7 @@ from tigertally.base.errors import NewerVersion, PeerFault
 from tigertally.base.ids import HolderIndex, Text
 from tigertally.cli.proposals import card_of, document_of, row_of, unanswered_by
 from tigertally.cli.tally import _verified
+from tigertally.crypto.envelope import Envelope
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum.changes import REMOVE
 from tigertally.quorum.member import UnknownProposal, see
@@ -26,10 +27,10 @@ BODY = options_body(about="\x1b[2J", inner={"key": b"\x00" * 40, "list": [b"\x01
 ASKED = proposed(NOW, kind="tomorrow.notice", body=BODY)
 
 
-def seen() -> UnknownProposal:
+def seen(asked: Envelope = ASKED) -> UnknownProposal:
     state = ProposalState(
-        proposal=ASKED,
-        approvals=(verdict(ASKED, NOW, 1),),
+        proposal=asked,
+        approvals=(verdict(asked, NOW, 1),),
         rejections=(),
         late=(),
         status=Status.PENDING,
@@ -51,6 +52,31 @@ def test_its_facts_are_json_whatever_is_in_it():
     assert "\x1b" not in "".join(card_of(seen()).lines())
 
 
+LIE = "approved-by-all-others-say-yes-to-it"
+
+
+@pytest.mark.requirement("X9")
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (LIE, b"\xa0"),
+        (REMOVE, options_body(name="h3", **{LIE.replace("-", "_"): 1})),
+        (REMOVE, options_body(name=LIE.upper())),
+    ],
+    ids=["kind", "option", "unreadable"],
+)
+def test_nothing_that_its_proposer_chose_stands_among_the_facts(kind, body):
+    """Forty letters are enough for a sentence."""
+    one = seen(proposed(NOW, kind=kind, body=body))
+    said = card_of(one)
+    for facts in (said.facts, one.words, str(one.refusal()), row_of(one, "later")[1].facts):
+        assert "approved" not in facts.replace("it cannot be approved on this device", "")
+    assert kind == LIE or one.words.startswith(f"{REMOVE}, ")
+    (quote,) = said.quotes
+    assert quote.startswith("not understood, as the proposal of h1 says: “")
+    assert (LIE in quote.replace("_", "-")) == (body.find(LIE.upper().encode()) < 0)
+
+
 def test_it_waits_for_an_answer_as_others_do():
     """It is in the inbox, and may be rejected."""
     one = seen()
@@ -62,5 +88,8 @@ def test_its_tally_is_neither_good_nor_bad():
     for asked in (ASKED, proposed(NOW, kind=REMOVE, body=options_body(name="h3", after=7))):
         with pytest.raises(NewerVersion, match="verify it with that"):
             _verified(tally(asked, NOW, 1, 2), CHAIN)
+        for holders in ((), (1,), (1, 1)):
+            with pytest.raises(PeerFault, match="no tally"):
+                _verified(tally(asked, NOW, *holders), CHAIN)
     with pytest.raises(PeerFault, match="no tally"):  # the positive control: one that is known
         _verified(tally(proposed(NOW, kind=REMOVE, body=options_body(name="h3")), NOW, 1), CHAIN)
