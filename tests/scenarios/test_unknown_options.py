@@ -208,7 +208,7 @@ def test_it_does_not_approve_such_a_key_and_signs_nothing(rig):
         assert (id_ in seen) is not v1
         assert state.status is Status.PENDING
         for one in synced.unknown:
-            with pytest.raises(NewerVersion, match="region"):
+            with pytest.raises(NewerVersion, match="upgraded"):
                 await device.approve(one, synced)
         with authority_of_tomorrow(rig):
             assert len((await device.proposal(id_)).approvals) == 1

@@ -55,7 +55,7 @@ def test_its_facts_are_json_whatever_is_in_it():
 LIE = "approved-by-all-others-say-yes-to-it"
 
 
-@pytest.mark.requirement("X9")
+@pytest.mark.requirement("C7")
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
