@@ -114,7 +114,7 @@ def test_it_cannot_be_approved_and_nothing_is_signed(rig):
         found = await client.find(one.id, synced)
         assert found == one
         before = rig.authority_rows()
-        with pytest.raises(NewerVersion, match="unknown kind.*upgraded"):
+        with pytest.raises(NewerVersion, match=r"unknown kind.*upgraded"):
             await client.approve(found, synced)
         with pytest.raises(NewerVersion):  # below the commands too
             client.new_verdict(one.state.proposal, synced, Verdict.APPROVE)
