@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -124,11 +125,14 @@ def of_file(path: Path, kind: str, made_by: str) -> Iterator[None]:
 
     Raises:
         UsageError: it cannot be read.
+        Unavailable: there is no room for what is made of it.
         MalformedMessage: it is something else.
     """
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # reading takes no room
+            raise Unavailable(f"the disk has no room: {error.strerror}") from error
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except MalformedMessage as error:
         named = UnfitFile(f"{path} is not {kind} as `{made_by}` writes it: {error}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.base.errors import MalformedMessage, Unavailable, UsageError
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
 from tigertally.cli.errors import report
@@ -87,3 +89,11 @@ def test_a_file_of_another_kind_is_not_its_makers_fault():
 
 def test_one_is_singular():
     assert [counted(n, "key", "keys") for n in (0, 1, 2)] == ["0 keys", "1 key", "2 keys"]
+
+
+@pytest.mark.requirement("C6")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_without_room_is_no_fault_of_the_file_that_is_read(tmp_path, number):
+    """What is made of a back-up needs room: exit 4, and the same command again."""
+    with pytest.raises(Unavailable, match="no room"), of_file(tmp_path, "a back-up", "x"):
+        raise OSError(number, os.strerror(number))
