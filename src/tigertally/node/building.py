@@ -35,7 +35,11 @@ def building(home: Path, profile: Name) -> Iterator[Path]:
             folder.rename(target)
         except OSError as error:
             raise (taken(profile) if os.path.lexists(target) else error) from error
-    flush_directory(home)
+        try:
+            flush_directory(home)
+        except BaseException:
+            target.rename(folder)  # whoever asked is told that it failed: then nothing is there
+            raise
 
 
 @contextmanager
