@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from change_rig import settle
+from change_rig import change, settle
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
-from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.creating import Asked, CreatingClient
 from tigertally.custody.client.rows import all_held
-from tigertally.custody.messages.bodies import ROTATE, Rotate, Suite
+from tigertally.custody.messages.bodies import ROTATE, Create, Rotate, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.card import Role
+from tigertally.quorum.changes import REMOVE, remove_body
 from tigertally.quorum.pending import Status
 
 pytestmark = [pytest.mark.requirement("C2"), pytest.mark.requirement("C7")]
@@ -169,5 +170,49 @@ def test_a_rotation_that_the_roster_overtakes_is_given_up_and_may_be_proposed_ag
         for name in rig.holders():
             with rig.devices[name].store.reading() as reader:
                 assert len(list(all_held(reader))) <= 2
+
+    rig.run(day())
+
+
+def test_whoever_waits_for_a_key_that_was_given_up_is_told_and_may_ask_again() -> None:
+    """It would be `pending` for as long as anybody waits: there is nothing left to come."""
+    rig = DomainRig(threshold=2)
+
+    async def day() -> None:
+        await rig.form(4)
+        await rig.requester("app")
+        client = CreatingClient(rig.devices["h1"].party)
+
+        async def ask() -> Asked:
+            synced, _ = await client.sync_all()
+            body = Create(
+                key=Name("vault"),
+                suite=Suite.PEDERSEN_ED25519,
+                acks=len(synced.roster.holders),
+                options=KeyOptions.of(),
+            )
+            asked = await client.propose_or_resume(body, synced)
+            await rig.carry(asked, by=["h2"])
+            return asked
+
+        asked = await ask()
+        brought = await rig.bring("app", "wallet", b"a seed")
+        for name in ("h1", "h2"):
+            await rig.approve(name, brought.proposal.hex())
+        assert await client.state_of(asked) == "pending", "all four must have it first"
+        assert (await rig.bring("app", "wallet", b"a seed")).state == "pending"
+        await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
+        del rig.devices["h4"]
+        await client.sync_all()
+        with pytest.raises(Refused, match="same command again") as caught:
+            await client.state_of(asked)
+        assert caught.value.code == 3
+        with pytest.raises(Refused, match="same command again"):
+            await rig.bring("app", "wallet", b"a seed")
+        again = await ask()
+        assert again.id != asked.id
+        await settle(rig, rig.holders())
+        assert await client.state_of(again) == "active"
+        await rig.import_secret("app", "wallet", b"a seed")
 
     rig.run(day())

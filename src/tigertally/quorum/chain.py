@@ -65,6 +65,15 @@ class Chain:
                 return roster
         raise UnknownRoster("no roster we know has these holders and this quorum")
 
+    def changed_since(self, electorate: Hash) -> bool:
+        """Have these holders or their quorum ever changed, be it for a while only?"""
+        known = False
+        for roster in self.rosters:
+            if known and roster.electorate != electorate:
+                return True
+            known = known or roster.electorate == electorate
+        return False
+
     def for_proposal(self, proposal: Proposal) -> Roster:
         """The roster a proposal was put to, for checking it as history."""
         if proposal.predecessor is not None:

@@ -11,7 +11,7 @@ from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.holder import HolderClient
-from tigertally.custody.client.known import fetch_keys, newest_usable
+from tigertally.custody.client.known import check_not_given_up, fetch_keys, newest_usable
 from tigertally.custody.messages.bodies import (
     CREATE,
     DESTROY,
@@ -135,7 +135,8 @@ class CreatingClient(HolderClient):
         """`waiting` for approvals, then the state of the key.
 
         Raises:
-            Refused: the proposal was rejected, expired, or has become impossible.
+            Refused: the proposal was rejected, expired, or has become impossible; or the key was
+                given up. It is forgotten, so that one may ask again.
         """
         state = await self.proposal(asked.id)
         if state.status is Status.PENDING:
@@ -144,7 +145,15 @@ class CreatingClient(HolderClient):
             self.forget(asked)
             raise Refused(f"the proposal is {state.status.value}; {self.why_ended(state)}")
         found = await self.concerned(asked)
-        return found[-1].state if found else "pending"
+        if found:
+            return found[-1].state
+        if not isinstance(asked.body, Destroy):
+            try:
+                check_not_given_up(state.proposal, self.chain())
+            except Refused:
+                self.forget(asked)
+                raise
+        return "pending"
 
     async def concerned(self, asked: Asked) -> list[KeyInfo]:
         """The versions that are made or destroyed."""

@@ -13,7 +13,7 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import ProposalId
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.client.known import fetch_keys
+from tigertally.custody.client.known import check_not_given_up, fetch_keys
 from tigertally.custody.client.requester import RequesterClient
 from tigertally.custody.messages.bodies import CREATE, Create, Form, KeyRef, parse_create
 from tigertally.custody.messages.importing import IMPORT
@@ -97,7 +97,8 @@ class ImportingClient(RequesterClient):
         """Do what can be done now.
 
         Raises:
-            Refused: the holders said no, or the name is taken; the import is forgotten.
+            Refused: the holders said no, the name is taken, or the key was given up; the import is
+                forgotten.
         """
         made = proposal_id(known.proposal)
         try:
@@ -111,6 +112,12 @@ class ImportingClient(RequesterClient):
             self._done(known)
             raise Refused(f"the proposal is {state.status.value}; {self.why_ended(state)}")
         found = [i for i in await fetch_keys(self.party, known.ref.name) if i.ref == known.ref]
+        if not found:
+            try:
+                check_not_given_up(state.proposal, synced.chain)
+            except Refused:
+                self._done(known)
+                raise
         if not found or found[0].state == "pending":
             return Progress(proposal=made, state="pending")
         if found[0].state == "destroyed":

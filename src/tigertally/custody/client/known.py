@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
+from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.sync import KEYS, KeyInfo, KeysReply, KeysRequest
 from tigertally.custody.messages.v1 import KEYS_V1, KeysReplyV1
 from tigertally.custody.policy import not_usable
+from tigertally.quorum.chain import Chain
 from tigertally.quorum.client import Party
+from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.versions import Before, unchanged
 
 USABLE = ("active", "resharing")
@@ -33,6 +36,21 @@ async def ask_keys(party: Party, name: Name | None = None) -> KeysReply:
     """The same, and how many the authority cannot read."""
     reply, _ = await party.ask(KEYS, KeysRequest(name=name), _BEFORE)
     return reply
+
+
+def check_not_given_up(making: Envelope, chain: Chain) -> None:
+    """Of a key that was approved and is not there: is it still to come?
+
+    A key is there from its approval on, until it is made or given up.
+
+    Raises:
+        Refused: the holders have changed, and it could not be finished for those of before.
+    """
+    if chain.changed_since(open_proposal(making).electorate):
+        raise Refused(
+            "the holders or the quorum changed before the key was made, and it was given up: the "
+            "same command again proposes it to today's holders"
+        )
 
 
 def newest_usable(known: Sequence[KeyInfo], name: Name) -> KeyInfo:
