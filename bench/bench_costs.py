@@ -34,13 +34,13 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.messages.reports import HELD, HeldClaim, HeldReport
 from tigertally.custody.messages.sync import DEAL
-from tigertally.custody.messages.watching import HELD, HeldClaim, HeldReport
-from tigertally.node.members import connected
+from tigertally.node.connect import connected
 from tigertally.node.profile import OpenProfile, home, open_profile
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
-from tigertally.quorum.client import Party
+from tigertally.quorum.member.client import Party
 from tigertally.transport.client import HttpChannel
 from town import Domain, enrol
 

@@ -27,14 +27,14 @@ from release_party import PASSPHRASE
 from tigertally.base.ids import Fingerprint, Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.holder import HolderClient
-from tigertally.custody.messages.bodies import CREATE, Create, Suite
+from tigertally.custody.messages.kinds import CREATE, Create, Suite
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.node.members import connected, introduced
+from tigertally.node.connect import connected, introduced
 from tigertally.node.profile import home, open_profile
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import JOIN
-from tigertally.quorum.client import Party
-from tigertally.quorum.joining import JoiningClient
+from tigertally.quorum.member.client import Party
+from tigertally.quorum.member.join import JoiningClient
 from tigertally.transport.channel import Channel
 from town import Domain, enrol, member
 

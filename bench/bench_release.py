@@ -27,9 +27,9 @@ from release_party import KEY, PASSPHRASE
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.holder import HolderClient
-from tigertally.custody.messages.bodies import Create, Suite
+from tigertally.custody.messages.kinds import Create, Suite
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.node.members import connected
+from tigertally.node.connect import connected
 from tigertally.node.profile import home, open_profile
 from tigertally.quorum.card import Role
 from tigertally.quorum.proposal import proposal_id

@@ -25,7 +25,7 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.files import atomic_output
 from tigertally.crypto.stream import CHUNK_BYTES, MARK_BYTES
 from tigertally.custody.files import FileHeader, decrypt_file, encrypt_file, read_header
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 
 KEY = bytes(range(32))
 HEADER = FileHeader(domain=DomainId(bytes(32)), key=KeyRef(name=Name("bench"), version=1))

@@ -19,11 +19,11 @@ from tigertally.base.process import settle_down
 from tigertally.base.secret import Secret
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.client.requester import RequesterClient
-from tigertally.custody.messages.bodies import RELEASE, Form, KeyRef
-from tigertally.node.members import connected, until
+from tigertally.custody.messages.kinds import RELEASE, Form, KeyRef
+from tigertally.node.connect import connected, until
 from tigertally.node.profile import OpenProfile, home, open_profile
-from tigertally.quorum.client import Synced
-from tigertally.quorum.member import SeenProposal
+from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.memory import SeenProposal
 
 PASSPHRASE = b"a bench has no secrets"
 KEY = KeyRef(name=Name("bench"), version=1)

@@ -21,10 +21,10 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
 from tigertally.custody.client.holder import HolderClient
 from tigertally.node.clock import SystemClock
-from tigertally.node.members import connected, introduced
+from tigertally.node.connect import connected, introduced
 from tigertally.node.profile import create_profile, home, open_profile
 from tigertally.quorum.card import Role
-from tigertally.quorum.joining import JoiningClient
+from tigertally.quorum.member.join import JoiningClient
 from tigertally.quorum.pending import Status
 
 SOURCE = Path(__file__).parents[1] / "src"

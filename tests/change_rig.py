@@ -11,7 +11,7 @@ from tigertally.base.ids import Name
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import Released
 from tigertally.custody.client.rows import Request
-from tigertally.custody.messages.bodies import Form, KeyRef
+from tigertally.custody.messages.kinds import Form, KeyRef
 from tigertally.custody.messages.sync import KeyInfo
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.card import Role

@@ -23,12 +23,12 @@ from tigertally.base.errors import Locked, Unavailable
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochStatus, KeyRecord, KeyState
-from tigertally.quorum.desk import barrier_of
-from tigertally.quorum.rows import ATTACHMENTS
+from tigertally.quorum.authority.desk import barrier_of
+from tigertally.quorum.authority.rows import ATTACHMENTS
 from tigertally.storage.memory import MemoryStore, MemoryTransaction
 from tigertally.storage.sealed import SealedReader
 from tigertally.transport.channel import DEFAULT_WAIT, Channel

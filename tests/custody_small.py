@@ -11,7 +11,8 @@ from domain_rig import DomainRig
 from tigertally.base.ids import Hash, HolderIndex, Name, Nonce, Text
 from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.bodies import (
+from tigertally.custody.messages.dealing import DealingPackage, Opening, PublishedKeys
+from tigertally.custody.messages.kinds import (
     CREATE,
     RELEASE,
     Create,
@@ -20,11 +21,10 @@ from tigertally.custody.messages.bodies import (
     Release,
     Suite,
 )
-from tigertally.custody.messages.dealing import DealingPackage, Opening, PublishedKeys
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.protocol.dealing import Occasion
-from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.protocol.receive_keys import newest_by_holder
+from tigertally.custody.protocol.receiver import occasion_of_making
 from tigertally.quorum.approval import Approval, Verdict, sign_approval
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal

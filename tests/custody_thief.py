@@ -20,13 +20,13 @@ from tigertally.crypto.hpke import OVERHEAD, PrivateKey
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import Create, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Dealing,
     DealingPackage,
     PublishedKeys,
     piece_hash,
 )
+from tigertally.custody.messages.kinds import Create, KeyRef, Suite
 from tigertally.custody.messages.sync import DEAL
 from tigertally.custody.protocol.dealing import (
     Occasion,
@@ -35,14 +35,14 @@ from tigertally.custody.protocol.dealing import (
     open_piece,
     wrap_pieces,
 )
-from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.protocol.receive_keys import newest_by_holder, private_key
+from tigertally.custody.protocol.receiver import occasion_of_making
 from tigertally.custody.protocol.release import _fragment_info
 from tigertally.custody.service import rows as authority_rows
 from tigertally.custody.state.authority import EpochRecord
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.node.authority import Authority
-from tigertally.quorum.client import Party, Synced
+from tigertally.quorum.member.client import Party, Synced
 from tigertally.quorum.messages import PROPOSE, VOTE, ProposeRequest, VoteRequest
 from tigertally.quorum.proposal import proposal_id
 from tigertally.storage.sealed import SealedReader

@@ -23,27 +23,27 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.client.creating import Asked, CreatingClient
 from tigertally.custody.client.holder import HolderClient
-from tigertally.custody.client.importing import ImportingClient, Progress
+from tigertally.custody.client.imports import ImportingClient, Progress
+from tigertally.custody.client.keys import Asked, CreatingClient
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import Released, RequesterClient
-from tigertally.custody.client.unlocking import UnlockingClient
-from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.client.unlock import UnlockingClient
+from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.service import child
 from tigertally.node.authority import Authority
 from tigertally.node.kinds import all_kinds
 from tigertally.node.wiring import AuthorityServices
-from tigertally.quorum.admission import Settings, put_settings
+from tigertally.quorum.authority.admission import Settings, put_settings
+from tigertally.quorum.authority.rows import load_chain
 from tigertally.quorum.card import Role, sign_card
-from tigertally.quorum.client import Party
-from tigertally.quorum.founding import make_pin, new_pin_state
-from tigertally.quorum.joining import JoiningClient
+from tigertally.quorum.enrolment import make_pin, new_pin_state
+from tigertally.quorum.member.client import Party
+from tigertally.quorum.member.join import JoiningClient
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
-from tigertally.quorum.rows import load_chain
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedStore
 from tigertally.transport.channel import Channel

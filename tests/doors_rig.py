@@ -14,12 +14,12 @@ from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.keys import CreatingClient
 from tigertally.custody.client.rows import REPORTED
-from tigertally.custody.messages import destroying, importing, lock, sync
-from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages import destroy, imports, lock, sync
+from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.custody.messages.watching import HELD
+from tigertally.custody.messages.reports import HELD
 from tigertally.node.wiring import AuthorityServices
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
@@ -180,7 +180,7 @@ class Doors:
             for _ in range(2):
                 for name in rig.holders():
                     await rig.sync(name)
-        await self._held("app", importing.IMPORT, self._bring)
+        await self._held("app", imports.IMPORT, self._bring)
 
     async def _bring(self):
         return await self.rig.bring("app", "wallet", b"a seed")
@@ -188,7 +188,7 @@ class Doors:
     async def _destroy(self) -> None:
         """h2 has erased, h3's erasure was not handed in; another destruction waits for a vote."""
         await self.rig.destroy("doomed", by=["h1", "h2"])
-        await self._held("h3", destroying.ERASURE, lambda: self.rig.sync("h3"))
+        await self._held("h3", destroy.ERASURE, lambda: self.rig.sync("h3"))
         client = CreatingClient(self.rig.devices["h1"].party)
         synced, _ = await client.sync_all()
         await client.propose_or_resume(Destroy(key=KEY.name, version=None), synced)

@@ -27,18 +27,19 @@ from crash_rig import InPlace
 from domain_rig import DomainRig
 from tigertally.base.ids import Name, ProposalId
 from tigertally.base.limits import LONG_POLL_SECONDS
-from tigertally.custody.client.changing import ChangingClient
-from tigertally.custody.client.creating import Asked, CreatingClient
 from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.keys import Asked, CreatingClient
 from tigertally.custody.client.report import Report
+from tigertally.custody.client.roster import ChangingClient
 from tigertally.custody.client.unattended import UnattendedClient
-from tigertally.custody.messages.bodies import Create, Destroy
+from tigertally.custody.messages.kinds import Create, Destroy
 from tigertally.node import daemon
-from tigertally.node.members import until
-from tigertally.quorum import messages, rows
+from tigertally.node.connect import until
+from tigertally.quorum import messages
+from tigertally.quorum.authority import rows
 from tigertally.quorum.card import Role
-from tigertally.quorum.client import MemberClient, Party, Synced
-from tigertally.quorum.joining import Joined
+from tigertally.quorum.member.client import MemberClient, Party, Synced
+from tigertally.quorum.member.join import Joined
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Roster

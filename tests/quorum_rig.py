@@ -17,7 +17,7 @@ from tigertally.quorum import changes
 from tigertally.quorum.approval import Approval, Verdict, sign_approval
 from tigertally.quorum.card import Role, open_card, sign_card
 from tigertally.quorum.chain import Chain, first_roster, found, next_roster
-from tigertally.quorum.founding import found_request, found_roster
+from tigertally.quorum.enrolment import found_request, found_roster
 from tigertally.quorum.proposal import Proposal, options_body, proposal_id, sign_proposal
 from tigertally.quorum.roster import Holder, Requester, Roster, SignedRoster
 from tigertally.quorum.tally import Tally

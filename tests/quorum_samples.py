@@ -20,14 +20,15 @@ from tigertally.audit.entry import AuditEntry
 from tigertally.audit.log import AuditLog
 from tigertally.base.ids import Hash, HolderIndex, Name, Nonce, Text
 from tigertally.quorum import messages
-from tigertally.quorum.admission import Settings
 from tigertally.quorum.approval import open_approval
+from tigertally.quorum.authority.admission import Settings
+from tigertally.quorum.authority.proposals import state_of
 from tigertally.quorum.card import open_card
 from tigertally.quorum.chain import RosterFile
-from tigertally.quorum.conviction import Conviction
-from tigertally.quorum.founding import found_request, new_pin_state, pin_key, reply_proof
-from tigertally.quorum.joining import Invitation, sign_invitation
-from tigertally.quorum.member import Vote
+from tigertally.quorum.enrolment import found_request, new_pin_state, pin_key, reply_proof
+from tigertally.quorum.member.conviction import Conviction
+from tigertally.quorum.member.join import Invitation, sign_invitation
+from tigertally.quorum.member.memory import Vote
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import (
@@ -38,7 +39,6 @@ from tigertally.quorum.restoration import (
     sign_acceptance,
     sign_restoration,
 )
-from tigertally.quorum.service import state_of
 from tigertally.storage.memory import MemoryStore
 
 CHAIN = chain_of(3)

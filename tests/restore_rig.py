@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from domain_rig import DomainRig
 from tigertally.base.ids import Nonce
-from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.custody.client.unlock import UnlockingClient
 from tigertally.custody.messages.lock import AnswerReply
-from tigertally.quorum.conviction import CONVICTION
-from tigertally.quorum.following import notices
-from tigertally.quorum.restoring import mark_restored
+from tigertally.quorum.authority.restore import mark_restored
+from tigertally.quorum.member.conviction import CONVICTION
+from tigertally.quorum.member.witness import notices
 
 Backup = Mapping[str, Mapping[bytes, bytes]]
 

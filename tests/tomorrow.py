@@ -11,12 +11,13 @@ from typing import Any
 
 from tigertally.base.ids import Name
 from tigertally.base.recent import Recent
-from tigertally.custody.messages import bodies, options
-from tigertally.node import kinds, members, wiring
+from tigertally.custody.messages import kinds as bodies
+from tigertally.custody.messages import options
+from tigertally.node import connect, kinds, wiring
 from tigertally.quorum import proposal
+from tigertally.quorum.authority.proposals import QuorumService
 from tigertally.quorum.changes import option
 from tigertally.quorum.kinds import Kind, Kinds, registry
-from tigertally.quorum.service import QuorumService
 
 NOTICE = Name("tomorrow.notice")
 OPTION = "region"
@@ -56,7 +57,7 @@ def arm(put: Callable[[Any, str, Any], None] = setattr) -> None:
     Args:
         put: sets an attribute; another one than `setattr` can take it back.
     """
-    for module in (kinds, members, wiring):
+    for module in (kinds, connect, wiring):
         put(module, "all_kinds", all_kinds)
     know_the_option(put)
     init = QuorumService.__init__

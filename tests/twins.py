@@ -18,7 +18,7 @@ from tigertally.base.ids import Name, Nonce, Text
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.bodies import RELEASE, Form, Release
+from tigertally.custody.messages.kinds import RELEASE, Form, Release
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
 from tigertally.quorum.roster import Roster
 

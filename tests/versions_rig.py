@@ -25,7 +25,7 @@ from sources import TESTS
 from tigertally.base import codec
 from tigertally.base.secret import Secret
 from tigertally.node.identity import Identity, open_identity
-from tigertally.quorum.admission import Settings
+from tigertally.quorum.authority.admission import Settings
 from tigertally.storage.sealed import RowSealer
 
 VERSIONS = TESTS / "versions"

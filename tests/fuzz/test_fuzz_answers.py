@@ -15,9 +15,9 @@ from evil import dump, restore
 from tigertally.base.codec import decode, dumps, loads
 from tigertally.base.errors import Corrupt, PeerFault, TigertallyError
 from tigertally.base.ids import Name
-from tigertally.custody.client.unlocking import UnlockingClient
-from tigertally.custody.messages import importing, lock, release, sync
-from tigertally.custody.messages.bodies import Form
+from tigertally.custody.client.unlock import UnlockingClient
+from tigertally.custody.messages import imports, lock, release, sync
+from tigertally.custody.messages.kinds import Form
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval
 from typed_messages import Pool
@@ -34,7 +34,7 @@ ANSWERS: dict[str, tuple[str, type]] = {
     sync.CUSTODY_SYNC: ("h1", sync.CustodySyncReply),
     sync.RECEIVE_KEYS: ("h1", sync.ReceiveKeysReply),
     sync.COLLECT: ("app", release.CollectReply),
-    importing.CONTENT: ("app", importing.ContentReply),
+    imports.CONTENT: ("app", imports.ContentReply),
     lock.UNLOCK_CHALLENGE: ("h1", lock.ChallengeReply),
 }
 
@@ -63,7 +63,7 @@ def step(path: str):
         return rig.joining(rig.devices[name]).fetch()
     if path == messages.PROPOSAL:
         return look_up()
-    if path in (sync.COLLECT, importing.CONTENT):
+    if path in (sync.COLLECT, imports.CONTENT):
         return collect("complete" if path == sync.COLLECT else "done")
     if path in (messages.AUDIT, messages.TALLIES):
         return rig.holder(name).audit()

@@ -25,14 +25,14 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages import destroying, importing, lock, release, sync, v1, watching
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages import destroy, imports, lock, release, reports, sync, v1
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
     Dealing,
     DealingPackage,
     ReceiveKeys,
 )
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, attachment_hash, sign_approval
 from tigertally.quorum.messages import DomainInfo, JoinTerms
@@ -92,7 +92,7 @@ READS = {
     v1.KEYS_V1: lambda: sync.KeysRequest(name=None),
     sync.KEY_EPOCH: lambda: sync.EpochRequest(key=KeyRef(name="payroll", version=1)),
     sync.RECEIVE_KEYS: lambda: sync.ReceiveKeysRequest(proposal=None),
-    importing.CONTENT: lambda: importing.ContentRequest(key=KeyRef(name="wallet", version=1)),
+    imports.CONTENT: lambda: imports.ContentRequest(key=KeyRef(name="wallet", version=1)),
 }
 
 
@@ -333,9 +333,9 @@ SIGNED: dict[tuple[str, str], tuple[bytes, type]] = {
     (lock.UNLOCK_ANSWER, "answer"): (tags.UNLOCK_ANSWER, lock.Answer),
     (sync.CUSTODY_SYNC, "receive_keys"): (tags.RECEIVE_KEYS, ReceiveKeys),
     (sync.ACKNOWLEDGE, ""): (tags.ACKNOWLEDGEMENT, Acknowledgement),
-    (watching.HELD, ""): (tags.HELD, watching.HeldReport),
-    (destroying.ERASURE, ""): (tags.ERASURE, destroying.Erasure),
-    (importing.IMPORT, ""): (tags.IMPORT, importing.Imported),
+    (reports.HELD, ""): (tags.HELD, reports.HeldReport),
+    (destroy.ERASURE, ""): (tags.ERASURE, destroy.Erasure),
+    (imports.IMPORT, ""): (tags.IMPORT, imports.Imported),
     (sync.DELIVER, "delivery"): (tags.FRAGMENT_DELIVERY, release.FragmentDelivery),
 }
 

@@ -17,7 +17,7 @@ import tigertally.custody.state as custody_state
 import tigertally.delegation.messages as delegation_messages
 from tigertally.base.codec import decode, dumps, encode
 from tigertally.base.errors import MalformedMessage, NewerVersion, PeerFault, Refused
-from tigertally.custody.messages.bodies import (
+from tigertally.custody.messages.kinds import (
     parse_create,
     parse_destroy,
     parse_release,
@@ -25,7 +25,7 @@ from tigertally.custody.messages.bodies import (
 )
 from tigertally.quorum import changes
 from tigertally.quorum.chain import parse_chain
-from tigertally.quorum.joining import parse_invitation
+from tigertally.quorum.member.join import parse_invitation
 from tigertally.quorum.proposal import Proposal
 from typed_messages import Pool
 

@@ -12,7 +12,7 @@ import pytest
 from tigertally.audit.log import ENTRIES, HEAD, NODES, AuditLog
 from tigertally.base.ids import Name, Text
 from tigertally.node.profile import open_profile
-from tigertally.quorum.admission import get_settings
+from tigertally.quorum.authority.admission import get_settings
 from tigertally.quorum.card import domain_of
 from tigertally.quorum.restoration import log_origin
 

@@ -13,7 +13,7 @@ import pytest
 
 from process_rig import ROOT, Town
 from tigertally.base.ids import Name
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.service.rows import KEYS
 from tigertally.storage.erasure import owe
 from tigertally.storage.sql import SqlStore

@@ -16,8 +16,8 @@ import pytest
 from scraper import metric, page
 from tigertally.base.ids import Name
 from tigertally.custody.client.rows import PUBLISHED
-from tigertally.custody.messages.bodies import KeyRef
-from tigertally.custody.service.locking import ENVELOPES
+from tigertally.custody.messages.kinds import KeyRef
+from tigertally.custody.service.lock import ENVELOPES
 from tigertally.custody.service.rows import KEYS
 from tigertally.storage.sql import SqlStore
 

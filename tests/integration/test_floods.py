@@ -26,7 +26,7 @@ from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.client.holder import HolderClient
-from tigertally.node.members import connected, look_up
+from tigertally.node.connect import connected, look_up
 from tigertally.node.profile import open_profile
 from tigertally.quorum import messages
 from walks import WHOLE, sampled

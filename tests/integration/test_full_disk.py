@@ -14,7 +14,7 @@ from full_disk import Disk
 from scraper import metric, page
 from tigertally.audit.nodes import ENTRIES
 from tigertally.custody.service.rows import KEYS
-from tigertally.quorum.rows import PROPOSALS, ROSTERS
+from tigertally.quorum.authority.rows import PROPOSALS, ROSTERS
 from tigertally.storage.erasure import owed
 from tigertally.storage.sql import SqlStore
 

@@ -21,8 +21,8 @@ import pytest
 from full_disk import Disk
 from process_rig import HOLDERS, Town
 from tigertally.base.codec import decode
+from tigertally.quorum.authority.rows import ROSTERS
 from tigertally.quorum.roster import SignedRoster
-from tigertally.quorum.rows import ROSTERS
 from tigertally.storage.sql import SqlStore
 from walks import sampled
 

@@ -17,7 +17,7 @@ from tigertally.algebra.ed25519 import ORDER
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.rows import Held
-from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.node.profile import open_profile
 

@@ -17,13 +17,13 @@ from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.certificates import client_context
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.keys import CreatingClient
 from tigertally.custody.client.requester import RequesterClient
-from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.custody.client.unlock import UnlockingClient
 from tigertally.custody.messages import sync
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.node.members import connected
+from tigertally.node.connect import connected
 from tigertally.node.profile import open_profile
 from tigertally.node.wiring import AuthorityServices
 from tigertally.quorum import messages

@@ -16,10 +16,10 @@ from tigertally.base.ids import Name
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
-from tigertally.custody.messages.bodies import Form
-from tigertally.node.members import connected
+from tigertally.custody.messages.kinds import Form
+from tigertally.node.connect import connected
 from tigertally.node.profile import open_profile
-from tigertally.quorum.client import MemberClient
+from tigertally.quorum.member.client import MemberClient
 from tigertally.quorum.proposal import proposal_id
 from twins import DIGITS, release_of, twins
 

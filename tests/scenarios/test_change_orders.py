@@ -27,7 +27,7 @@ from tigertally.base.errors import Refused, TigertallyError, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client import rows
-from tigertally.custody.messages.bodies import Create, KeyRef, Suite
+from tigertally.custody.messages.kinds import Create, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum import messages

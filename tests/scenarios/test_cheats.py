@@ -34,7 +34,6 @@ from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.bodies import Form, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
     Certificate,
@@ -42,6 +41,7 @@ from tigertally.custody.messages.dealing import (
     Dealing,
     ReceiveKeys,
 )
+from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.release import CollectReply, FragmentDelivery, WrappedFragment
 from tigertally.custody.messages.sync import (
     ACKNOWLEDGE,

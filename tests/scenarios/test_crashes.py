@@ -17,15 +17,15 @@ from restore_rig import accept, backup, restore
 from tigertally.base.errors import Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
-from tigertally.custody.client.changing import ChangingClient
-from tigertally.custody.client.creating import Asked, CreatingClient
+from tigertally.custody.client.keys import Asked, CreatingClient
+from tigertally.custody.client.roster import ChangingClient
 from tigertally.custody.client.rows import Request
-from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
-from tigertally.quorum.client import Synced
-from tigertally.quorum.joining import Joined
+from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.join import Joined
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 from walks import sampled

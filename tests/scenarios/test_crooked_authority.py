@@ -16,7 +16,6 @@ from tigertally.base.ids import Hash, HolderIndex, Name
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite, parse_create
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
     Certificate,
@@ -26,6 +25,7 @@ from tigertally.custody.messages.dealing import (
     DealingPackage,
     Opening,
 )
+from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite, parse_create
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.release import CollectReply
 from tigertally.custody.messages.sync import (
@@ -37,8 +37,8 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.protocol.complaints import judge
 from tigertally.custody.protocol.dealing import draw_sharing, make_dealing
-from tigertally.custody.protocol.holding import occasion_of_making
 from tigertally.custody.protocol.receive_keys import newest_by_holder
+from tigertally.custody.protocol.receiver import occasion_of_making
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochRecord, EpochStatus, KeyRecord
 from tigertally.quorum.proposal import open_proposal, proposal_id

@@ -18,9 +18,9 @@ from custody_thief import CrookedHolder, audit_kinds, epoch_records, held_by, sp
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import Name, ProposalId
-from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.keys import CreatingClient
 from tigertally.custody.messages import sync as paths
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.quorum.messages import PROPOSAL, PROPOSE, SYNC, VOTE

@@ -7,9 +7,9 @@ import pytest
 from domain_rig import DomainRig
 from tigertally.base.errors import Damaged, Refused
 from tigertally.base.ids import Name
-from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.keys import CreatingClient
 from tigertally.custody.client.known import ask_keys
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.service import rows
 
 pytestmark = pytest.mark.requirement("C9")

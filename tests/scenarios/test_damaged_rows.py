@@ -23,14 +23,14 @@ from tigertally.base.codec import dumps
 from tigertally.base.errors import Corrupt, Damaged, Refused, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
-from tigertally.custody.messages.bodies import Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.service import rows
 from tigertally.node.damage import DAMAGED
 from tigertally.node.writer import MARKS
-from tigertally.quorum.admission import SETTINGS
+from tigertally.quorum.authority.admission import SETTINGS
+from tigertally.quorum.authority.desk import barrier_of
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
-from tigertally.quorum.desk import barrier_of
 from tigertally.quorum.proposal import proposal_id
 from tigertally.storage.erasure import OWED
 from walks import SEED, sampled

@@ -10,9 +10,9 @@ from domain_rig import DomainRig
 from tigertally.base.errors import Unavailable
 from tigertally.base.ids import Name
 from tigertally.custody.client import rows
-from tigertally.custody.messages.bodies import Create, Suite
+from tigertally.custody.messages.kinds import Create, Suite
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.custody.service import creating
+from tigertally.custody.service import create
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 
@@ -36,9 +36,9 @@ def overtaken(rig: DomainRig, client: Any, times: int) -> list[int]:
 
 @pytest.mark.requirement("C3")
 @pytest.mark.requirement("C9")
-@pytest.mark.parametrize("words", [creating.KEYS_REPLACED_V1, "says it in other words"])
+@pytest.mark.parametrize("words", [create.KEYS_REPLACED_V1, "says it in other words"])
 def test_a_proposer_deals_anew(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(creating, "KEYS_REPLACED_V1", words)
+    monkeypatch.setattr(create, "KEYS_REPLACED_V1", words)
     rig = DomainRig(threshold=2)
 
     async def day() -> None:
@@ -72,7 +72,7 @@ def test_other_troubles_are_no_reason_to_deal_anew() -> None:
 
         async def propose(*args: Any, attachment: bytes, **more: Any) -> Any:
             sent.append(attachment)
-            raise Unavailable(f"a holder {creating.KEYS_REPLACED_V1}: so it says, and lies")
+            raise Unavailable(f"a holder {create.KEYS_REPLACED_V1}: so it says, and lies")
 
         client.propose = propose
         proposal = client.new_proposal(Name("custody.create"), BODY.to_body(), synced.roster)

@@ -13,11 +13,11 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.custody.client import rows
-from tigertally.custody.client.creating import CreatingClient
-from tigertally.custody.messages.bodies import DESTROY, Destroy, Form, KeyRef, Suite
-from tigertally.custody.messages.destroying import ERASURE, EraseDue
+from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.messages.destroy import ERASURE, EraseDue
+from tigertally.custody.messages.kinds import DESTROY, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.sync import CUSTODY_SYNC, CustodySyncReply
-from tigertally.custody.protocol.destroying import sign_erasure
+from tigertally.custody.protocol.destroy import sign_erasure
 from tigertally.quorum.approval import Approval, Verdict, sign_approval
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body

@@ -12,7 +12,7 @@ from live_rig import LiveRig, ranked
 from tigertally.base.errors import Corrupt, Damaged, Refused, TigertallyError
 from tigertally.base.ids import Name
 from tigertally.custody.client import rows
-from tigertally.custody.messages.bodies import Form, KeyRef
+from tigertally.custody.messages.kinds import Form, KeyRef
 from tigertally.custody.service import rows as authority_rows
 from tigertally.quorum import messages
 from tigertally.quorum.proposal import proposal_id

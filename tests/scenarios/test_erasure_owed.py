@@ -14,9 +14,9 @@ from domain_rig import DomainRig
 from tigertally.base.codec import decode
 from tigertally.base.ids import Name
 from tigertally.custody.client import rows
-from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.keys import CreatingClient
 from tigertally.custody.client.known import fetch_keys
-from tigertally.custody.messages.bodies import Destroy, Suite
+from tigertally.custody.messages.kinds import Destroy, Suite
 from tigertally.node.health import pages
 from tigertally.storage.erasure import OWED, owed
 from tigertally.storage.memory import MemoryStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain_rig import DomainRig
-from tigertally.custody.messages.bodies import Form, Suite
+from tigertally.custody.messages.kinds import Form, Suite
 
 
 @pytest.mark.requirement("C1")

@@ -16,10 +16,10 @@ from tigertally.base.ids import Name
 from tigertally.base.limits import MAX_IMPORT_BYTES
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
-from tigertally.custody.client.creating import CreatingClient
-from tigertally.custody.client.importing import IMPORTS, ImportingClient, Progress, UnderWay
-from tigertally.custody.messages.bodies import Form, KeyRef, Suite
-from tigertally.custody.messages.importing import CONTENT, IMPORT, ContentReply, Imported
+from tigertally.custody.client.imports import IMPORTS, ImportingClient, Progress, UnderWay
+from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.messages.imports import CONTENT, IMPORT, ContentReply, Imported
+from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import COLLECT
 from tigertally.quorum.card import Role

@@ -27,7 +27,7 @@ from tigertally.base.errors import MalformedMessage, PeerFault, TigertallyError,
 from tigertally.base.ids import Hash, HolderIndex, Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.bodies import Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.sync import CUSTODY_SYNC, CustodySyncReply
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.service import rows

@@ -25,7 +25,7 @@ from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import UNLOCK_LIFETIME
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
-from tigertally.custody.client.unlocking import UnlockingClient
+from tigertally.custody.client.unlock import UnlockingClient
 from tigertally.custody.messages import sync as paths
 from tigertally.custody.messages.dealing import Erased
 from tigertally.custody.messages.lock import (
@@ -55,12 +55,12 @@ from tigertally.custody.protocol.lock import (
     seal_barrier,
     sign_envelopes,
 )
-from tigertally.custody.service.locking import ENVELOPES
+from tigertally.custody.service.lock import ENVELOPES
 from tigertally.node.writer import MARKS
 from tigertally.quorum import messages
+from tigertally.quorum.authority.rows import ROSTERS
 from tigertally.quorum.card import Role
 from tigertally.quorum.proposal import proposal_id
-from tigertally.quorum.rows import ROSTERS
 from tigertally.storage.sealed import RowSealer
 
 OPEN_WHILE_LOCKED = {

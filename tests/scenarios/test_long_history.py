@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain_rig import DomainRig
-from tigertally.quorum import auditing, client
+from tigertally.quorum.member import audit, client
 
 
 @pytest.mark.requirement("X1")
@@ -15,7 +15,7 @@ def test_every_tally_is_listed_and_every_checkpoint_compared(
     monkeypatch: pytest.MonkeyPatch, seconds: int
 ) -> None:
     monkeypatch.setattr(client, "_TALLY_PAGE", 2)
-    monkeypatch.setattr(auditing, "_PROVEN_AT_ONCE", 1)
+    monkeypatch.setattr(audit, "_PROVEN_AT_ONCE", 1)
     rig = DomainRig(threshold=2)
 
     async def day() -> None:

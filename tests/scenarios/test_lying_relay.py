@@ -20,7 +20,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import InvalidSignature, PeerFault, Refused
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import Form, KeyRef
+from tigertally.custody.messages.kinds import Form, KeyRef
 from tigertally.custody.messages.sync import CUSTODY_SYNC, DELIVER, CustodySyncReply, ReleaseDue
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict

@@ -22,7 +22,6 @@ from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.messages.base_key import BaseKey, base_hash
-from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
     Certificate,
@@ -33,6 +32,7 @@ from tigertally.custody.messages.dealing import (
     PublishedKeys,
     piece_hash,
 )
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import (
     ACKNOWLEDGE,
@@ -51,7 +51,7 @@ from tigertally.custody.protocol.dealing import (
     wrap_pieces,
 )
 from tigertally.custody.protocol.epochs import occasion_of
-from tigertally.custody.protocol.resharing import share_again
+from tigertally.custody.protocol.reshare import share_again
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.authority import EpochRecord, EpochStatus
 from tigertally.custody.state.holder import HeldEpoch

@@ -21,11 +21,11 @@ from tigertally.base.errors import PeerFault, Refused, TigertallyError, Unavaila
 from tigertally.base.ids import Name, Nonce, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.bodies import Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.sync import CUSTODY_SYNC, CustodySyncReply, ReleaseDue
 from tigertally.quorum import changes
 from tigertally.quorum.approval import Approval, Verdict, sign_approval
-from tigertally.quorum.member import see
+from tigertally.quorum.member.memory import see
 from tigertally.quorum.messages import PROPOSAL, SYNC, VOTE, ProposalState, SyncReply
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import (

@@ -11,7 +11,7 @@ import pytest
 
 from custody_thief import epoch_records, held_by, seeds_of
 from domain_rig import DomainRig, in_this_process
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.service import child
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.quorum.card import Role

@@ -13,7 +13,7 @@ from evil import dump
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused, TigertallyError
 from tigertally.base.ids import Name
-from tigertally.custody.messages.bodies import Form, KeyRef
+from tigertally.custody.messages.kinds import Form, KeyRef
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict
 from tigertally.quorum.card import Role

@@ -24,9 +24,9 @@ from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.requester import AskAgain
-from tigertally.custody.messages.bodies import Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.sync import CUSTODY_SYNC, DELIVER, CustodySyncReply
-from tigertally.node.members import until
+from tigertally.node.connect import until
 from tigertally.quorum.changes import REQUESTER_REMOVE, remove_body
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, proposal_id

@@ -29,13 +29,13 @@ from tigertally.base.ids import HolderIndex, Name
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
-from tigertally.custody.client.changing import ChangingClient
-from tigertally.custody.messages.bodies import Form, KeyRef, Suite
+from tigertally.custody.client.roster import ChangingClient
+from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.lock import Envelopes
 from tigertally.custody.messages.sync import CONTRIBUTE
 from tigertally.custody.protocol.lock import _envelope_info
 from tigertally.custody.protocol.suites import SUITES
-from tigertally.custody.service.locking import ENVELOPES
+from tigertally.custody.service.lock import ENVELOPES
 from tigertally.custody.service.rows import SEALED
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.custody.state.holder import HeldEpoch

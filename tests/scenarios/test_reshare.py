@@ -10,7 +10,7 @@ from tigertally.base.errors import Corrupt, Refused
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.client.rows import all_held
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.service import rows as service_rows
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body

@@ -26,8 +26,8 @@ from tigertally.base.ids import DomainId, Hash, HolderIndex, Name, RosterHash
 from tigertally.base.limits import CLOCK_SKEW
 from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.bodies import CREATE, Create, Suite
 from tigertally.custody.messages.dealing import Certificate
+from tigertally.custody.messages.kinds import CREATE, Create, Suite
 from tigertally.custody.messages.lock import (
     UNLOCK_ANSWER,
     UNLOCK_REPORT,
@@ -38,17 +38,17 @@ from tigertally.custody.messages.lock import (
 )
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import ACKNOWLEDGE, CUSTODY_SYNC, CustodySyncReply
-from tigertally.custody.protocol.holding import acknowledge_again
+from tigertally.custody.protocol.receiver import acknowledge_again
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import KeyRecord
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum import changes, messages
 from tigertally.quorum.approval import Verdict
+from tigertally.quorum.authority.restore import PENDING, records
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import Acceptance, RestorationRecord, sign_acceptance
-from tigertally.quorum.restoring import PENDING, records
 from tigertally.quorum.tally import Tally
 from tigertally.transport.channel import DEFAULT_WAIT, Channel
 from tigertally.transport.memory import Leg

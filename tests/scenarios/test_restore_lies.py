@@ -25,8 +25,8 @@ from tigertally.base.ids import Name, Nonce
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import sign_message
 from tigertally.custody.client.rows import all_held
-from tigertally.custody.messages.bodies import Create, KeyRef, Suite
 from tigertally.custody.messages.dealing import Acknowledgement
+from tigertally.custody.messages.kinds import Create, KeyRef, Suite
 from tigertally.custody.messages.lock import (
     UNLOCK_ANSWER,
     UNLOCK_CHALLENGE,
@@ -39,17 +39,17 @@ from tigertally.custody.messages.lock import (
     ReportRequest,
 )
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.protocol.lock import accept_only, open_challenge
+from tigertally.custody.protocol.receiver import acknowledge_again
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum import changes
+from tigertally.quorum.authority.restore import PENDING, RESTORED, mark_restored, records
+from tigertally.quorum.authority.rows import OPEN, PROPOSALS
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body
 from tigertally.quorum.messages import RESTORATIONS, SYNC, Nothing, RestorationsReply, SyncRequest
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.restoration import Acceptance, open_restoration, sign_acceptance
-from tigertally.quorum.restoring import PENDING, RESTORED, mark_restored, records
-from tigertally.quorum.rows import OPEN, PROPOSALS
 from tigertally.quorum.tally import Tally
 from tigertally.storage.memory import MemoryStore
 

@@ -8,9 +8,9 @@ from change_rig import change, settle
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
-from tigertally.custody.client.creating import Asked, CreatingClient
+from tigertally.custody.client.keys import Asked, CreatingClient
 from tigertally.custody.client.rows import all_held
-from tigertally.custody.messages.bodies import ROTATE, Create, Rotate, Suite
+from tigertally.custody.messages.kinds import ROTATE, Create, Rotate, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import REMOVE, remove_body

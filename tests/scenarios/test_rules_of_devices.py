@@ -23,13 +23,14 @@ from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import HolderIndex, Name, ProposalId
 from tigertally.base.limits import CLOCK_SKEW, MAX_PROPOSAL_LIFETIME, PROPOSAL_LIFETIME
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.client.creating import CreatingClient
 from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.release import SendingClient
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import RequesterClient
-from tigertally.custody.client.sending import SendingClient
 from tigertally.custody.client.unattended import GRANTED, UnattendedClient
-from tigertally.custody.messages.bodies import (
+from tigertally.custody.messages.destroy import EraseDue
+from tigertally.custody.messages.kinds import (
     CREATE,
     DESTROY,
     RELEASE,
@@ -42,7 +43,6 @@ from tigertally.custody.messages.bodies import (
     Rotate,
     Suite,
 )
-from tigertally.custody.messages.destroying import EraseDue
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.rules_file import parse_rules
 from tigertally.custody.service.rows import FRAGMENTS
@@ -51,8 +51,8 @@ from tigertally.quorum.approval import Verdict
 from tigertally.quorum.card import Role
 from tigertally.quorum.chain import Chain, parse_chain
 from tigertally.quorum.changes import JOIN, REMOVE, REQUESTER_JOIN, REQUESTER_REMOVE, remove_body
-from tigertally.quorum.joining import JoiningClient
-from tigertally.quorum.member import VOTES, Vote, remember_vote
+from tigertally.quorum.member.join import JoiningClient
+from tigertally.quorum.member.memory import VOTES, Vote, remember_vote
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, proposal_id
 from tigertally.quorum.tally import Tally
@@ -69,7 +69,7 @@ def careless(rig: DomainRig, *kinds: str) -> Iterator[None]:
         for executor in {id(executors[kind]): executors[kind] for kind in kinds}.values():
             stack.enter_context(mock.patch.object(executor, "check"))
         stack.enter_context(mock.patch("tigertally.quorum.pending.check_open"))
-        stack.enter_context(mock.patch("tigertally.quorum.service.check_formed"))
+        stack.enter_context(mock.patch("tigertally.quorum.authority.proposals.check_formed"))
         yield
 
 
@@ -78,9 +78,9 @@ def of_before() -> Iterator[None]:
     """Devices without the rules of this page: dishonest ones, or of an older version."""
     with ExitStack() as stack:
         for where in (
-            "tigertally.quorum.client.check_dated",
+            "tigertally.quorum.member.client.check_dated",
             "tigertally.custody.client.voting.check_open",
-            "tigertally.quorum.member.check_formed",
+            "tigertally.quorum.member.memory.check_formed",
             "tigertally.custody.client.voting.check_may_make",
         ):
             stack.enter_context(mock.patch(where))
@@ -223,7 +223,7 @@ def test_votes_and_wraps_end_by_this_devices_clock() -> None:
         await rig.create("payroll")
         now, ahead = rig.clock.time, ManualClock(rig.clock.time + 250)
         asker = RequesterClient(replace(rig.devices["app"].party, clock=ahead))
-        with mock.patch("tigertally.quorum.client.PROPOSAL_LIFETIME", MAX_PROPOSAL_LIFETIME):
+        with mock.patch("tigertally.quorum.member.client.PROPOSAL_LIFETIME", MAX_PROPOSAL_LIFETIME):
             lifetime = {"lifetime": MAX_PROPOSAL_LIFETIME}
             synced = await asker.sync()
             real = asker.new_proposal

@@ -19,11 +19,12 @@ from tigertally.cli.errors import report
 from tigertally.cli.proposals import card_of, document_of
 from tigertally.custody.client import rows
 from tigertally.custody.client.answer import check_same, look
-from tigertally.custody.messages.bodies import Form
-from tigertally.quorum import messages, service
+from tigertally.custody.messages.kinds import Form
+from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict, sign_approval
+from tigertally.quorum.authority import proposals
 from tigertally.quorum.changes import REQUESTER_REMOVE, remove_body
-from tigertally.quorum.displayed import displayed_as
+from tigertally.quorum.member.displayed import displayed_as
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id, sign_proposal
 from twins import release_of, twins
@@ -63,8 +64,8 @@ async def hand_in(rig, **what):
 
 def before_the_rule(monkeypatch):
     """From now on the authority admits what it admitted before there was a rule."""
-    monkeypatch.setattr(service, "check_shows", lambda *_: None)
-    monkeypatch.setattr(service, "fault_of", lambda _: "")
+    monkeypatch.setattr(proposals, "check_shows", lambda *_: None)
+    monkeypatch.setattr(proposals, "fault_of", lambda _: "")
 
 
 def signed_nothing(rig, name, id_):

@@ -12,7 +12,7 @@ import pytest
 from change_rig import info_of, join, one_epoch, remove, settle
 from domain_rig import DomainRig, put_memory
 from tigertally.custody.client.requester import Released
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.kinds import Suite
 from walks import sampled
 
 CASES = [

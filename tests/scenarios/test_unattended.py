@@ -11,7 +11,7 @@ from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.requester import RequesterClient
 from tigertally.custody.client.unattended import Answered, UnattendedClient
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.rules import Rules
 from tigertally.custody.rules_file import parse_rules

@@ -14,11 +14,11 @@ from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.unattended import UnattendedClient
-from tigertally.custody.messages.bodies import Form, KeyRef
+from tigertally.custody.messages.kinds import Form, KeyRef
 from tigertally.custody.rules_file import parse_rules
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Verdict
-from tigertally.quorum.member import SeenProposal, UnknownProposal
+from tigertally.quorum.member.memory import SeenProposal, UnknownProposal
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import options_body, proposal_id
 from tomorrow import NOTICE, Notice, all_kinds

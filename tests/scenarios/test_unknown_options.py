@@ -18,12 +18,12 @@ from tigertally.base.ids import Name
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.known import newest_usable
 from tigertally.custody.client.report import Report
-from tigertally.custody.messages import bodies
-from tigertally.custody.messages.bodies import Create, Form, KeyRef, Suite
+from tigertally.custody.messages import kinds
+from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import CUSTODY_SYNC, KEYS
 from tigertally.custody.messages.v1 import NEWER_STATE
-from tigertally.custody.service import rows, syncing
+from tigertally.custody.service import rows, sync
 from tigertally.custody.state.authority import KeyState
 from tigertally.quorum.card import Role
 from tigertally.quorum.messages import SYNC, TALLIES
@@ -162,7 +162,7 @@ def test_shown_it_all_the_same_a_device_refuses_that_key_in_words(rig, monkeypat
         with knowing():
             state = await rig.propose_key("other")
             await rig.approve("h2", proposal_id(state.proposal).hex())
-        monkeypatch.setattr(syncing, "option_names", lambda *_: frozenset())
+        monkeypatch.setattr(sync, "option_names", lambda *_: frozenset())
         _, report = await rig.holder("h3").sync_all()
         assert not await held(rig, "h3", "local")
         assert report.received == 1  # the other key came with it
@@ -177,7 +177,7 @@ def test_those_left_out_keep_no_place_from_others(rig, monkeypatch):
     async def day():
         for name in ("a1", "a2", "a3"):
             await make(rig, name)
-        monkeypatch.setattr(syncing, "MOST_OWED", 2)
+        monkeypatch.setattr(sync, "MOST_OWED", 2)
         monkeypatch.setattr(rows, "MOST_OWED", 2)
         await rig.create("z")
         assert await held(rig, "h3", "z")
@@ -220,7 +220,7 @@ def test_it_does_not_approve_such_a_key_and_signs_nothing(rig):
 def authority_of_tomorrow(rig: DomainRig) -> Iterator[None]:
     """The authority alone understands the proposal: in the rig it shares a process with all."""
     kinds = rig.services.quorum._kinds
-    lenient = {**kinds, bodies.CREATE: replace(kinds[bodies.CREATE], parse=_lenient)}
+    lenient = {**kinds, kinds.CREATE: replace(kinds[kinds.CREATE], parse=_lenient)}
     rig.services.quorum._kinds = lenient
     yield
     rig.services.quorum._kinds = kinds
@@ -228,7 +228,7 @@ def authority_of_tomorrow(rig: DomainRig) -> Iterator[None]:
 
 def _lenient(said):
     with knowing():
-        return bodies.parse_create(said)
+        return kinds.parse_create(said)
 
 
 def test_over_version_1_such_a_key_is_listed_as_newer(rig):
@@ -270,7 +270,7 @@ def test_a_relay_cannot_take_an_option_away(rig):
         honest = rig.services.syncing._opening
         rig.services.syncing._opening = stripped
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(syncing, "option_names", lambda *_: frozenset())
+            patch.setattr(sync, "option_names", lambda *_: frozenset())
             _, report = await rig.holder("h4").sync_all()
         assert not await held(rig, "h4", "local")
         assert any("something else" in said for said in report.problems), report.problems

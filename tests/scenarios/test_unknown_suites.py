@@ -16,14 +16,14 @@ from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
 from tigertally.cli.key import _shown
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.client.creating import CreatingClient
+from tigertally.custody.client.keys import CreatingClient
 from tigertally.custody.client.known import ask_keys, newest_usable
-from tigertally.custody.messages import bodies, v1
-from tigertally.custody.messages.bodies import KeyRef, Suite, known_here
+from tigertally.custody.messages import kinds, reports, v1
+from tigertally.custody.messages.kinds import KeyRef, Suite, known_here
 from tigertally.custody.messages.options import KNOWN_OPTIONS
 from tigertally.custody.messages.sync import CUSTODY_SYNC, KEYS, KeysReply
 from tigertally.custody.messages.v1 import NEWER_STATE, KeysReplyV1
-from tigertally.custody.service import watching
+from tigertally.custody.service import watch
 from tigertally.quorum.messages import SYNC, TALLIES
 
 pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("C9")]
@@ -33,7 +33,7 @@ SHAMIR = KeyRef(name=Name("new"), version=1)
 
 @pytest.fixture
 def _shamir_is_new(monkeypatch):
-    for module in (bodies, v1):
+    for module in (kinds, v1):
         monkeypatch.setattr(module, "V1_SUITES", frozenset({Suite.PEDERSEN_ED25519.value}))
 
 
@@ -75,7 +75,7 @@ def test_a_device_that_does_not_know_it_is_left_out_of_that_key_alone():
 
 def test_a_device_names_the_suites_beyond_version_1(monkeypatch):
     assert set(known_here()) == KNOWN_OPTIONS
-    monkeypatch.setattr(bodies, "V1_SUITES", frozenset({"pedersen-ed25519"}))
+    monkeypatch.setattr(kinds, "V1_SUITES", frozenset({"pedersen-ed25519"}))
     assert known_here() == tuple(sorted({*KNOWN_OPTIONS, "suite:shamir-gf256"}))
 
 
@@ -87,13 +87,13 @@ def test_shown_such_a_key_a_device_reads_all_and_acts_on_the_others(monkeypatch)
         await rig.form(2)
         await rig.create("plain")
         await rig.create("later")
-        honest = watching._key_info
+        honest = watch._key_info
 
         def tomorrow(desk, record, *rest):
             info = honest(desk, record, *rest)
             return replace(info, suite="tomorrow") if record.ref.name == "later" else info
 
-        monkeypatch.setattr(watching, "_key_info", tomorrow)
+        monkeypatch.setattr(reports, "_key_info", tomorrow)
         later, plain = (await ask_keys(rig.devices["h1"].party)).keys
         assert (later.suite, plain.known_suite()) == ("tomorrow", Suite.PEDERSEN_ED25519)
         names = {1: "h1", 2: "h2"}

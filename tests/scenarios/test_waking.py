@@ -24,15 +24,15 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
 from tigertally.base.limits import PROPOSAL_LIFETIME
 from tigertally.base.secret import Secret
-from tigertally.custody.client.creating import CreatingClient
-from tigertally.custody.client.importing import ImportingClient, Progress
+from tigertally.custody.client.imports import ImportingClient, Progress
+from tigertally.custody.client.keys import CreatingClient
 from tigertally.custody.client.requester import Released
-from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Suite
+from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import CUSTODY_SYNC
+from tigertally.quorum.authority.desk import barrier_of
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
-from tigertally.quorum.desk import barrier_of
 from tigertally.quorum.messages import SYNC, SyncReply
 from tigertally.quorum.proposal import proposal_id
 from tigertally.transport.channel import DEFAULT_WAIT

@@ -11,10 +11,10 @@ from tigertally.base.errors import InvalidSignature, Refused
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.rows import all_held
+from tigertally.custody.messages.reports import HELD
 from tigertally.custody.messages.sync import HOLDERS, HoldersReply, KeyInfo
-from tigertally.custody.messages.watching import HELD
 from tigertally.custody.protocol.reports import claims_of, sign_report
-from tigertally.custody.service import watching
+from tigertally.custody.service import watch
 from tigertally.quorum.card import Role
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.proposal import proposal_id
@@ -34,8 +34,8 @@ def dead(found: KeyInfo) -> dict[int, bool]:
     return {int(one.holder): one.dead for one in found.removed}
 
 
-async def overview(rig: DomainRig) -> watching.Overview:
-    return await rig.authority.run(watching.overview)
+async def overview(rig: DomainRig) -> watch.Overview:
+    return await rig.authority.run(watch.overview)
 
 
 @pytest.mark.requirement("C10")

@@ -27,12 +27,12 @@ _ITEM = re.compile(r"^(\d+)\. ", re.MULTILINE)
 STEPS = {
     ("quorum.md", "Verifying a tally"): ["quorum/tally.py"],
     ("custody-create.md", "Checking a dealing"): ["custody/protocol/dealing.py"],
-    ("custody-create.md", "Taking an epoch"): ["custody/protocol/holding.py"],
+    ("custody-create.md", "Taking an epoch"): ["custody/protocol/receiver.py"],
     ("custody-create.md", "Judging a complaint"): ["custody/protocol/complaints.py"],
-    ("custody-reshare.md", "The flow"): ["custody/protocol/resharing.py"],
+    ("custody-reshare.md", "The flow"): ["custody/protocol/reshare.py"],
     ("custody-release.md", "The flow"): ["custody/protocol/release.py"],
-    ("custody-destroy.md", "The flow"): ["custody/protocol/destroying.py"],
-    ("custody-import.md", "The flow"): ["custody/protocol/importing.py"],
+    ("custody-destroy.md", "The flow"): ["custody/protocol/destroy.py"],
+    ("custody-import.md", "The flow"): ["custody/protocol/imports.py"],
     ("umbral.md", "Delegating"): ["schemes/umbral/key_fragment.py"],
     ("umbral.md", "Opening"): ["schemes/umbral/opening.py"],
     ("delegation-files.md", "Writing"): ["delegation/protocol/writing.py"],
@@ -60,8 +60,8 @@ STEPS = {
     ("rotation.md", "Serving and opening"): ["schemes/single_pre/opening.py"],
     ("lock-and-unlock.md", "Unlocking"): [
         "custody/protocol/lock.py",
-        "custody/service/locking.py",
-        "custody/client/unlocking.py",
+        "custody/service/lock.py",
+        "custody/client/unlock.py",
     ],
 }
 

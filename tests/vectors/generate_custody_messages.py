@@ -21,30 +21,30 @@ from tigertally.crypto.hpke import PrivateKey, PublicKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.messages import (
     base_key,
-    bodies,
     dealing,
-    destroying,
-    importing,
+    destroy,
+    imports,
+    kinds,
     lock,
     release,
+    reports,
     sync,
     v1,
-    watching,
 )
 from tigertally.custody.messages.options import KeyOptions
 
 SOURCE = "encodings of this project, written by generate_custody_messages.py"
 MODULES: tuple[ModuleType, ...] = (
     base_key,
-    bodies,
+    kinds,
     dealing,
-    destroying,
-    importing,
+    destroy,
+    imports,
     lock,
     release,
     sync,
     v1,
-    watching,
+    reports,
 )
 
 # What a field of a message must be, where not any value of its type will do.

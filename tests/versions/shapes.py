@@ -70,19 +70,20 @@ def _words(kind: Any, found: Shapes, owners: dict[str, Any]) -> str:
 def signed() -> Shapes:
     """What is signed, or written into a file: it is verified for ever, so it never changes."""
     from tigertally.audit.entry import AuditEntry
-    from tigertally.custody.messages import dealing, destroying, importing, lock, release, watching
-    from tigertally.quorum import approval, card, chain, joining, proof, restoration, roster, tally
+    from tigertally.custody.messages import dealing, destroy, imports, lock, release, reports
+    from tigertally.quorum import approval, card, chain, proof, restoration, roster, tally
     from tigertally.quorum import proposal as proposals
+    from tigertally.quorum.member import join
 
     custody = (
         *(dealing.ReceiveKeys, dealing.Dealing, dealing.Statement, dealing.Acknowledgement),
-        *(dealing.Complaint, dealing.Erased, destroying.Erasure, importing.Imported),
-        *(lock.Envelopes, lock.Challenge, lock.Answer, watching.HeldReport),
+        *(dealing.Complaint, dealing.Erased, destroy.Erasure, imports.Imported),
+        *(lock.Envelopes, lock.Challenge, lock.Answer, reports.HeldReport),
         *(release.FragmentDelivery, release.AuthorityKey, release.Rebuilt),
     )
     quorum = (
         *(card.Card, proposals.Proposal, approval.Approval, tally.Tally, roster.Roster),
-        *(restoration.Restoration, restoration.Acceptance, joining.Invitation),
+        *(restoration.Restoration, restoration.Acceptance, join.Invitation),
         *(chain.RosterFile, proof.AuditProof),
     )
     return shapes_of((*custody, *quorum, AuditEntry))

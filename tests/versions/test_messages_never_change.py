@@ -13,15 +13,15 @@ import pytest
 from tigertally.base.codec import decode, encode
 from tigertally.custody.messages import (
     base_key,
-    bodies,
     dealing,
-    destroying,
-    importing,
+    destroy,
+    imports,
+    kinds,
     lock,
     release,
+    reports,
     sync,
     v1,
-    watching,
 )
 from versions_rig import BASE
 
@@ -74,14 +74,14 @@ LANDED = {
     name: kind
     for module in (
         base_key,
-        bodies,
+        kinds,
         dealing,
-        destroying,
-        importing,
+        destroy,
+        imports,
         lock,
         release,
         sync,
-        watching,
+        reports,
         v1,
     )
     for name, kind in vars(module).items()

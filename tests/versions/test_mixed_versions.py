@@ -21,12 +21,12 @@ from process_rig import HOLDERS, PASSPHRASE, SECONDS, ForkServer
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.client.creating import CreatingClient
-from tigertally.custody.messages.bodies import Create, Suite
+from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.messages.kinds import Create, Suite
 from tigertally.node.clock import SystemClock
-from tigertally.node.members import connected
+from tigertally.node.connect import connected
 from tigertally.node.profile import open_profile
-from tigertally.quorum.client import Synced
+from tigertally.quorum.member.client import Synced
 from tigertally.quorum.proposal import options_body, proposal_id
 from versions_rig import MixedTown, Recorded, mixed_town
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tigertally.audit.entry import AuditEntry
     from tigertally.base.ids import Fingerprint, Name
     from tigertally.node.profile import OpenProfile
-    from tigertally.quorum.auditing import AuditReport
-    from tigertally.quorum.client import Party
+    from tigertally.quorum.member.audit import AuditReport
+    from tigertally.quorum.member.client import Party
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -79,7 +79,7 @@ def prove(
 
     The file also shows the rosters, and with them all members' names and public keys.
     """
-    from tigertally.quorum.auditing import AuditingClient
+    from tigertally.quorum.member.audit import AuditingClient
     from tigertally.quorum.proof import verify_proof
 
     output = claimed(out, force)
@@ -148,7 +148,7 @@ def list_(
 
 
 def _report(profile: Name, passphrase_file: Path | None) -> AuditReport:
-    from tigertally.quorum.auditing import AuditingClient
+    from tigertally.quorum.member.audit import AuditingClient
 
     async def work(open_profile: OpenProfile, party: Party) -> AuditReport:
         with open_profile.exclusive(doing="verifying the audit log"):

@@ -63,9 +63,9 @@ def init(profile: Profile, listen: Listen, threshold: Threshold, unlock: Unlock 
     from tigertally.base.randomness import SystemRandomness
     from tigertally.node.clock import SystemClock
     from tigertally.node.profile import create_profile, home
-    from tigertally.quorum.admission import Settings, put_settings
+    from tigertally.quorum.authority.admission import Settings, put_settings
     from tigertally.quorum.card import Role, sign_card
-    from tigertally.quorum.founding import make_pin, new_pin_state
+    from tigertally.quorum.enrolment import make_pin, new_pin_state
 
     if unlock > threshold:
         raise UsageError(f"--unlock {unlock} is more than the quorum of {threshold}")
@@ -124,7 +124,7 @@ def pin(profile: Profile) -> None:
     """
     from tigertally.base.randomness import SystemRandomness
     from tigertally.node.clock import SystemClock
-    from tigertally.quorum.admission import renew_pin
+    from tigertally.quorum.authority.admission import renew_pin
 
     with _opened(profile) as opened, opened.plain_store.transaction() as tx:
         made = renew_pin(
@@ -140,7 +140,7 @@ def run(profile: Profile) -> None:
     from tigertally.cli.options import parse_listen
     from tigertally.node.daemon import prepare, run_authority
     from tigertally.node.daemon import run as run_daemon
-    from tigertally.quorum.admission import get_settings
+    from tigertally.quorum.authority.admission import get_settings
 
     with _opened(profile) as opened, opened.exclusive(wait=1.0, doing="running the authority"):
         with opened.plain_store.reading() as reader:
@@ -223,7 +223,7 @@ def status(
     fingerprint: MaybeFingerprint = None,
 ) -> None:
     """Say how an authority stands: forming, locked or ready."""
-    from tigertally.node.members import look_up
+    from tigertally.node.connect import look_up
 
     if url is not None:
         if fingerprint is None:
@@ -239,7 +239,7 @@ def status(
 
 def _own(profile: str) -> tuple[str, FingerprintValue]:
     from tigertally.base.ids import Name
-    from tigertally.quorum.admission import get_settings
+    from tigertally.quorum.authority.admission import get_settings
 
     with (
         _opened(Name(profile)) as opened,

@@ -12,7 +12,7 @@ from tigertally.cli.output import emit, facts, note
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
     from tigertally.node.profile import OpenProfile
-    from tigertally.quorum.client import Party, Synced
+    from tigertally.quorum.member.client import Party, Synced
     from tigertally.quorum.roster import Roster
 
 
@@ -57,8 +57,8 @@ async def _change(
     done: Callable[[Roster], bool],
     wait: float,
 ) -> dict[str, Any]:
-    from tigertally.custody.client.changing import ChangingClient
-    from tigertally.node.members import until
+    from tigertally.custody.client.roster import ChangingClient
+    from tigertally.node.connect import until
 
     client = ChangingClient(party)
     with open_profile.exclusive(doing="changing the roster"):

@@ -17,7 +17,7 @@ from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.base.ids import DomainId, Name
-    from tigertally.cli.releasing import Wanted
+    from tigertally.cli.release import Wanted
     from tigertally.crypto.outputs import Output
     from tigertally.custody.client.requester import Released
 
@@ -108,8 +108,8 @@ def decrypt(
 
 
 def _wanted(key: str, version: int | None, reason: str, output: Output, wait: float) -> Wanted:
-    from tigertally.cli.releasing import Wanted
-    from tigertally.custody.messages.bodies import Form
+    from tigertally.cli.release import Wanted
+    from tigertally.custody.messages.kinds import Form
 
     return Wanted(
         name=key, version=version, reason=str(reason), form=Form.FINAL, output=output, wait=wait
@@ -117,7 +117,7 @@ def _wanted(key: str, version: int | None, reason: str, output: Output, wait: fl
 
 
 def _work(profile: Name, passphrase_file: Path | None, wanted: Wanted, use: Any) -> None:
-    from tigertally.cli.releasing import released
+    from tigertally.cli.release import released
 
     def timed(key: Released) -> dict[str, Any]:
         began = time.perf_counter()

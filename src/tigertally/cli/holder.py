@@ -9,7 +9,7 @@ import typer
 
 from tigertally.base.errors import UsageError
 from tigertally.base.text import PlainText
-from tigertally.cli import enrolling, options
+from tigertally.cli import enrolment, options
 from tigertally.cli.members import as_member, opened, warn
 from tigertally.cli.options import Force, NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import counted, emit, facts, note, table
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tigertally.base.ids import HolderIndex
     from tigertally.custody.client.report import Report
     from tigertally.node.profile import OpenProfile
-    from tigertally.quorum.client import Party
-    from tigertally.quorum.member import Seen
+    from tigertally.quorum.member.client import Party
+    from tigertally.quorum.member.memory import Seen
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -43,7 +43,7 @@ NO_REASON = PlainText("")
 def enrol(
     profile: Profile,
     url: options.MaybeUrl = None,
-    fingerprint: enrolling.OptionalFingerprint = None,
+    fingerprint: enrolment.OptionalFingerprint = None,
     pin: Annotated[
         str | None, typer.Option("--pin", help="The one-time PIN; for the first holder.")
     ] = None,
@@ -56,8 +56,8 @@ def enrol(
             metavar="FILE",
         ),
     ] = None,
-    name: enrolling.MemberName = None,
-    roster_hash: enrolling.RosterHashOption = None,
+    name: enrolment.MemberName = None,
+    roster_hash: enrolment.RosterHashOption = None,
     invitation: Annotated[
         Path | None,
         typer.Option("--invitation", help="A file made by `tally holder invite`.", metavar="FILE"),
@@ -73,8 +73,8 @@ def enrol(
     from tigertally.cli.passphrase import pin_of
     from tigertally.quorum.card import Role
 
-    target = enrolling.target_of(url, fingerprint, roster_hash, invitation)
-    enrolling.enrol(
+    target = enrolment.target_of(url, fingerprint, roster_hash, invitation)
+    enrolment.enrol(
         profile,
         role=Role.HOLDER,
         target=target,
@@ -101,8 +101,8 @@ def invite(
     from tigertally.base.ids import Fingerprint
     from tigertally.cli.times import format_time, parse_duration
     from tigertally.quorum.card import Role
-    from tigertally.quorum.client import MemberClient
-    from tigertally.quorum.joining import Invitation, sign_invitation
+    from tigertally.quorum.member.client import MemberClient
+    from tigertally.quorum.member.join import Invitation, sign_invitation
 
     seconds = parse_duration(expires)
     if seconds < 1:
@@ -136,8 +136,8 @@ def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     from tigertally.cli.times import format_time
     from tigertally.custody.client.holder import HolderClient
     from tigertally.quorum.card import Role
-    from tigertally.quorum.client import Synced
-    from tigertally.quorum.displayed import remember_displayed
+    from tigertally.quorum.member.client import Synced
+    from tigertally.quorum.member.displayed import remember_displayed
 
     async def work(open_profile: OpenProfile, party: Party) -> tuple[Synced, HolderIndex]:
         with open_profile.exclusive(doing="looking into the inbox"):
@@ -274,7 +274,7 @@ def unlock(
     After a restore every holder who unlocks also accepts, signed, that the domain goes on from the
     back-up. An older roster is never accepted: the authority takes the newest that holders know.
     """
-    from tigertally.custody.client.unlocking import UnlockingClient
+    from tigertally.custody.client.unlock import UnlockingClient
     from tigertally.custody.messages.lock import AnswerReply
     from tigertally.quorum.card import Role
 
@@ -308,8 +308,8 @@ def list_(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """List the domain's holders: last seen, fragments held, missing, and needed by some key."""
-    from tigertally.cli.watching import holder_infos, holder_lines, margin_words
-    from tigertally.quorum.client import MemberClient
+    from tigertally.cli.watch import holder_infos, holder_lines, margin_words
+    from tigertally.quorum.member.client import MemberClient
 
     async def work(_: OpenProfile, party: Party) -> tuple[list[dict[str, object]], str]:
         client = MemberClient(party)

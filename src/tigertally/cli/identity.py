@@ -36,8 +36,8 @@ def init(
     """Make the profile of a person: keys to sign, to own labels and to be given data."""
     from tigertally.base.randomness import SystemRandomness
     from tigertally.cli.passphrase import new_passphrase
-    from tigertally.node.building import taken
     from tigertally.node.clock import SystemClock
+    from tigertally.node.folders import taken
     from tigertally.node.profile import create_profile, home, profile_names
     from tigertally.quorum.card import Role
 

@@ -19,13 +19,13 @@ from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
-    from tigertally.custody.client.creating import Asked, CreatingClient
+    from tigertally.custody.client.keys import Asked, CreatingClient
     from tigertally.custody.client.requester import Released
-    from tigertally.custody.messages.bodies import Create
+    from tigertally.custody.messages.kinds import Create
     from tigertally.custody.messages.options import KeyOptions
     from tigertally.custody.messages.sync import KeyInfo
     from tigertally.node.profile import OpenProfile
-    from tigertally.quorum.client import Party, Synced
+    from tigertally.quorum.member.client import Party, Synced
     from tigertally.quorum.roster import Roster
 
 app = typer.Typer(no_args_is_help=True)
@@ -69,7 +69,7 @@ def create(
 ) -> None:
     """Propose a new key; this device's approval is in the proposal. Active once holders have it."""
     from tigertally.base.ids import Name
-    from tigertally.custody.messages.bodies import Create, parse_suite
+    from tigertally.custody.messages.kinds import Create, parse_suite
 
     seconds = options.waiting(wait, no_wait)
     asked = Create(
@@ -136,7 +136,7 @@ def destroy(
 ) -> None:
     """Propose to destroy a key: holders erase it, and what is under it stays closed for ever."""
     from tigertally.base.ids import Name
-    from tigertally.custody.messages.bodies import Destroy
+    from tigertally.custody.messages.kinds import Destroy
 
     seconds = options.waiting(wait, no_wait)
     body = Destroy(key=Name(name), version=version)
@@ -170,8 +170,8 @@ def import_(
 ) -> None:
     """Bring a secret of up to 64 KiB under the quorum; two approvals: make the key, release it."""
     from tigertally.base.ids import Name
-    from tigertally.cli.importing import import_secret
-    from tigertally.custody.messages.bodies import Create, Suite
+    from tigertally.cli.imports import import_secret
+    from tigertally.custody.messages.kinds import Create, Suite
 
     wanted = Create(
         key=Name(name),
@@ -307,8 +307,8 @@ def get(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Ask the holders for a key and write it to a file, mode 0600, once a quorum agrees."""
-    from tigertally.cli.releasing import Wanted, released
-    from tigertally.custody.messages.bodies import parse_form
+    from tigertally.cli.release import Wanted, released
+    from tigertally.custody.messages.kinds import parse_form
 
     output = claimed(out, force, resumes=True)
     seconds = options.waiting(wait, no_wait)

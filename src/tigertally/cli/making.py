@@ -11,9 +11,9 @@ from tigertally.cli.output import emit, facts, note
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
-    from tigertally.custody.client.creating import Asked, CreatingClient
+    from tigertally.custody.client.keys import Asked, CreatingClient
     from tigertally.node.profile import OpenProfile
-    from tigertally.quorum.client import Party, Synced
+    from tigertally.quorum.member.client import Party, Synced
 
 _WAITS = {
     "waiting": "waiting for holders to approve {}",
@@ -58,8 +58,8 @@ async def _work(
     done: str,
     wait: float,
 ) -> dict[str, Any]:
-    from tigertally.custody.client.creating import CreatingClient
-    from tigertally.node.members import until
+    from tigertally.custody.client.keys import CreatingClient
+    from tigertally.node.connect import until
 
     client = CreatingClient(party)
     with open_profile.exclusive(doing=doing):
@@ -92,7 +92,7 @@ async def _work(
 
 async def _versions(client: CreatingClient, asked: Asked) -> dict[str, Any]:
     """Which version is made; or how far the erasing is, over all versions that are destroyed."""
-    from tigertally.custody.messages.bodies import Destroy
+    from tigertally.custody.messages.kinds import Destroy
 
     if not isinstance(asked.body, Destroy):
         return {"version": asked.body.ref.version}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tigertally.node.profile import OpenProfile, ProfileInfo
     from tigertally.quorum.card import Role
     from tigertally.quorum.chain import Chain
-    from tigertally.quorum.client import Party
+    from tigertally.quorum.member.client import Party
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ def as_member(
 
 def run_as(open_profile: OpenProfile, work: Callable[[OpenProfile, Party], Awaitable[T]]) -> T:
     """Run something as the member of an open profile, over one connection to its authority."""
-    from tigertally.node.members import connected
+    from tigertally.node.connect import connected
 
     async def whole() -> T:
         async with connected(open_profile) as party:
@@ -82,7 +82,7 @@ def run_as(open_profile: OpenProfile, work: Callable[[OpenProfile, Party], Await
 
 def tell_notices(open_profile: OpenProfile) -> None:
     """Tell the person, once, what this device has learned of a restored authority."""
-    from tigertally.quorum.following import forget_notices, notices
+    from tigertally.quorum.member.witness import forget_notices, notices
 
     with open_profile.store.reading() as reader:
         lines = notices(reader)

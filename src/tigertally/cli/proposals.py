@@ -11,7 +11,7 @@ from tigertally.cli.times import format_time
 
 if TYPE_CHECKING:
     from tigertally.base.ids import HolderIndex
-    from tigertally.quorum.member import Seen
+    from tigertally.quorum.member.memory import Seen
     from tigertally.quorum.words import Quote
 
 _SHOWN_DIGITS = 12  # of an id in a table; commands on this device take them at a terminal
@@ -57,7 +57,7 @@ def said_in(seen: Seen) -> Said:
 
 def quotes_in(seen: Seen) -> tuple[Quote, ...]:
     """Return what its proposer, holders, and the authority say of a proposal."""
-    from tigertally.quorum.member import authority_says
+    from tigertally.quorum.member.memory import authority_says
 
     why = (authority_says(seen.state.why),) if seen.state.why else ()
     return (*seen.quotes, *seen.refusals, *why)

@@ -57,7 +57,7 @@ def named_by(text: str, *, beginning: bool) -> ProposalId | str:
     Raises:
         UsageError: it is neither, or a beginning where the whole id is needed.
     """
-    from tigertally.quorum.displayed import parse_beginning
+    from tigertally.quorum.member.displayed import parse_beginning
 
     digits = parse_beginning(text)
     if len(digits) == _ALL_DIGITS:

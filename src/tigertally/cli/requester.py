@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tigertally.cli import enrolling, options
+from tigertally.cli import enrolment, options
 from tigertally.cli.members import check_role, of_file, opened
 from tigertally.cli.options import Force, In, NoWait, Out, PassphraseFile, Profile, Wait
 from tigertally.cli.output import emit, facts
@@ -22,9 +22,9 @@ app = typer.Typer(no_args_is_help=True)
 def enrol(
     profile: Profile,
     url: options.MaybeUrl = None,
-    fingerprint: enrolling.OptionalFingerprint = None,
-    name: enrolling.MemberName = None,
-    roster_hash: enrolling.RosterHashOption = None,
+    fingerprint: enrolment.OptionalFingerprint = None,
+    name: enrolment.MemberName = None,
+    roster_hash: enrolment.RosterHashOption = None,
     wait: Wait = options.DEFAULT_WAIT,
     no_wait: NoWait = False,
     passphrase_file: PassphraseFile = None,
@@ -32,10 +32,10 @@ def enrol(
     """Become a requester, once the holders approve. Writes a recovery file: move it elsewhere."""
     from tigertally.quorum.card import Role
 
-    enrolling.enrol(
+    enrolment.enrol(
         profile,
         role=Role.REQUESTER,
-        target=enrolling.target_of(url, fingerprint, roster_hash, None),
+        target=enrolment.target_of(url, fingerprint, roster_hash, None),
         member=name,
         pin=None,
         yes=True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tigertally.base.errors import UsageError
-from tigertally.cli import enrolling
+from tigertally.cli import enrolment
 from tigertally.cli.members import as_member, of_file
 from tigertally.cli.options import Force, Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts
@@ -17,7 +17,7 @@ from tigertally.cli.outputs import claimed
 if TYPE_CHECKING:
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.chain import Chain
-    from tigertally.quorum.client import Party
+    from tigertally.quorum.member.client import Party
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def verify(
         Path | None,
         typer.Option("--in", help="Verify an exported roster, offline.", metavar="FILE"),
     ] = None,
-    fingerprint: enrolling.OptionalFingerprint = None,
+    fingerprint: enrolment.OptionalFingerprint = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Verify every version of a roster: signatures, tallies, and that each follows the last."""
@@ -96,7 +96,7 @@ def _verified_again(chain: Chain) -> Chain:
 
 
 def _synced(profile: Any, passphrase_file: Path | None) -> Chain:
-    from tigertally.quorum.client import MemberClient
+    from tigertally.quorum.member.client import MemberClient
 
     async def work(open_profile: OpenProfile, party: Party) -> Chain:
         with open_profile.exclusive(doing="fetching the roster"):

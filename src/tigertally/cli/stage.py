@@ -38,14 +38,14 @@ _COMMAND_MODULES = (
     "tigertally.cli.tally",
     "tigertally.cli.verdict",
     "tigertally.crypto.files",
-    "tigertally.custody.client.creating",
-    "tigertally.custody.client.unlocking",
+    "tigertally.custody.client.keys",
+    "tigertally.custody.client.unlock",
     "tigertally.custody.client.requester",
     "tigertally.custody.files",
     "tigertally.node.daemon",
-    "tigertally.node.members",
+    "tigertally.node.connect",
     "tigertally.node.recovery",
-    "tigertally.quorum.joining",
+    "tigertally.quorum.member.join",
 )
 _WAITS = re.compile(r"waiting for holders to approve ([0-9a-f]{64})")
 _LONGEST_WORD = 4096  # bytes of standard error that are looked through

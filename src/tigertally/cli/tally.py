@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tigertally.base.ids import Name, ProposalId
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.chain import Chain
-    from tigertally.quorum.client import Party
-    from tigertally.quorum.member import Seen
+    from tigertally.quorum.member.client import Party
+    from tigertally.quorum.member.memory import Seen
     from tigertally.quorum.tally import VerifiedTally
     from tigertally.quorum.words import Quote
 
@@ -55,7 +55,7 @@ def list_(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
 
 
 def _tallies(profile: Name, passphrase_file: Path | None) -> tuple[Seen, ...]:
-    from tigertally.quorum.client import MemberClient
+    from tigertally.quorum.member.client import MemberClient
 
     async def work(open_profile: OpenProfile, party: Party) -> tuple[Seen, ...]:
         with open_profile.exclusive(doing="fetching tallies"):
@@ -74,7 +74,7 @@ def export(
 ) -> None:
     """Write a complete tally into a file that anyone can verify with the roster."""
     from tigertally.base.codec import encode
-    from tigertally.quorum.member import UnknownProposal
+    from tigertally.quorum.member.memory import UnknownProposal
     from tigertally.quorum.pending import Status
 
     named = named_by(id_, beginning=at_terminal())
@@ -106,7 +106,7 @@ def _begun_so(beginning: str, seen: tuple[Seen, ...]) -> Seen:
 
 
 def _found(id_: ProposalId, profile: Name, passphrase_file: Path | None) -> Seen:
-    from tigertally.quorum.client import MemberClient
+    from tigertally.quorum.member.client import MemberClient
 
     async def work(open_profile: OpenProfile, party: Party) -> Seen:
         client = MemberClient(party)

@@ -22,9 +22,9 @@ from tigertally.node.clock import SystemClock
 from tigertally.node.kinds import all_kinds
 from tigertally.node.profile import OpenProfile
 from tigertally.quorum.card import Role
-from tigertally.quorum.client import Party, Synced
-from tigertally.quorum.displayed import displayed_as
-from tigertally.quorum.member import Seen, UnknownProposal, check_may_vote_on
+from tigertally.quorum.member.client import Party, Synced
+from tigertally.quorum.member.displayed import displayed_as
+from tigertally.quorum.member.memory import Seen, UnknownProposal, check_may_vote_on
 from tigertally.quorum.messages import ProposalState
 
 

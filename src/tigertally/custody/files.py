@@ -21,7 +21,7 @@ from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.kdf import derive
 from tigertally.crypto.stream import decrypt_stream, encrypt_stream
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 
 MAGIC = b"TALLYF1\n"
 _MAX_HEADER = 1024

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, Text
-from tigertally.custody.messages.bodies import (
+from tigertally.custody.messages.kinds import (
     CREATE,
     DESTROY,
     RELEASE,

@@ -15,7 +15,7 @@ from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import Hash, Name
 from tigertally.base.pattern import Pattern
-from tigertally.custody.messages.bodies import RELEASE, Form, KeyRef, Release, parse_release
+from tigertally.custody.messages.kinds import RELEASE, Form, KeyRef, Release, parse_release
 from tigertally.custody.policy import check_may_ask
 from tigertally.custody.state.holder import Terms
 from tigertally.quorum.proposal import Proposal, parsed_body

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.base.ids import Name
 from tigertally.base.pattern import Pattern, glob
-from tigertally.custody.messages.bodies import Form, parse_form
+from tigertally.custody.messages.kinds import Form, parse_form
 from tigertally.custody.rules import ALL_DAY, DAY_MINUTES, Hours, Rule, Rules
 
 MAX_RULES_BYTES = 64 * 1024  # nobody checks a longer one by eye

@@ -20,22 +20,22 @@ from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.service.rows import Job
-from tigertally.node.alarms import Alarms
-from tigertally.node.chores import LONGEST_PAUSE, Pauses, keep_up
+from tigertally.host.alarms import Alarms
+from tigertally.host.chores import LONGEST_PAUSE, Pauses, keep_up
+from tigertally.host.longpoll import News
 from tigertally.node.damage import Place, known_damage, name_damage
 from tigertally.node.inspection import Inspection
-from tigertally.node.news import News
 from tigertally.node.routes import Answerer, Codec, Route, handler_of
 from tigertally.node.wiring import AuthorityServices, at_child
 from tigertally.node.writer import Writer
 from tigertally.quorum import messages
-from tigertally.quorum.admission import get_settings
+from tigertally.quorum.authority.admission import get_settings
+from tigertally.quorum.authority.desk import Barrier, Desk, holder_in, member_in, roster_of
+from tigertally.quorum.authority.restore import current_origin
+from tigertally.quorum.authority.rows import load_chain
 from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import Chain
-from tigertally.quorum.desk import Barrier, Desk, holder_in, member_in, roster_of
 from tigertally.quorum.messages import NewsReply, NewsRequest
-from tigertally.quorum.restoring import current_origin
-from tigertally.quorum.rows import load_chain
 from tigertally.storage.erasure import owed, settle
 from tigertally.storage.store import Store, Transaction
 from tigertally.transport.channel import Handler, Request

@@ -41,13 +41,13 @@ from tigertally.crypto.outputs import BACKUP_MAGIC, Output
 from tigertally.crypto.passphrase import INTERACTIVE, Parameters
 from tigertally.crypto.signatures import SigningKey
 from tigertally.crypto.stream import decrypt_stream, encrypt_stream
-from tigertally.node.building import building, remove_dead, workshop
+from tigertally.node.folders import building, remove_dead, workshop
 from tigertally.node.identity import Identity, open_identity
 from tigertally.node.profile import IDENTITY, STORE, OpenProfile, store_in
-from tigertally.quorum.admission import get_settings
+from tigertally.quorum.authority.admission import get_settings
+from tigertally.quorum.authority.restore import mark_restored
+from tigertally.quorum.authority.rows import load_chain
 from tigertally.quorum.card import Role, domain_of
-from tigertally.quorum.restoring import mark_restored
-from tigertally.quorum.rows import load_chain
 
 _MAGIC = BACKUP_MAGIC + b"\x01"
 _FOLDER = ".backup."

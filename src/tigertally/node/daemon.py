@@ -19,11 +19,11 @@ from tigertally.base.randomness import SystemRandomness
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.unattended import UnattendedClient
 from tigertally.node.clock import SystemClock
-from tigertally.node.members import connected
+from tigertally.node.connect import connected
 from tigertally.node.profile import OpenProfile
 from tigertally.node.rulebook import RuleBook
-from tigertally.quorum.client import MemberClient
-from tigertally.quorum.following import notices
+from tigertally.quorum.member.client import MemberClient
+from tigertally.quorum.member.witness import notices
 
 if TYPE_CHECKING:
     from structlog.typing import Processor

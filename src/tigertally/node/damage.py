@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 
 from tigertally.base.errors import Corrupt
-from tigertally.quorum.desk import Desk
+from tigertally.quorum.authority.desk import Desk
 from tigertally.storage.store import Reader
 
 DAMAGED = "damaged"  # plain: table, 0, key of the row -> when it was found, Unix seconds (8 bytes)

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from tigertally.base import secret
 from tigertally.base.errors import Corrupt, Unavailable
-from tigertally.custody.service.watching import Overview, overview
+from tigertally.custody.service.watch import Overview, overview
 from tigertally.custody.state.authority import EpochStatus, KeyState
 from tigertally.node.authority import Authority
 from tigertally.storage.erasure import owed

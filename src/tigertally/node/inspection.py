@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from tigertally.audit.nodes import HEAD
 from tigertally.base.errors import Corrupt
-from tigertally.custody.service.locking import SET_ASIDE, LockService
+from tigertally.custody.service.lock import SET_ASIDE, LockService
 from tigertally.node.damage import Place, tell_mended
-from tigertally.quorum.admission import Settings, get_pin, mend_settings
-from tigertally.quorum.desk import Desk, KeepChanges
-from tigertally.quorum.restoring import check_records
-from tigertally.quorum.rows import mend_rosters
+from tigertally.quorum.authority.admission import Settings, get_pin, mend_settings
+from tigertally.quorum.authority.desk import Desk, KeepChanges
+from tigertally.quorum.authority.restore import check_records
+from tigertally.quorum.authority.rows import mend_rosters
 
 _ROWS = 1000  # looked at each time: some milliseconds of the writer thread
 _ENTRIES = 200  # of the audit log, with their hashes

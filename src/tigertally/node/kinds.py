@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tigertally.custody import policy as custody_policy
-from tigertally.custody.messages.bodies import V1_SUITES
+from tigertally.custody.messages.kinds import V1_SUITES
 from tigertally.quorum.kinds import ROSTER_KINDS, Kinds, registry
 from tigertally.quorum.proposal import Proposal
 

@@ -29,9 +29,9 @@ from tigertally.crypto import hpke
 from tigertally.crypto.files import write_file
 from tigertally.crypto.passphrase import INTERACTIVE, Parameters
 from tigertally.crypto.signatures import SigningKey
-from tigertally.node.building import building, taken
+from tigertally.node.folders import building, taken
 from tigertally.node.identity import Identity, Secrets, open_identity, seal_identity
-from tigertally.node.turns import Count, Exclusive
+from tigertally.node.locks import Count, Exclusive
 from tigertally.quorum.card import Role
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.sql import SqlStore

@@ -15,7 +15,7 @@ from tigertally.base.codec import encode
 from tigertally.base.errors import InvalidSignature
 from tigertally.base.limits import MAX_SMALL_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.quorum.desk import Desk
+from tigertally.quorum.authority.desk import Desk
 from tigertally.transport.channel import Handler, Request
 from tigertally.transport.door import Door, Standing
 

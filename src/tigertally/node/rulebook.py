@@ -12,7 +12,7 @@ import structlog
 from tigertally.base.errors import UsageError
 from tigertally.base.ids import ProposalId
 from tigertally.custody.client.unattended import Answered
-from tigertally.custody.messages.bodies import RELEASE
+from tigertally.custody.messages.kinds import RELEASE
 from tigertally.custody.rules import Rules
 from tigertally.custody.rules_file import MAX_RULES_BYTES, parse_rules
 

@@ -1,6 +1,6 @@
 """The authority's parts, put together: what answers each path, and what executes each kind.
 
-A device's parts are put together in `node/members.py`.
+A device's parts are put together in `node/connect.py`.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from typing import TYPE_CHECKING, Any
 
 from tigertally.base.errors import TigertallyError
 from tigertally.base.ids import ProposalId
-from tigertally.custody.messages import bodies, destroying, importing, lock, sync, v1
-from tigertally.custody.messages.watching import HELD
-from tigertally.custody.service import child, past, resharing, rows, watching
-from tigertally.custody.service.authority_jobs import (
+from tigertally.custody.messages import destroy, imports, kinds, lock, sync, v1
+from tigertally.custody.messages.reports import HELD
+from tigertally.custody.service import child, old_fragments, reshare, rows, watch
+from tigertally.custody.service.create import MakeKey
+from tigertally.custody.service.destroy import DestroyKey, ErasureService
+from tigertally.custody.service.epochs import EpochService
+from tigertally.custody.service.imports import ImportService
+from tigertally.custody.service.jobs import (
     deal_job,
     finish_reshare,
     rebuild_job,
     reshare_job,
     signed_package,
 )
-from tigertally.custody.service.creating import MakeKey
-from tigertally.custody.service.destroying import DestroyKey, ErasureService
-from tigertally.custody.service.epochs import EpochService
-from tigertally.custody.service.importing import ImportService
-from tigertally.custody.service.locking import LockService
-from tigertally.custody.service.releasing import ReleaseKey, ReleaseService
-from tigertally.custody.service.syncing import SyncService
-from tigertally.node.chores import Pauses
+from tigertally.custody.service.lock import LockService
+from tigertally.custody.service.release import ReleaseKey, ReleaseService
+from tigertally.custody.service.sync import SyncService
+from tigertally.host.chores import Pauses
 from tigertally.node.kinds import all_kinds, known_to_v1
 from tigertally.node.routes import Route, served
 from tigertally.quorum import changes, messages
-from tigertally.quorum import rows as quorum_rows
-from tigertally.quorum.admission import AdmissionService
-from tigertally.quorum.counted import Counted
-from tigertally.quorum.desk import Desk
-from tigertally.quorum.relay import RelayService
-from tigertally.quorum.service import ChangeRoster, Executor, QuorumService
+from tigertally.quorum.authority import rows as quorum_rows
+from tigertally.quorum.authority.admission import AdmissionService
+from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.proposals import ChangeRoster, Executor, QuorumService
+from tigertally.quorum.authority.relay import RelayService
+from tigertally.quorum.authority.strangers import Counted
 from tigertally.transport.door import Door
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ class AuthorityServices:
         self.releases = ReleaseService()
         self.erasures = ErasureService()
         self.imports = ImportService()
-        roster = ChangeRoster((self.lock.roster_changed, resharing.roster_changed))
+        roster = ChangeRoster((self.lock.roster_changed, reshare.roster_changed))
         executors: dict[str, Executor] = {str(kind): roster for kind in changes.KINDS}
-        executors[bodies.CREATE] = executors[bodies.ROTATE] = MakeKey()
-        executors[bodies.DESTROY] = DestroyKey()
-        executors[bodies.RELEASE] = ReleaseKey()
+        executors[kinds.CREATE] = executors[kinds.ROTATE] = MakeKey()
+        executors[kinds.DESTROY] = DestroyKey()
+        executors[kinds.RELEASE] = ReleaseKey()
         self.quorum = QuorumService(all_kinds(), executors, self.counted)
         self.relay = RelayService(self.quorum, known_to_v1)
         self.syncing = SyncService(self.epochs, self.releases, self.erasures)
@@ -100,21 +100,21 @@ class AuthorityServices:
                 served(sync.CUSTODY_SYNC, self.syncing.sync),
                 served(v1.CUSTODY_SYNC_V1, self.syncing.sync_v1),
                 served(sync.RECEIVE_KEYS, self.syncing.receive_keys),
-                served(sync.KEYS, watching.keys),
-                served(v1.KEYS_V1, watching.keys_v1),
-                served(sync.HOLDERS, watching.holders),
-                served(HELD, past.held),
+                served(sync.KEYS, watch.keys),
+                served(v1.KEYS_V1, watch.keys_v1),
+                served(sync.HOLDERS, watch.holders),
+                served(HELD, old_fragments.held),
                 served(sync.KEY_EPOCH, self.syncing.epoch),
                 served(sync.DEAL, self.epochs.deal),
-                served(sync.CONTRIBUTE, resharing.contribute),
+                served(sync.CONTRIBUTE, reshare.contribute),
                 served(sync.ACKNOWLEDGE, self.epochs.acknowledge),
                 served(sync.COMPLAIN, self.epochs.complain),
                 served(sync.ERASED, self.epochs.erased),
                 served(sync.DELIVER, self.releases.deliver),
                 served(sync.COLLECT, self.releases.collect),
-                served(destroying.ERASURE, self.erasures.erasure),
-                served(importing.IMPORT, self.imports.take),
-                served(importing.CONTENT, self.imports.content),
+                served(destroy.ERASURE, self.erasures.erasure),
+                served(imports.IMPORT, self.imports.take),
+                served(imports.CONTENT, self.imports.content),
             )
         )
 

@@ -17,9 +17,9 @@ from typing import Any, Generic, TypeVar
 
 from tigertally.base.errors import Corrupt, TigertallyError, Unavailable, bare
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.node.alarms import Alarms
-from tigertally.node.queue import Queue
-from tigertally.quorum.desk import Desk, KeepChanges
+from tigertally.host.alarms import Alarms
+from tigertally.host.queue import Queue
+from tigertally.quorum.authority.desk import Desk, KeepChanges
 from tigertally.storage.store import Store, Transaction
 from tigertally.transport.door import Standing
 

@@ -6,11 +6,14 @@ compare what the authority showed each of them (docs/protocols/audit.md).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
+from tigertally.audit.checkpoint import SignedCheckpoint
+from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash, Text
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey
@@ -61,3 +64,14 @@ def open_approval(envelope: Envelope, roster: Roster) -> Approval:
         Refused: the roster lists no such holder.
     """
     return open_from_holder(Approval, tags.APPROVAL, envelope, roster, lambda said: said.holder)
+
+
+def cosigned_sizes(approvals: Sequence[Approval]) -> tuple[int, ...]:
+    """The sizes of all checkpoints that approvals cosign and that can be read."""
+    sizes: set[int] = set()
+    for approval in approvals:
+        try:
+            sizes.add(SignedCheckpoint.from_text(approval.checkpoint).checkpoint.size)
+        except MalformedMessage:
+            continue
+    return tuple(sorted(sizes))

@@ -14,7 +14,7 @@ from tigertally.cli.tally import _verified
 from tigertally.crypto.envelope import Envelope
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum.changes import REMOVE
-from tigertally.quorum.member import UnknownProposal, see
+from tigertally.quorum.member.memory import UnknownProposal, see
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import options_body

@@ -9,7 +9,7 @@ import pytest
 from custody_small import KEY, small
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, Text
-from tigertally.custody.messages.bodies import Create, Destroy, Form, KeyRef, Release, Suite
+from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Release, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.policy import (
     KINDS,

@@ -14,7 +14,7 @@ from tigertally.base.ids import DomainId, Hash, Name, Nonce, Text
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.bodies import RELEASE, Form, Release
+from tigertally.custody.messages.kinds import RELEASE, Form, Release
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.rules import Hours, Rules, decide
 from tigertally.custody.rules_file import parse_rules

@@ -9,7 +9,7 @@ import pytest
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.node.authority import _CHILD
-from tigertally.quorum.desk import Desk, KeepChanges
+from tigertally.quorum.authority.desk import Desk, KeepChanges
 from tigertally.storage.memory import MemoryStore
 
 

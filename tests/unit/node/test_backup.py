@@ -24,12 +24,12 @@ from tigertally.crypto import passphrase as sealing
 from tigertally.crypto.outputs import Output
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
 from tigertally.node.backup import forget_interrupted, restore_backup, write_backup
-from tigertally.node.building import workshop
+from tigertally.node.folders import workshop
 from tigertally.node.profile import create_profile, open_profile, profile_names
-from tigertally.quorum.admission import Settings, put_settings
+from tigertally.quorum.authority.admission import Settings, put_settings
+from tigertally.quorum.authority.restore import pending, records
 from tigertally.quorum.card import Role, sign_card
-from tigertally.quorum.founding import make_pin, new_pin_state
-from tigertally.quorum.restoring import pending, records
+from tigertally.quorum.enrolment import make_pin, new_pin_state
 
 NOW = 1_800_000_000
 HQ, NEW = Name("hq"), Name("new")

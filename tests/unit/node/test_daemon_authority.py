@@ -7,7 +7,7 @@ import errno
 
 import pytest
 
-from tigertally.node.alarms import Alarms
+from tigertally.host.alarms import Alarms
 from tigertally.node.daemon import _background, _Journal, _until_stopped
 from tigertally.node.writer import MemoryParted
 from tigertally.transport import virtual_time

@@ -8,7 +8,7 @@ import pytest
 
 from quorum_rig import join, proposal, proposed, remove, roster, set_quorum
 from tigertally.base.ids import Name
-from tigertally.custody.messages.bodies import Create, Destroy, Rotate, Suite
+from tigertally.custody.messages.kinds import Create, Destroy, Rotate, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.node.kinds import V1_KINDS, known_to_v1
 from tigertally.quorum import changes

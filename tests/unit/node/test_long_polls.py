@@ -11,10 +11,10 @@ from evil import dump
 from tigertally.base.codec import encode
 from tigertally.base.errors import Locked, Unavailable
 from tigertally.base.ids import Text
-from tigertally.node.members import until
+from tigertally.node.connect import until
 from tigertally.quorum import messages
 from tigertally.quorum.card import Role
-from tigertally.quorum.client import MemberClient
+from tigertally.quorum.member.client import MemberClient
 from tigertally.transport.channel import Request
 
 pytestmark = pytest.mark.requirement("C13")

@@ -15,7 +15,7 @@ from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness, SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
-from tigertally.node import building
+from tigertally.node import folders
 from tigertally.node import profile as profiles
 from tigertally.node.profile import (
     OpenProfile,
@@ -202,7 +202,7 @@ def test_many_at_once_make_one(tmp_path):
 
 def test_a_new_folder_that_another_takes_for_a_dead_one_is_made_again(tmp_path, monkeypatch):
     taken = []
-    real = building._lock
+    real = folders._lock
 
     def lock(folder):
         if not taken:
@@ -210,7 +210,7 @@ def test_a_new_folder_that_another_takes_for_a_dead_one_is_made_again(tmp_path, 
             shutil.rmtree(folder)
         return real(folder)
 
-    monkeypatch.setattr(building, "_lock", lock)
+    monkeypatch.setattr(folders, "_lock", lock)
     make(tmp_path).close()
     assert taken
     assert [path.name for path in tmp_path.iterdir()] == ["alice"]

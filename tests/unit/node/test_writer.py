@@ -13,8 +13,8 @@ from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.secret import Secret
 from tigertally.node.writer import MARKS, MemoryParted, Writer
+from tigertally.quorum.authority.desk import KeepChanges, barrier_of
 from tigertally.quorum.card import Role
-from tigertally.quorum.desk import KeepChanges, barrier_of
 from tigertally.storage.memory import MemoryStore
 
 ROW = ("t", b"k")

@@ -7,10 +7,10 @@ from tigertally.base.errors import MalformedMessage, NewerVersion, UsageError
 from tigertally.base.ids import Name
 from tigertally.node.kinds import all_kinds
 from tigertally.quorum import changes
-from tigertally.quorum.counted import Counted
+from tigertally.quorum.authority.proposals import ChangeRoster, QuorumService
+from tigertally.quorum.authority.strangers import Counted
 from tigertally.quorum.kinds import ROSTER_KINDS, kind_of, registry, words_of
 from tigertally.quorum.proposal import open_proposal
-from tigertally.quorum.service import ChangeRoster, QuorumService
 
 pytestmark = pytest.mark.requirement("C7")
 

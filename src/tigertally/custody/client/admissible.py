@@ -9,7 +9,7 @@ from __future__ import annotations
 from tigertally.base.errors import Refused
 from tigertally.base.limits import CLOCK_SKEW
 from tigertally.custody.client import rows
-from tigertally.custody.messages.bodies import Create, KeyRef, Making, parse_making
+from tigertally.custody.messages.kinds import Create, KeyRef, Making, parse_making
 from tigertally.custody.policy import check_acks, check_requesters
 from tigertally.custody.state.holder import Terms
 from tigertally.quorum.proposal import open_proposal

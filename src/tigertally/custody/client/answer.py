@@ -12,10 +12,10 @@ from tigertally.base.errors import Refused, WrongTime
 from tigertally.base.ids import ProposalId
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.client.report import Report
-from tigertally.custody.messages.bodies import RELEASE
-from tigertally.quorum.client import Synced
-from tigertally.quorum.displayed import remember_displayed
-from tigertally.quorum.member import Seen, authority_says
+from tigertally.custody.messages.kinds import RELEASE
+from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.displayed import remember_displayed
+from tigertally.quorum.member.memory import Seen, authority_says
 from tigertally.quorum.pending import Status
 from tigertally.quorum.tally import THIS_DEVICE, check_unexpired
 

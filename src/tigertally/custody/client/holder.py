@@ -23,14 +23,13 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.client import rows
-from tigertally.custody.client.erasing import StillOnDisk
+from tigertally.custody.client.erasures import StillOnDisk
+from tigertally.custody.client.held import ReportingClient
 from tigertally.custody.client.report import HeldUp, Report
-from tigertally.custody.client.reporting import ReportingClient
 from tigertally.custody.client.restored import tell_if_restored
 from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import KeyRef, known_here
 from tigertally.custody.messages.dealing import (
     DealingPackage,
     Opening,
@@ -38,6 +37,7 @@ from tigertally.custody.messages.dealing import (
     Statement,
     bundle_hash,
 )
+from tigertally.custody.messages.kinds import KeyRef, known_here
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.messages.sync import (
     ACKNOWLEDGE,
@@ -65,7 +65,12 @@ from tigertally.custody.protocol.dealing import (
     sign_sharing,
 )
 from tigertally.custody.protocol.epochs import verify_certificate
-from tigertally.custody.protocol.holding import (
+from tigertally.custody.protocol.receive_keys import (
+    draw_receive_keys,
+    next_number,
+    possible_senders,
+)
+from tigertally.custody.protocol.receiver import (
     Complained,
     KeyGone,
     Outcome,
@@ -77,22 +82,17 @@ from tigertally.custody.protocol.holding import (
     check_made_once,
     receive_opening,
 )
-from tigertally.custody.protocol.receive_keys import (
-    draw_receive_keys,
-    next_number,
-    possible_senders,
-)
 from tigertally.custody.protocol.release import open_authority_key, wrap_held
-from tigertally.custody.protocol.resharing import (
+from tigertally.custody.protocol.reshare import (
     check_not_behind,
     check_reshare_request,
     share_again,
 )
 from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.chain import UnknownRoster
-from tigertally.quorum.client import Synced
+from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.versions import Before
 from tigertally.quorum.proposal import proposal_id
-from tigertally.quorum.versions import Before
 from tigertally.storage.erasure import owe
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for

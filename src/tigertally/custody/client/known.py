@@ -11,9 +11,9 @@ from tigertally.custody.messages.sync import KEYS, KeyInfo, KeysReply, KeysReque
 from tigertally.custody.messages.v1 import KEYS_V1, KeysReplyV1
 from tigertally.custody.policy import not_usable
 from tigertally.quorum.chain import Chain
-from tigertally.quorum.client import Party
+from tigertally.quorum.member.client import Party
+from tigertally.quorum.member.versions import Before, unchanged
 from tigertally.quorum.proposal import open_proposal
-from tigertally.quorum.versions import Before, unchanged
 
 USABLE = ("active", "resharing")
 

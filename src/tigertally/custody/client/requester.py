@@ -19,13 +19,13 @@ from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows
 from tigertally.custody.client.known import fetch_keys, newest_usable
 from tigertally.custody.client.rows import Request
-from tigertally.custody.messages.bodies import RELEASE, Form, KeyRef, Release
 from tigertally.custody.messages.dealing import Statement
-from tigertally.custody.messages.importing import CONTENT, ContentReply, ContentRequest
+from tigertally.custody.messages.imports import CONTENT, ContentReply, ContentRequest
+from tigertally.custody.messages.kinds import RELEASE, Form, KeyRef, Release
 from tigertally.custody.messages.release import CollectReply, CollectRequest
 from tigertally.custody.messages.sync import COLLECT, KeyInfo
 from tigertally.custody.protocol.epochs import verify_certificate
-from tigertally.custody.protocol.importing import unseal_import
+from tigertally.custody.protocol.imports import unseal_import
 from tigertally.custody.protocol.relayed import check_approvers
 from tigertally.custody.protocol.release import (
     check_enough,
@@ -35,10 +35,10 @@ from tigertally.custody.protocol.release import (
     open_rebuilt,
     rebuild,
 )
-from tigertally.quorum.auditing import AuditingClient
 from tigertally.quorum.chain import Chain
-from tigertally.quorum.client import Synced
-from tigertally.quorum.member import see
+from tigertally.quorum.member.audit import AuditingClient
+from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.memory import see
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, proposal_id

@@ -8,7 +8,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.custody.client import rows
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.lock import (
     UNLOCK_ANSWER,
     UNLOCK_CHALLENGE,
@@ -22,14 +22,14 @@ from tigertally.custody.messages.lock import (
 )
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.v1 import UNLOCK_REPORT_V1, ReportRequestV1
-from tigertally.custody.protocol.holding import acknowledge_again
 from tigertally.custody.protocol.lock import open_challenge, refuse_challenge
+from tigertally.custody.protocol.receiver import acknowledge_again
 from tigertally.custody.state.holder import HeldEpoch
-from tigertally.quorum.client import Party
-from tigertally.quorum.following import owes_report, reported
-from tigertally.quorum.member import load_chain
+from tigertally.quorum.member.client import Party
+from tigertally.quorum.member.memory import load_chain
+from tigertally.quorum.member.versions import Before, unchanged
+from tigertally.quorum.member.witness import owes_report, reported
 from tigertally.quorum.messages import Nothing
-from tigertally.quorum.versions import Before, unchanged
 from tigertally.storage.store import Reader
 
 _PAGE_BYTES = MAX_MESSAGE_BYTES // 4

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import KeyRef, parse_making
 from tigertally.custody.messages.dealing import Opening
+from tigertally.custody.messages.kinds import KeyRef, parse_making
 from tigertally.custody.state.holder import Terms
 from tigertally.quorum.proposal import open_proposal
 

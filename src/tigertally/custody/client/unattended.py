@@ -14,12 +14,12 @@ from tigertally.base.ids import Hash, ProposalId
 from tigertally.custody.client import rows
 from tigertally.custody.client.holder import HolderClient
 from tigertally.custody.client.report import Report
-from tigertally.custody.messages.bodies import RELEASE, parse_release
+from tigertally.custody.messages.kinds import RELEASE, parse_release
 from tigertally.custody.protocol.release import requester_name
 from tigertally.custody.rules import Decision, Rules, decide
 from tigertally.custody.state.holder import Terms
-from tigertally.quorum.client import Synced
-from tigertally.quorum.member import SeenProposal
+from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.memory import SeenProposal
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import parsed_body
 from tigertally.quorum.tally import THIS_DEVICE, check_open

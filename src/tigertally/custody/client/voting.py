@@ -8,9 +8,10 @@ from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.admissible import check_may_make
+from tigertally.custody.client.release import SendingClient
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.sending import SendingClient
-from tigertally.custody.messages.bodies import (
+from tigertally.custody.messages.dealing import Dealing, DealingPackage
+from tigertally.custody.messages.kinds import (
     CREATE,
     MAKING,
     RELEASE,
@@ -19,12 +20,11 @@ from tigertally.custody.messages.bodies import (
     Rotate,
     parse_making,
 )
-from tigertally.custody.messages.dealing import Dealing, DealingPackage
 from tigertally.custody.protocol.dealing import make_dealing
-from tigertally.custody.protocol.holding import occasion_of_making
+from tigertally.custody.protocol.receiver import occasion_of_making
 from tigertally.quorum.approval import Verdict
-from tigertally.quorum.client import Synced
-from tigertally.quorum.member import Seen, SeenProposal, UnknownProposal, see
+from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.memory import Seen, SeenProposal, UnknownProposal, see
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, proposal_id

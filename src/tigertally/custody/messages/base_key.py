@@ -14,7 +14,7 @@ from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import encode
 from tigertally.base.errors import NewerVersion
 from tigertally.base.ids import Hash, Name
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.options import V1_OPTIONS, KeyOptions
 
 

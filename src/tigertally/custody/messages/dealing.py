@@ -22,7 +22,7 @@ from tigertally.base.limits import MAX_HOLDERS, MAX_KEYS_TOGETHER
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.quorum.tally import Tally
 
 AUTHORITY = 0  # the authority's number as a dealer (suite shamir-gf256)

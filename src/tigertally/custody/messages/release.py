@@ -9,8 +9,8 @@ from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_KEYS_TOGETHER
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PublicKey
-from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import Certificate
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.quorum.messages import ProposalState
 
 

@@ -10,7 +10,6 @@ from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import KeyRef, Suite, known_suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     Conviction,
@@ -18,7 +17,8 @@ from tigertally.custody.messages.dealing import (
     Opening,
     check_attempt,
 )
-from tigertally.custody.messages.destroying import EraseDue
+from tigertally.custody.messages.destroy import EraseDue
+from tigertally.custody.messages.kinds import KeyRef, Suite, known_suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.release import (
     CollectReply,
@@ -26,7 +26,7 @@ from tigertally.custody.messages.release import (
     Contribution,
     WrappedFragment,
 )
-from tigertally.custody.messages.watching import RemovedFragment, RemovedHolder
+from tigertally.custody.messages.reports import RemovedFragment, RemovedHolder
 from tigertally.quorum.messages import Nothing, ProposalState
 from tigertally.quorum.tally import Tally
 from tigertally.transport.door import Door, Standing

@@ -14,7 +14,6 @@ from tigertally.base.ids import Hash, HolderIndex, Name, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.base_key import BaseKeyV1
-from tigertally.custody.messages.bodies import V1_SUITES, KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     Conviction,
@@ -22,7 +21,8 @@ from tigertally.custody.messages.dealing import (
     check_attempt,
     check_pieces,
 )
-from tigertally.custody.messages.destroying import EraseDue
+from tigertally.custody.messages.destroy import EraseDue
+from tigertally.custody.messages.kinds import V1_SUITES, KeyRef, Suite
 from tigertally.custody.messages.lock import (
     REPORT_ITEMS,
     REPORT_SPREAD,
@@ -31,6 +31,7 @@ from tigertally.custody.messages.lock import (
     ReportRequest,
 )
 from tigertally.custody.messages.options import V1_OPTIONS, KeyOptions
+from tigertally.custody.messages.reports import RemovedFragment
 from tigertally.custody.messages.sync import (
     SYNC_BYTES,
     SYNC_ITEMS,
@@ -43,7 +44,6 @@ from tigertally.custody.messages.sync import (
     KeysRequest,
     ReleaseDue,
 )
-from tigertally.custody.messages.watching import RemovedFragment
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.tally import Tally
 from tigertally.transport.door import Door, Standing

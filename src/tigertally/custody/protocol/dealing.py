@@ -24,7 +24,6 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     Dealing,
@@ -33,6 +32,7 @@ from tigertally.custody.messages.dealing import (
     Slot,
     piece_hash,
 )
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.protocol.relayed import shown_by_authority
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.quorum.roster import Roster

@@ -18,8 +18,8 @@ from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.hpke import PrivateKey, PublicKey
 from tigertally.crypto.kdf import derive
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.bodies import RELEASE, KeyRef, Release, Suite, parse_release
 from tigertally.custody.messages.dealing import Statement, commitments_hash
+from tigertally.custody.messages.kinds import RELEASE, KeyRef, Release, Suite, parse_release
 from tigertally.custody.messages.release import (
     AuthorityKey,
     FragmentDelivery,

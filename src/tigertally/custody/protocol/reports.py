@@ -9,7 +9,7 @@ from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.ids import DomainId, Hash, HolderIndex
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.watching import HeldClaim, HeldReport
+from tigertally.custody.messages.reports import HeldClaim, HeldReport
 from tigertally.custody.state.holder import HeldEpoch
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.protocol.suite_pedersen import PedersenEd25519
 from tigertally.custody.protocol.suite_rules import SuiteRules
 from tigertally.custody.protocol.suite_shamir import ShamirGf256

@@ -22,8 +22,8 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey, PublicKey
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import AUTHORITY, Slot, Statement
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.release import Contribution, WrappedFragment
 from tigertally.custody.protocol.dealing import Occasion, draw_sharing, join_sharings, wrap_pieces
 from tigertally.custody.protocol.receive_keys import newest_by_holder

@@ -28,10 +28,9 @@ from tigertally.custody.protocol.epochs import (
     occasion_of,
     with_acknowledgement,
 )
-from tigertally.custody.protocol.resharing import check_donation
+from tigertally.custody.protocol.reshare import check_donation
 from tigertally.custody.service import rows
-from tigertally.custody.service.authority_jobs import finish_reshare
-from tigertally.custody.service.creating import (
+from tigertally.custody.service.create import (
     announce,
     check_bundles,
     forget_pieces,
@@ -41,10 +40,11 @@ from tigertally.custody.service.creating import (
     take_package,
     trouble,
 )
-from tigertally.custody.service.crossing import send_again
+from tigertally.custody.service.jobs import finish_reshare
 from tigertally.custody.service.numbering import attempt_after
-from tigertally.custody.service.past import Watch, with_past
-from tigertally.custody.service.resharing import (
+from tigertally.custody.service.old_fragments import Watch, with_past
+from tigertally.custody.service.release_epochs import send_again
+from tigertally.custody.service.reshare import (
     bar_donor,
     end_attempt,
     more_donors,
@@ -58,7 +58,7 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
-from tigertally.quorum.desk import Desk, KeepChanges
+from tigertally.quorum.authority.desk import Desk, KeepChanges
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 

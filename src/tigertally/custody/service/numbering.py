@@ -6,8 +6,8 @@ from tigertally.base.ids import ProposalId
 from tigertally.base.limits import CLOCK_SKEW
 from tigertally.custody.messages.dealing import MAX_ATTEMPT
 from tigertally.custody.service import rows
-from tigertally.quorum import restoring
-from tigertally.quorum.desk import Desk
+from tigertally.quorum.authority import restore
+from tigertally.quorum.authority.desk import Desk
 from tigertally.storage.damage import marks
 
 _EACH = 1000  # at each restore
@@ -19,7 +19,7 @@ def attempts_left_out(desk: Desk, *, since: int) -> int:
 
     It differs for two restores of one back-up: what was dealt after the first is lost as well.
     """
-    restores = [restoring.opened(one) for one in restoring.records(desk.plain)]
+    restores = [restore.opened(one) for one in restore.records(desk.plain)]
     counted = [one for one in restores if one.restored >= since - CLOCK_SKEW]
     if not counted:
         return 0

@@ -17,7 +17,7 @@ from tigertally.base.errors import Corrupt, MalformedMessage
 from tigertally.custody.messages.v1 import EpochClaimV1, KeyTermsV1
 from tigertally.custody.service import rows
 from tigertally.custody.state.v1 import EpochRecordV1, KeyRecordV1
-from tigertally.quorum.desk import Desk
+from tigertally.quorum.authority.desk import Desk
 from tigertally.storage.damage import set_aside
 
 FORM: Final = 2  # of the rows that this program writes

@@ -12,7 +12,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Corrupt, MalformedMessage, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.sync import MOST_OWED
 from tigertally.custody.state.authority import (
     EpochId,
@@ -21,7 +21,7 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     view_of_epoch,
 )
-from tigertally.quorum.desk import Desk
+from tigertally.quorum.authority.desk import Desk
 from tigertally.storage.damage import is_marked, marks, readable, set_aside
 from tigertally.storage.store import Reader, Transaction
 

@@ -12,7 +12,6 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash, Text
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Certificate,
     Conviction,
@@ -20,6 +19,7 @@ from tigertally.custody.messages.dealing import (
     check_attempt,
     epoch_hash,
 )
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.tally import Tally
 

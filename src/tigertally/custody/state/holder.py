@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from tigertally.base.ids import Hash, ProposalId
 from tigertally.crypto.envelope import parse_message
-from tigertally.custody.messages.bodies import KeyRef
 from tigertally.custody.messages.dealing import Certificate, Statement, epoch_hash
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.release import WrappedFragment
 

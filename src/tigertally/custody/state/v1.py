@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash, Text
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.base_key import BaseKeyV1
-from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import Conviction
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.authority import (
     EpochId,

@@ -17,8 +17,8 @@ from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows
 from tigertally.custody.messages.dealing import Certificate, Statement, bundle_hash
 from tigertally.custody.messages.release import WrappedFragment
-from tigertally.custody.protocol.holding import check_opening, expected_dealers
 from tigertally.custody.protocol.receive_keys import draw_receive_keys
+from tigertally.custody.protocol.receiver import check_opening, expected_dealers
 from tigertally.custody.state.holder import HeldEpoch, KeptWrap
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedStore, SealedTransaction

@@ -8,7 +8,7 @@ from tigertally.base.errors import NewerVersion
 from tigertally.base.ids import Hash, Name
 from tigertally.custody.client.terms import terms_of_base
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.bodies import KeyRef
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.options import KeyOptions
 
 pytestmark = pytest.mark.requirement("C7")

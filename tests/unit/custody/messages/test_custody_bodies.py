@@ -11,7 +11,7 @@ from custody_small import KEY, small
 from tigertally.base.codec import loads
 from tigertally.base.errors import MalformedMessage, NewerVersion
 from tigertally.base.ids import Name, Text
-from tigertally.custody.messages.bodies import (
+from tigertally.custody.messages.kinds import (
     MAX_VERSION,
     Create,
     Destroy,

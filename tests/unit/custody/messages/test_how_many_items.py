@@ -18,7 +18,6 @@ from tigertally.base.limits import (
     UNCOUNTED_ITEMS,
 )
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
     Certificate,
@@ -31,11 +30,12 @@ from tigertally.custody.messages.dealing import (
     Slot,
     Statement,
 )
-from tigertally.custody.messages.destroying import Erasure
-from tigertally.custody.messages.importing import Imported
+from tigertally.custody.messages.destroy import Erasure
+from tigertally.custody.messages.imports import Imported
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.lock import Answer
 from tigertally.custody.messages.release import Contribution, FragmentDelivery, WrappedFragment
-from tigertally.custody.messages.watching import HeldReport
+from tigertally.custody.messages.reports import HeldReport
 from tigertally.custody.protocol.suite_shamir import FragmentHash, ShamirCommitments
 from tigertally.delegation.messages.cards import LabelCard
 from tigertally.delegation.messages.headers import Fixed, Meta

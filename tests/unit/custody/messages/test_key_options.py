@@ -14,7 +14,7 @@ from tigertally.base.codec import decode, dumps, encode, loads
 from tigertally.base.errors import MalformedMessage, NewerVersion
 from tigertally.base.ids import Hash, Name
 from tigertally.custody.messages.base_key import BaseKey, BaseKeyV1, base_hash
-from tigertally.custody.messages.bodies import Create, KeyRef, Suite, parse_create
+from tigertally.custody.messages.kinds import Create, KeyRef, Suite, parse_create
 from tigertally.custody.messages.options import KNOWN_OPTIONS, V1_OPTIONS, KeyOptions
 
 pytestmark = pytest.mark.requirement("C7")

@@ -16,7 +16,6 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.bodies import Suite
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     Complaint,
@@ -25,6 +24,7 @@ from tigertally.custody.messages.dealing import (
     DealingPackage,
     Erased,
 )
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.protocol.complaints import (
     judge,
     open_complaint,

@@ -19,8 +19,8 @@ from tigertally.base.errors import (
 )
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.crypto.envelope import sign_message
-from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.protocol.dealing import (
     Occasion,
     check_dealing,

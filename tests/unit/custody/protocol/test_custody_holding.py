@@ -16,7 +16,6 @@ from tigertally.base.errors import InvalidSignature, MalformedMessage, PeerFault
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash
 from tigertally.base.secret import Secret
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.bodies import Suite
 from tigertally.custody.messages.dealing import (
     AUTHORITY,
     Certificate,
@@ -28,10 +27,11 @@ from tigertally.custody.messages.dealing import (
     Opening,
     Statement,
 )
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.messages.sync import DealRequest
 from tigertally.custody.protocol.complaints import judge, sign_complaint
 from tigertally.custody.protocol.epochs import open_acknowledgement
-from tigertally.custody.protocol.holding import (
+from tigertally.custody.protocol.receiver import (
     Complained,
     KeyGone,
     Outcome,

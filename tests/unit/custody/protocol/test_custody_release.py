@@ -17,10 +17,10 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import sign_message
 from tigertally.crypto.hpke import PrivateKey
-from tigertally.custody.messages.bodies import KeyRef, Release, Suite
 from tigertally.custody.messages.dealing import Certificate, Statement
+from tigertally.custody.messages.kinds import KeyRef, Release, Suite
 from tigertally.custody.messages.release import FragmentDelivery, Rebuilt, WrappedFragment
-from tigertally.custody.protocol.holding import Stored, expected_dealers, receive_opening
+from tigertally.custody.protocol.receiver import Stored, expected_dealers, receive_opening
 from tigertally.custody.protocol.release import (
     check_enough,
     check_release_tally,

@@ -11,7 +11,7 @@ from tigertally.base.errors import MalformedMessage, PeerFault, UsageError
 from tigertally.base.ids import Hash, HolderIndex
 from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.protocol.suite_rules import SuiteRules
 from tigertally.custody.protocol.suite_shamir import ShamirCommitments
 from tigertally.custody.protocol.suites import PEDERSEN, SHAMIR, SUITES

@@ -12,13 +12,13 @@ from custody_small import KEY
 from tigertally.base.errors import Corrupt, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.base.secret import Secret
-from tigertally.custody.messages.bodies import KeyRef, Suite
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.service import rows
 from tigertally.custody.service.rows import Due, Job
 from tigertally.custody.state.authority import EpochId, KeyRecord
 from tigertally.node.wiring import AuthorityServices
-from tigertally.quorum import rows as quorum_rows
+from tigertally.quorum.authority import rows as quorum_rows
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedStore, SealedTransaction
 

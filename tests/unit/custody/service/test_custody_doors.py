@@ -12,8 +12,8 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, Refused, TigertallyError
 from tigertally.base.ids import Name
 from tigertally.custody.messages import sync as paths
-from tigertally.custody.messages.bodies import KeyRef, Suite
 from tigertally.custody.messages.dealing import Certificate
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.release import CollectRequest
 from tigertally.custody.messages.sync import EpochRequest, KeysReply, KeysRequest
 from tigertally.quorum.card import Role

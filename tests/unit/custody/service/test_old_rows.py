@@ -15,7 +15,7 @@ from tigertally.custody.messages.base_key import BaseKeyV1
 from tigertally.custody.messages.lock import EpochClaim, KeyTerms
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.v1 import EpochClaimV1, KeyTermsV1
-from tigertally.custody.protocol.holding import acknowledge_again
+from tigertally.custody.protocol.receiver import acknowledge_again
 from tigertally.custody.service import old_rows, rows
 from tigertally.custody.state.authority import EpochRecord, KeyRecord
 from tigertally.custody.state.v1 import EpochRecordV1, KeyRecordV1

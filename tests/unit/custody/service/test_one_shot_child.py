@@ -15,10 +15,10 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.envelope import sign_message
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.bodies import Suite
 from tigertally.custody.messages.dealing import AUTHORITY, Certificate, DealingPackage
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.protocol.dealing import dealing_of
-from tigertally.custody.protocol.holding import Stored, receive_opening
+from tigertally.custody.protocol.receiver import Stored, receive_opening
 from tigertally.custody.protocol.release import wrap_fragment
 from tigertally.custody.service import child
 from tigertally.quorum.proposal import proposal_id

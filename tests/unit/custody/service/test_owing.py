@@ -4,7 +4,7 @@ from domain_rig import DomainRig
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.service.rows import Due, dues, owe
-from tigertally.quorum.desk import Desk
+from tigertally.quorum.authority.desk import Desk
 
 
 def test_who_owes_something_is_woken() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from custody_small import KEY
 from tigertally.base.codec import decode, encode
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
-from tigertally.custody.messages.bodies import Suite
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.authority import EpochId, KeyRecord, KeyState
 from tigertally.custody.state.holder import HeldEpoch, ReceiveSeeds, Terms

@@ -1,0 +1,130 @@
+"""One release from the requester's side, for `key get`, `encrypt` and `decrypt`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tigertally.base.ids import Name
+from tigertally.cli.members import as_member
+from tigertally.cli.output import note
+
+if TYPE_CHECKING:
+    from tigertally.crypto.outputs import Output
+    from tigertally.custody.client.requester import Released, RequesterClient
+    from tigertally.custody.client.rows import Request
+    from tigertally.custody.messages.kinds import Form, KeyRef
+    from tigertally.node.profile import OpenProfile
+    from tigertally.quorum.member.client import Party
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which key, why, in which form, where it goes or what is made by it, and how long to wait."""
+
+    name: str
+    version: int | None
+    reason: str
+    form: Form
+    output: Output
+    wait: float
+
+
+def released(
+    profile: Name,
+    passphrase_file: Path | None,
+    wanted: Wanted,
+    use: Callable[[Released], dict[str, Any]],
+) -> dict[str, Any]:
+    """Ask for a key, wait for it, use it; the request is forgotten once it has been used.
+
+    Returns:
+        What `use` gives, or `proposal` and `state: "waiting"` if the key has not come.
+    """
+    from tigertally.quorum.card import Role
+
+    async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
+        return await _release(open_profile, party, wanted, use)
+
+    return as_member(profile, passphrase_file, work, role=Role.REQUESTER)
+
+
+async def _release(
+    open_profile: OpenProfile,
+    party: Party,
+    wanted: Wanted,
+    use: Callable[[Released], dict[str, Any]],
+) -> dict[str, Any]:
+    from tigertally.custody.client.requester import AskAgain, RequesterClient
+    from tigertally.node.connect import until
+    from tigertally.node.recovery import device_secret_of
+    from tigertally.quorum.proposal import proposal_id
+
+    client = RequesterClient(party)
+    ref, request = await _asked(open_profile, client, wanted)
+
+    async def step() -> Released | None:
+        nonlocal request
+        with (
+            open_profile.exclusive(doing="collecting a key"),
+            device_secret_of(open_profile) as secret,
+        ):
+            synced = await client.sync()
+            try:
+                return await client.collect(request, ref, wanted.form, synced, secret)
+            except AskAgain as why:
+                request, _ = await client.repeat(request, await client.sync())
+                note(f"{why}: asked again as {proposal_id(request.proposal)}")
+                return None
+
+    key = await until(client, step, wait=wanted.wait)
+    id_ = str(proposal_id(request.proposal))
+    if key is None:
+        return {"proposal": id_, "state": "waiting"}
+    for name in key.faulty:
+        note(f"tally: warning: {name} sent a wrong fragment; the key is right all the same")
+    epoch = next((info.epoch for info in await client.keys(ref.name) if info.ref == ref), key.epoch)
+    with _interruptible():
+        document = use(replace(key, epoch=epoch))
+    with open_profile.exclusive(doing="finishing a request"):
+        client.forget(request)
+    return {**document, "proposal": id_}
+
+
+async def _asked(
+    open_profile: OpenProfile, client: RequesterClient, wanted: Wanted
+) -> tuple[KeyRef, Request]:
+    """Which key it is, and the request for it: a new one, or the one that this goes on with."""
+    from tigertally.custody.messages.kinds import KeyRef
+    from tigertally.quorum.proposal import proposal_id
+    from tigertally.quorum.words import quoted
+
+    with open_profile.exclusive(doing="asking for a key"):
+        synced = await client.sync()
+        version = wanted.version or await client.newest_version(Name(wanted.name))
+        ref = KeyRef(name=Name(wanted.name), version=version)
+        if not client.has_asked(ref, wanted.reason, wanted.form):
+            wanted.output.check_anew()
+        request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
+    if wanted.wait:
+        id_ = str(proposal_id(request.proposal))
+        note(f"waiting for holders to approve {id_} ({ref}, reason: {quoted(wanted.reason)})")
+    return ref, request
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends long work at once; asyncio would wait until it is done, and cancel then."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

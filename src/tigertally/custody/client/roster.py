@@ -1,0 +1,87 @@
+"""A holder proposes a change of the roster; the same command again finds it and goes on."""
+
+from __future__ import annotations
+
+from tigertally.algebra import tags
+from tigertally.algebra.transcript import tagged_hash
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import Refused
+from tigertally.base.ids import Hash, Name, ProposalId
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.client.holder import HolderClient
+from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.memory import vote_given
+from tigertally.quorum.messages import ProposalState
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import open_proposal, proposal_id
+
+CHANGES = "holder-change"  # what was asked for -> the signed proposal
+
+
+class ChangingClient(HolderClient):
+    """Proposing changes of the roster.
+
+    A device votes for one successor of a roster, so the proposal it voted for must not be lost:
+    it is stored before the vote is given, and handed in again until it has arrived.
+    """
+
+    async def propose_or_resume(self, kind: Name, body: bytes, synced: Synced) -> ProposalId:
+        """Propose a change with our approval in it, or go on with the very same one of before.
+
+        Raises:
+            Refused: it is not possible, the holders said no (it is forgotten then, so that one
+                may ask again), or our vote is given to another change.
+        """
+        what = tagged_hash(tags.REQUEST, kind.encode(), body)
+        with self.party.store.reading() as reader:
+            row = reader.get(CHANGES, what)
+        known = None if row is None else await self._resumed(decode(Envelope, row), what, synced)
+        if known is not None:
+            return known
+        proposal = self.new_proposal(kind, body, synced.roster)
+        self._keep(CHANGES, what, encode(proposal))
+        try:
+            await self.propose_with_yes(proposal, synced)
+        except Refused as error:
+            if self._voted_for(proposal, synced):  # as with a clock that is ahead
+                error.add_note("the same command again goes on with it once that is mended")
+            else:
+                self._drop(CHANGES, what)
+            raise
+        return proposal_id(proposal)
+
+    async def _resumed(self, proposal: Envelope, what: Hash, synced: Synced) -> ProposalId | None:
+        """The proposal of before, if it is still worth anything; else it is forgotten."""
+        id_ = proposal_id(proposal)
+        state = await self._handed_in(proposal, id_, synced)
+        if state is not None and state.status is Status.PENDING:
+            return id_
+        self._drop(CHANGES, what)
+        if state is not None and state.status is Status.REJECTED:
+            raise Refused(f"the holders rejected this change; {self.why_ended(state)}")
+        return id_ if state is not None and state.status is Status.COMPLETE else None
+
+    async def _handed_in(
+        self, proposal: Envelope, id_: ProposalId, synced: Synced
+    ) -> ProposalState | None:
+        """How it stands; handed in if it never arrived; None if it is too late for that.
+
+        Raises:
+            Refused: not now, and our vote is given to it.
+        """
+        try:
+            return await self.proposal(id_)
+        except Refused:
+            pass
+        try:
+            return await self.propose_with_yes(proposal, synced)
+        except Refused:
+            if self._voted_for(proposal, synced):
+                raise
+            return None
+
+    def _voted_for(self, proposal: Envelope, synced: Synced) -> bool:
+        """Is our vote for a successor of this roster given to it, as long as it lives?"""
+        with self.party.store.reading() as reader:
+            given = vote_given(reader, synced.roster) == proposal_id(proposal)
+        return given and self.party.clock.now() < open_proposal(proposal).expires

@@ -1,0 +1,60 @@
+"""Imported secrets at the authority: it keeps what a requester has sealed, and shows it to those.
+
+It cannot open it. Steps as in `docs/protocols/custody-import.md`.
+"""
+
+from __future__ import annotations
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import Refused
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.imports import ContentReply, ContentRequest, Imported
+from tigertally.custody.messages.kinds import parse_making
+from tigertally.custody.protocol.imports import open_content
+from tigertally.custody.service import rows
+from tigertally.custody.service.create import proposer_of
+from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.rows import get_pending
+from tigertally.quorum.messages import Nothing
+from tigertally.quorum.proposal import open_proposal
+
+
+class ImportService:
+    """Write once, then read by members."""
+
+    def take(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
+        """(4) Keep a sealed secret, from the requester that proposed the key; once."""
+        who = desk.member(peer)
+        said = decode(Imported, envelope.body)
+        record = rows.get_key(desk.sealed, said.key)
+        if peer != proposer_of(desk, record):
+            raise Refused(f"{said.key} is imported by whoever proposed it, not by {who}")
+        making = get_pending(desk.sealed, record.made_by).proposal
+        open_content(envelope, making, parse_making(open_proposal(making)))
+        raw = encode(envelope)
+        known = desk.sealed.get(rows.CONTENTS, said.key.to_bytes())
+        if known == raw:
+            return Nothing()  # the answer was lost
+        if known is not None:
+            raise Refused(f"a secret was imported as {said.key} already")
+        if not record.usable:
+            raise Refused(f"{said.key} is {record.state.value}")
+        desk.sealed.put(rows.CONTENTS, said.key.to_bytes(), raw)
+        desk.record(
+            "custody.imported",
+            actor=who,
+            summary=f"{who} stored a sealed secret as {said.key}",
+            detail=record.made_by,
+        )
+        return Nothing()
+
+    def content(self, desk: Desk, request: ContentRequest, peer: VerifyKey) -> ContentReply:
+        """How a key was made, and what is stored under it, for members."""
+        desk.member(peer)
+        record = rows.get_key(desk.sealed, request.key)
+        row = desk.sealed.get(rows.CONTENTS, request.key.to_bytes())
+        return ContentReply(
+            tally=get_pending(desk.sealed, record.made_by).tally(),
+            content=None if row is None else rows.parsed(Envelope, row),
+        )

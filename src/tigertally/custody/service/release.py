@@ -1,0 +1,266 @@
+"""Releases at the authority: it passes on fragments, and tells the requester how far it is.
+
+It cannot read them; where the authority deals, its one-shot child rebuilds the key from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import MalformedMessage, Refused
+from tigertally.base.ids import Hash, HolderIndex, ProposalId, Text
+from tigertally.base.secret import Secret
+from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.hpke import PrivateKey
+from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages.kinds import Release, parse_release
+from tigertally.custody.messages.release import (
+    CollectReply,
+    CollectRequest,
+    FragmentDelivery,
+    Rebuilt,
+)
+from tigertally.custody.messages.sync import DeliverRequest
+from tigertally.custody.policy import check_may_ask, not_usable
+from tigertally.custody.protocol.release import (
+    check_release_tally,
+    names_of,
+    open_delivery,
+    requester_name,
+    sign_authority_key,
+    sign_rebuilt,
+)
+from tigertally.custody.service import rows
+from tigertally.custody.service.create import proposer_of
+from tigertally.custody.service.release_epochs import (
+    enough_fragments,
+    epoch_to_collect,
+    has_fragment,
+    owe_fragments,
+    present_fragments,
+)
+from tigertally.custody.state.authority import KeyRecord, KeyState
+from tigertally.quorum.approval import Approval
+from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.proposals import state_of
+from tigertally.quorum.authority.rows import get_pending
+from tigertally.quorum.messages import Nothing
+from tigertally.quorum.pending import Pending, Status
+from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body
+from tigertally.quorum.tally import THE_AUTHORITY, VerifiedTally
+from tigertally.storage.damage import is_marked, marks
+
+_TIDIED_AT_ONCE = 500  # releases
+
+
+class ReleaseKey:
+    """Executes `custody.release`: from the complete tally on, its approvers owe their fragments."""
+
+    def check(self, desk: Desk, proposal: Proposal, body: Release) -> None:
+        """The key is active, and this requester may ask for it."""
+        key = rows.get_key(desk.sealed, body.ref)
+        who = requester_name(desk.roster, proposal)
+        check_may_ask(body.ref, key.options.requesters, who)
+        if not key.usable:
+            raise not_usable(body.ref, key.state.value)
+        importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
+        if importing and proposer_of(desk, key) != proposal.proposer:
+            raise Refused(f"nothing has been imported as {body.ref} yet")
+
+    def admitted(self, desk: Desk, pending: Pending, body: Release) -> None:
+        """Where the authority rebuilds: draw the authority's fresh key for this proposal."""
+        rows.put_end(desk.sealed, pending.id, open_proposal(pending.proposal).expires)
+        key = rows.get_key(desk.sealed, body.ref)
+        if key.suite.authority_deals:
+            private = PrivateKey.generate(desk.randomness)
+            desk.sealed.put(rows.FRESH, pending.id, private.seed)
+
+    def check_attachment(
+        self, desk: Desk, pending: Pending, body: Release, approval: Approval, attachment: bytes
+    ) -> None:
+        """No fragment travels with an approval: it waits for the tally."""
+        if attachment:
+            raise MalformedMessage("nothing travels with the approval of a release")
+
+    def execute(self, desk: Desk, tally: VerifiedTally, body: Release) -> None:
+        """Every approver owes its fragment."""
+        for index in tally.approved_by:
+            rows.owe(desk, index, rows.Due.FRAGMENT, tally.id)
+
+    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+        """A spare fragment is welcome: another one may be wrong or late."""
+        release = parsed_body(parse_release, open_proposal(pending.proposal))
+        if not rows.get_key(desk.sealed, release.ref).usable:
+            return
+        rows.owe(desk, approval.holder, rows.Due.FRAGMENT, pending.id)
+
+
+class ReleaseService:
+    """What holders and requesters send about a release."""
+
+    def fresh_key(self, desk: Desk, proposal: ProposalId) -> Envelope | None:
+        """The authority's fresh key for a proposal, signed (where it rebuilds)."""
+        row = desk.sealed.get(rows.FRESH, proposal)
+        if row is None:
+            return None
+        public = PrivateKey(Secret(row)).public
+        return sign_authority_key(desk.key, desk.roster.domain, proposal, public)
+
+    def deliver(self, desk: Desk, request: DeliverRequest, peer: VerifyKey) -> Nothing:
+        """A fragment leaves its device; keep it for the requester."""
+        fragment = request.fragment
+        holder = desk.holder(peer)
+        if decode(FragmentDelivery, fragment.delivery.body).holder != holder.index:
+            raise Refused("a fragment is handed in by its holder")
+        delivery = open_delivery(fragment, desk.roster)
+        if delivery.domain != desk.roster.domain:
+            raise Refused("a fragment of another domain")
+        pending = get_pending(desk.sealed, delivery.proposal)
+        if pending.status is not Status.COMPLETE:
+            raise Refused(f"the release is {pending.status.value}")
+        tally, release = check_release_tally(
+            pending.tally(), desk.known_chain, now=desk.now, clock=THE_AUTHORITY
+        )
+        key = rows.get_key(desk.sealed, release.ref)
+        if not key.usable:
+            raise Refused(f"{release.ref} is {key.state.value}")
+        if delivery.key != release.ref or key.live_hash != delivery.epoch:
+            raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
+        rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
+        if desk.sealed.get(rows.REBUILT, delivery.proposal) is not None:
+            return Nothing()  # too late to be needed: do not keep it
+        place = delivery.proposal + delivery.epoch + bytes([holder.index])
+        if not has_fragment(desk, place):
+            desk.sealed.put(rows.FRAGMENTS, place, encode(fragment))
+            desk.record(
+                "custody.delivered",
+                actor=holder.name,
+                summary=f"{holder.name} sent its fragment of {release.ref}",
+                detail=delivery.proposal,
+            )
+        self._enough(desk, key, tally, release)
+        return Nothing()
+
+    def _enough(self, desk: Desk, key: KeyRecord, tally: VerifiedTally, body: Release) -> None:
+        """With m fragments, wake the requester or give the child its work."""
+        epoch = epoch_to_collect(desk, key, tally.id)
+        if not enough_fragments(desk, tally.id, epoch):
+            return
+        if key.suite.authority_deals:
+            if desk.sealed.get(rows.REBUILT, tally.id) is None:
+                rows.put_job(desk.sealed, rows.Job.REBUILD, tally.id)
+            return
+        desk.wake([tally.proposal.proposer])
+
+    def rebuilt(
+        self,
+        desk: Desk,
+        proposal: ProposalId,
+        epoch: Hash,
+        wrapped: bytes | None,
+        faulty: tuple[HolderIndex, ...],
+    ) -> None:
+        """The one-shot child has rebuilt the key from this epoch, or found wrong fragments."""
+        rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)
+        pending = get_pending(desk.sealed, proposal)
+        opened = open_proposal(pending.proposal)
+        release = parsed_body(parse_release, opened)
+        for index in faulty:
+            if is_marked(desk.sealed, rows.FAULTY, proposal + bytes([index])):
+                continue
+            desk.sealed.put(rows.FAULTY, proposal + bytes([index]), b"")
+            (name,) = names_of(desk.roster, [index])
+            desk.record(
+                "custody.convicted",
+                actor=name,
+                summary=f"{name} sent a wrong fragment of {release.ref}",
+                detail=proposal,
+            )
+        key = rows.get_key(desk.sealed, release.ref)
+        if wrapped is not None and key.usable:
+            message = Rebuilt(
+                domain=desk.roster.domain,
+                proposal=proposal,
+                key=release.ref,
+                epoch=epoch,
+                wrapped=wrapped,
+            )
+            desk.sealed.put(rows.REBUILT, proposal, encode(sign_rebuilt(desk.key, message)))
+            self._forget_fragments(desk, proposal)
+            desk.record(
+                "custody.rebuilt",
+                actor="authority",
+                summary=f"the authority rebuilt {release.ref} for a moment and wrapped it",
+                detail=proposal,
+            )
+        desk.wake([opened.proposer])
+
+    def _forget_fragments(self, desk: Desk, proposal: ProposalId) -> None:
+        """The key is wrapped: what could rebuild it once more must not lie about."""
+        desk.owe_erasure()
+        desk.sealed.delete(rows.FRESH, proposal)
+        for place in list(marks(desk.sealed, rows.FRAGMENTS, prefix=proposal)):
+            desk.sealed.delete(rows.FRAGMENTS, place)
+
+    def collect(self, desk: Desk, request: CollectRequest, peer: VerifyKey) -> CollectReply:
+        """What has arrived for a requester's own proposal."""
+        id_ = request.proposal
+        pending = get_pending(desk.sealed, id_).refreshed(desk.roster, now=desk.now)
+        proposal = open_proposal(pending.proposal)
+        if proposal.proposer != peer:
+            raise Refused("only the requester that asked may collect")
+        requester_name(desk.roster, proposal)
+        key = rows.get_key(desk.sealed, parsed_body(parse_release, proposal).ref)
+        state = state_of(pending)
+        if key.state is KeyState.DESTROYED and pending.status is Status.COMPLETE:
+            state = replace(state, status=Status.VOID, why=Text(f"{key.ref} is destroyed"))
+        reply = CollectReply(
+            state=state,
+            certificate=None,
+            fragments=(),
+            rebuilt=None,
+            faults=self._faulty(desk, id_),
+        )
+        if state.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
+            return reply
+        rebuilt = desk.sealed.get(rows.REBUILT, id_)
+        epoch = epoch_to_collect(desk, key, id_)
+        name = epoch.parsed_statement().hash
+        arrived = [] if key.suite.authority_deals else present_fragments(desk, id_, name)
+        # Who comes back may have found a wrong fragment among these; or one cannot be read.
+        if name != key.live_hash or desk.damaged:
+            owe_fragments(desk, pending, key)
+        return CollectReply(
+            state=reply.state,
+            certificate=epoch.certificate(),
+            fragments=tuple(arrived),
+            rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
+            faults=reply.faults,
+        )
+
+    def _faulty(self, desk: Desk, proposal: ProposalId) -> tuple[HolderIndex, ...]:
+        keys = marks(desk.sealed, rows.FAULTY, prefix=proposal)
+        return tuple(HolderIndex(key[-1]) for key in keys if key[-1])
+
+    def tidy(self, desk: Desk) -> int:
+        """Forget what expired releases left behind, some at a time; returns how many rows."""
+        dead: list[tuple[str, bytes]] = []
+        for end in rows.ended(desk.sealed, desk.now, _TIDIED_AT_ONCE):
+            dead += [(rows.ENDS, end), *left_behind(desk, end[8:])]
+        for table, key in dead:
+            desk.sealed.delete(table, key)
+        if dead:
+            desk.owe_erasure()
+        return len(dead)
+
+
+def left_behind(desk: Desk, proposal: bytes) -> list[tuple[str, bytes]]:
+    """What a release leaves on the authority's disk, by table and key; the rows may not exist."""
+    left = [(rows.FRESH, proposal), (rows.REBUILT, proposal)]
+    arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)
+    left += [(rows.FRAGMENTS, key) for key, _ in arrived]
+    for index in range(1, desk.roster.next_index):
+        due = rows.due_key(HolderIndex(index), rows.Due.FRAGMENT, proposal)
+        left.append((rows.DUES, due))
+    return left

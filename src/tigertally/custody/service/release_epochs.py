@@ -1,0 +1,132 @@
+"""A release across a change of epochs: which epoch is collected, and who sends once more.
+
+Fragments of two epochs do not go together. What arrived in full before a newer epoch was certified
+still serves; otherwise the approvers send their fragment of the newer one, until the request
+expires (docs/protocols/custody-reshare.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tigertally.base.codec import decode
+from tigertally.base.errors import Refused
+from tigertally.base.ids import Hash, HolderIndex, ProposalId
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages.kinds import KeyRef, parse_release
+from tigertally.custody.messages.release import Rebuilt, WrappedFragment
+from tigertally.custody.protocol.relayed import check_approvers
+from tigertally.custody.service import rows
+from tigertally.custody.state.authority import EpochRecord, KeyRecord
+from tigertally.quorum.approval import Approval
+from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.rows import need_pending
+from tigertally.quorum.pending import Pending, Status
+from tigertally.quorum.proposal import open_proposal, parsed_body
+from tigertally.storage.damage import readable
+
+
+def present_fragments(desk: Desk, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
+    """The fragments of one epoch that have arrived from holders who are still here."""
+    here = {holder.index for holder in desk.roster.holders}
+
+    def read(place: bytes, row: bytes) -> WrappedFragment:
+        return rows.parsed(WrappedFragment, row, table=rows.FRAGMENTS, key=place)
+
+    found = readable(desk.sealed, rows.FRAGMENTS, read, prefix=proposal + epoch)
+    return [fragment for place, fragment in found if place[-1] in here]
+
+
+def enough_fragments(desk: Desk, proposal: ProposalId, epoch: EpochRecord) -> bool:
+    """Have as many arrived as rebuild the key? Opens rows, without parsing what is in them."""
+    here = {holder.index for holder in desk.roster.holders}
+    prefix = proposal + epoch.parsed_statement().hash
+    found = readable(desk.sealed, rows.FRAGMENTS, lambda place, _: place[-1], prefix=prefix)
+    return sum(index in here for _, index in found) >= epoch.threshold
+
+
+def has_fragment(desk: Desk, place: bytes) -> bool:
+    """Has this fragment arrived? One that cannot be read has not: its holder may send it again."""
+    with desk.apart():
+        return desk.sealed.get(rows.FRAGMENTS, place) is not None
+    return False
+
+
+def epoch_to_collect(desk: Desk, key: KeyRecord, proposal: ProposalId) -> EpochRecord:
+    """The live epoch; or an older one whose fragments are all there while the live one's are not.
+
+    Raises:
+        Refused: the key has no live epoch.
+    """
+    if key.live is None:
+        raise Refused(f"{key.ref} is {key.state.value}")
+    live = rows.get_epoch(desk.sealed, key.live)
+    rebuilt = desk.sealed.get(rows.REBUILT, proposal)
+    if rebuilt is not None:
+        opened = decode(Rebuilt, rows.parsed(Envelope, rebuilt).body)
+        return rows.find_epoch(desk.sealed, opened.epoch) or live
+    names = {Hash(place[32:64]) for place, _ in desk.plain.scan(rows.FRAGMENTS, prefix=proposal)}
+    records = [rows.find_epoch(desk.sealed, name) for name in names]
+    full = [
+        (record.roster_version, record.attempt, record)
+        for record in records
+        if record is not None and enough_fragments(desk, proposal, record)
+    ]
+    return max(full, key=lambda one: one[:2], default=(0, 0, live))[2]
+
+
+def send_again(desk: Desk, keys: Iterable[KeyRef]) -> None:
+    """A newer epoch of these keys is certified: open requests wait for its fragments."""
+    wanted = set(keys)
+    for end in list(rows.ends(desk.sealed)):
+        with desk.apart():
+            _send_again(desk, end, wanted)
+
+
+def _send_again(desk: Desk, end: bytes, wanted: set[KeyRef]) -> None:
+    pending = need_pending(desk.sealed, ProposalId(end[8:]), for_=(rows.ENDS, end))
+    if pending.status is not Status.COMPLETE:
+        return
+    release = parsed_body(parse_release, open_proposal(pending.proposal))
+    if release.ref not in wanted:
+        return
+    key = rows.get_key(desk.sealed, release.ref)
+    if epoch_to_collect(desk, key, pending.id).parsed_statement().hash == key.live_hash:
+        owe_fragments(desk, pending, key)
+
+
+def owe_fragments(desk: Desk, pending: Pending, key: KeyRecord) -> None:
+    """Every approver who is still here owes its fragment of the live epoch, unless it is there."""
+    if key.live_hash is None or desk.sealed.get(rows.REBUILT, pending.id) is not None:
+        return
+    here = {holder.index for holder in desk.roster.holders}
+    for index in (*approvers(pending.approvals), *approvers(pending.late)):
+        place = pending.id + key.live_hash + bytes([index])
+        if (
+            index not in here
+            or has_fragment(desk, place)
+            or rows.has_due(desk.sealed, index, rows.Due.FRAGMENT, pending.id)
+        ):
+            continue
+        rows.owe(desk, index, rows.Due.FRAGMENT, pending.id)
+
+
+def approvers(envelopes: Iterable[Envelope]) -> list[HolderIndex]:
+    """Who gave these verdicts; they were verified when they were counted."""
+    return [decode(Approval, envelope.body).holder for envelope in envelopes]
+
+
+def may_send(desk: Desk, pending: Pending, me: HolderIndex) -> bool | None:
+    """May this holder send its fragment now? None if it never will."""
+    proposal = open_proposal(pending.proposal)
+    if pending.status is not Status.COMPLETE or desk.now >= proposal.expires:
+        return None
+    try:
+        put_to = desk.known_chain.for_proposal(proposal)
+        check_approvers(put_to, approvers(pending.approvals), desk.roster)
+    except Refused:
+        return None  # a removed holder's approval has died, and the request with it
+    key = rows.find_key(desk.sealed, parsed_body(parse_release, proposal).ref)
+    if key is None or key.live is None or not key.usable:
+        return None
+    return me in rows.get_epoch(desk.sealed, key.live).acknowledged

@@ -1,0 +1,1 @@
+"""The floor of every daemon: one writer thread, doors, pages, long polls, a clean end."""

@@ -1,0 +1,86 @@
+"""Which proposals this device has displayed: all that the beginning of an id can stand for.
+
+A row per proposal in the sealed store of the profile, from the moment it is first shown until it
+expires. It stays when the proposal ends sooner: so a beginning that a person has read never comes
+to mean another proposal while that person may still remember it (decision 44). No network here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from tigertally.base.errors import UsageError
+from tigertally.base.ids import ProposalId
+from tigertally.base.limits import MAX_PROPOSAL_LIFETIME, MIN_ID_DIGITS
+from tigertally.quorum.member.memory import Seen
+from tigertally.storage.store import Reader, Transaction
+
+DISPLAYED = "holder-displayed"  # proposal id -> when it is forgotten (8 bytes)
+DISPLAYED_ENDS = "holder-displayed-ends"  # that time (8 bytes), proposal id -> nothing
+_FORGOTTEN_AT_ONCE = 100  # the next display forgets more
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+def remember_displayed(tx: Transaction, shown: Iterable[Seen], *, now: int) -> None:
+    """Note that these proposals are shown to a person, and forget some that have expired.
+
+    Args:
+        now: Unix seconds. However late a proposal says that it expires, it is forgotten 30 days
+            after it was first shown.
+    """
+    for end, _ in list(tx.scan(DISPLAYED_ENDS, limit=_FORGOTTEN_AT_ONCE)):
+        if int.from_bytes(end[:8], "big") > now:
+            break
+        tx.delete(DISPLAYED, end[8:])
+        tx.delete(DISPLAYED_ENDS, end)
+    for one in shown:
+        if tx.get(DISPLAYED, one.id) is None:
+            end = min(one.proposal.expires, now + MAX_PROPOSAL_LIFETIME).to_bytes(8, "big")
+            tx.put(DISPLAYED, one.id, end)
+            tx.put(DISPLAYED_ENDS, end + one.id, b"")
+
+
+def parse_beginning(text: str) -> str:
+    """Check that this can begin an id; return its digits in lower case.
+
+    Raises:
+        UsageError: it is empty, no hex number, too short to tell proposals apart, or too long.
+    """
+    digits = text.lower()
+    if not _HEX.fullmatch(digits) or len(digits) > 2 * ProposalId.SIZE:
+        raise UsageError(f"an id is {2 * ProposalId.SIZE} hex digits, not {text[:80]!r}")
+    if len(digits) < MIN_ID_DIGITS:
+        raise UsageError(f"the beginning of an id has {MIN_ID_DIGITS} digits or more, not {text!r}")
+    return digits
+
+
+def displayed_as(reader: Reader, beginning: str, *, now: int) -> ProposalId:
+    """Return the one displayed proposal whose id begins so.
+
+    Args:
+        beginning: as `parse_beginning` returns it.
+
+    Raises:
+        UsageError: none of the proposals that this device has displayed, or several.
+
+    **Security:** only ids that were displayed here count. The authority and whoever proposes can
+    make ids that begin alike; looked up among all open ones, a beginning would stand for any.
+    """
+    whole = bytes.fromhex(beginning[: len(beginning) // 2 * 2])
+    found = [
+        ProposalId(id_)
+        for id_, end in reader.scan(DISPLAYED, prefix=whole)
+        if id_.hex().startswith(beginning) and int.from_bytes(end, "big") > now
+    ]
+    if len(found) > 1:
+        raise UsageError(
+            f"several proposals that this device has displayed begin with {beginning}: give all "
+            f"{2 * ProposalId.SIZE} digits, as in `tally holder inbox --json`"
+        )
+    if not found:
+        raise UsageError(
+            f"this device has displayed no open proposal that begins with {beginning}: see "
+            "`tally holder inbox`"
+        )
+    return found[0]
