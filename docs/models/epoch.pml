@@ -157,12 +157,12 @@ inline judge_device(h) {
 
 /* ---- the authority ---------------------------------------------------------------------------- */
 
-/* service/resharing.py end_attempt */
+/* service/reshare.py end_attempt */
 inline end_attempt(e) {
     record[e] = aborted; donors[e] = 0; owing[e] = 0
 }
 
-/* service/creating.py announce; before it protocol/epochs.py opened: the dealings are complete. */
+/* service/create.py announce; before it protocol/epochs.py opened: the dealings are complete. */
 inline opened(e) {
     shown = shown | bit(e);
     kin[key[e]] = kin[key[e]] | bit(e);
@@ -173,7 +173,7 @@ inline opened(e) {
     fi
 }
 
-/* service/resharing.py share_stale_keys, _groups, _attempt: those who acknowledged the live epoch
+/* service/reshare.py share_stale_keys, _groups, _attempt: those who acknowledged the live epoch
  * and are still here are asked to deal; with too few of them there is trouble, and no attempt. */
 inline share_stale_keys() {
     if
@@ -191,7 +191,7 @@ inline share_stale_keys() {
     fi
 }
 
-/* service/resharing.py roster_changed, _forget_holder, _end_coming */
+/* service/reshare.py roster_changed, _forget_holder, _end_coming */
 inline roster_changed(after) {
     roster[now_at + 1] = after;
     now_at++;
@@ -216,7 +216,7 @@ inline roster_changed(after) {
     fi
 }
 
-/* service/epochs.py EpochService._activate; service/creating.py retire */
+/* service/epochs.py EpochService._activate; service/create.py retire */
 inline activate(e) {
     record[e] = certified;
     if
@@ -248,7 +248,7 @@ inline acknowledge(h, e) {
 }
 
 /* service/epochs.py EpochService._again: a receive key is gone, or a piece was wrong. A reshare
- * goes on with service/resharing.py retry; a key that is made with protocol/epochs.py next_attempt. */
+ * goes on with service/reshare.py retry; a key that is made with protocol/epochs.py next_attempt. */
 inline again(e) {
     end_attempt(e);
     coming = e + 2;
@@ -262,18 +262,18 @@ inline again(e) {
 /* ---- a device --------------------------------------------------------------------------------- */
 
 /* A relay that lies shows what it has to whom it likes; an answer to holder 1 may also be late, or come
- * twice. Later only what is owed is delivered: service/syncing.py SyncService._openings. */
+ * twice. Later only what is owed is delivered: service/sync.py SyncService._openings. */
 #define delivered(h, e) (lying || has(present, h) && (has(owing[e], h) || !repented && (h) == LATE))
 #define LATE 1
 
-/* protocol/holding.py check_made_once (keys that are made) */
+/* protocol/receiver.py check_made_once (keys that are made) */
 #ifdef BREAK_RETAKE
 #define made_once(h, e) (!(held[h] & ~lower(e)))         /* it forgets the certificate */
 #else
 #define made_once(h, e) (!(held[h] & ~lower(e)) && !(proven[h] & 7))
 #endif
 
-/* protocol/resharing.py check_reshare_opening: donations in order, the key of all that we hold,
+/* protocol/reshare.py check_reshare_opening: donations in order, the key of all that we hold,
  * and nothing that a certified epoch on this device has replaced. */
 #ifdef BREAK_COMMITMENT
 #define same_key(h, e) true
@@ -311,7 +311,7 @@ inline take(h, e) {
     skip
 }
 
-/* protocol/holding.py check_certifiable; protocol/epochs.py verify_certificate */
+/* protocol/receiver.py check_certifiable; protocol/epochs.py verify_certificate */
 #ifdef BREAK_UNCERTIFIED
 #define proves(e) has(shown, e)
 #else
@@ -331,7 +331,7 @@ inline certify(h, e) {
     held[h] = held[h] & ~lower(e); proven[h] = proven[h] & ~lower(e)
 }
 
-/* protocol/resharing.py check_reshare_request, _eligible; protocol/holding.py check_deal_request.
+/* protocol/reshare.py check_reshare_request, _eligible; protocol/receiver.py check_deal_request.
  * A relay that lies asks for any attempt; the first donor fixes what it starts from. */
 #define asked(h, e) (lying || (record[e] == dealing && has(donors[e], h)))
 #define may_deal(h, e) (!is_twin(e) && !has(shown, e) && !has(dealt[e], h) && asked(h, e) \
@@ -340,7 +340,7 @@ inline certify(h, e) {
         && live[h] != NONE && operation(live[h]) < now_at \
         && (lying && dealt[e] == 0 || base[e] == live[h])))
 
-/* protocol/resharing.py share_again; at the authority service/epochs.py EpochService.deal */
+/* protocol/reshare.py share_again; at the authority service/epochs.py EpochService.deal */
 inline deal(h, e) {
     if
     :: operation(e) != 0 -> base[e] = live[h]
@@ -371,7 +371,7 @@ inline complete(e) {
 
 /* Storing and sending are two steps. A crash between them, or a network that loses, leaves a device
  * that holds its fragment and acknowledges it only when it is shown the opening once more
- * (protocol/holding.py acknowledge_again). What is done twice changes nothing. */
+ * (protocol/receiver.py acknowledge_again). What is done twice changes nothing. */
 #define STEPS(e) \
     :: d_step { may_take(h, e) -> take(h, e); judge_device(h); judge() } \
     ACK_FIRST(e) \

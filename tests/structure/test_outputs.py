@@ -35,7 +35,7 @@ PLACES = {
 }
 # Who in `cli` may write files itself.
 WRITERS = {
-    "enrolling.py": "the recovery file inside the profile, which it has just made",
+    "enrolment.py": "the recovery file inside the profile, which it has just made",
     "quickstart.py": "the sample in its own new folder",
     "stage.py": "logs in the folder of quickstart",
 }
