@@ -275,7 +275,7 @@ class Table(Keyed[K], Generic[K, V]):
         if known is None:
             try:
                 known = self._value.read(row)
-            except MalformedMessage as error:
+            except (MalformedMessage, ValueError) as error:
                 why = f"a stored {self._value.name} cannot be read"
                 raise Corrupt.of_row(self, place, why) from error
             if self._cached is not None:
