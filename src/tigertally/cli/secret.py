@@ -139,8 +139,6 @@ def set_(
     if not file.parent.is_dir():
         raise UsageError(f"cannot make {file}: there is no directory {file.parent}")
     value = _value(in_, file, parse, passphrase_file)
-    if value == "":
-        note("tally: notice: the value is empty")
     known.check(path, value, part=part, replaces=replace)
     with (
         opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile,
@@ -253,6 +251,8 @@ def _value(in_: Path | None, file: Path, parse: bool, passphrase_file: Path | No
     if in_ is None:
         check_input_free(passphrase_file, what="the value (without --in)")
     text = _given(in_)
+    if text in ("", "\n"):  # perhaps what should have given it failed
+        note("tally: notice: the value is empty")
     source = in_ if in_ is not None and names_language(in_) else file
     if not parse:
         return text.removesuffix("\n")
