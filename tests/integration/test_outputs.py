@@ -225,3 +225,22 @@ def test_a_key_is_not_written_over_another_and_not_lost(town, tmp_path):
     assert (tmp_path / "late").read_bytes() == b"precious"
     assert (tmp_path / "elsewhere").read_bytes() == (tmp_path / "k").read_bytes() == key
     assert json.dumps(got)
+
+
+@pytest.mark.requirement("D12")
+def test_what_is_in_the_way_is_called_what_it_is(ann, tmp_path):
+    plain, store = tmp_path / "plain", tmp_path / "store"
+    plain.write_bytes(b"x")
+    (store / "folder").mkdir(parents=True)
+    for force in ((), ("--force",)):
+        told = ann.run("write", plain, *ANN, "--label", "folder", "--store", store, *force, code=2)
+        assert "is a folder" in told.err
+        assert "--force to" not in told.err
+    ann.run("write", plain, *ANN, "--label", "p", "--store", store)
+    told = ann.run("read", store / "p", *ANN, "--out", "-", code=2)
+    assert "a file of that name is ./-" in told.err
+    told = ann.run("read", store / "p", *ANN, "--out", store.parent, code=2)
+    assert "a folder, which nothing replaces" in told.err
+    out = tmp_path / "o"
+    assert ann.json("read", store / "p", *ANN, "--out", out)["unsigned"] == 0
+    assert type(ann.json("read", store / "p", *ANN, "--out", out, "--force")["unsigned"]) is int

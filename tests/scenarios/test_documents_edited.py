@@ -163,7 +163,7 @@ def test_unset_takes_out_what_is_named_alone():
         assert document(before).without(parse_place(place)).content().decode() == after
     for text, place, why in (
         ("a: 1\n", "b", "has no b"),
-        ("a: 1\n", "/", "has no /"),
+        ("a: 1\n", "/", "not taken out whole"),
         ("a: 1\n", "a/b", "has no a/b"),
         ("", "a", "has no a"),
         ("a: [1, 2]\n", "a/0", "only the last element of a list can be taken out, line 1"),

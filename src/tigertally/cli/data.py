@@ -224,7 +224,7 @@ def _read(owner: Owner, location: Location, output: Output, unsigned: bool) -> D
         files=1,
         bytes=content.length,
         senders=frozenset({sender} if sender else ()),
-        unsigned=sender is None,
+        unsigned=int(sender is None),
     )
 
 

@@ -35,6 +35,8 @@ from tigertally.storage import replacement
 
 _MOST = 4 * edits.MAX_BYTES + 1  # one more than is taken
 _MARK = "\ufeff"  # of byte order: what Windows puts in front of a text
+_YAML = (".yaml", ".yml")
+_OTHERS = (".toml", ".ini", ".env", ".properties", ".xml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,9 @@ class Document:
         """Could this be set there? Asked before anything is encrypted; raises as `with_value`."""
         if not place and not isinstance(value, Mapping):
             raise UsageError("a document is a mapping of names: give its names, too")
+        root = self.text.root(part)
+        if _is_other(self.path) and (root is None or root.kind is not Kind.MAPPING):
+            raise UsageError(f"{self.path} is no document: its name says neither YAML nor JSON")
         if not replaces:
             edits.check_kept(self.text, place, value, part)
         for below, _ in fields.leaves(value, place):
@@ -332,7 +337,12 @@ def edit(
             return change(known).content()
         return change(parsed(path, label, raw)).content()
 
-    replacement.changed(path, edited, most=_MOST)
+    try:
+        replacement.changed(path, edited, most=_MOST)
+    except OSError as error:
+        if error.filename is None:  # as on a full disk
+            error.filename = str(path)
+        raise
 
 
 def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
@@ -341,7 +351,7 @@ def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
     Raises:
         UsageError: as `load`.
     """
-    json = path.suffix == ".json"
+    json = is_json(path)
     try:
         text = (raw or b"").decode()
         bare = text.removeprefix(_MARK)
@@ -351,6 +361,21 @@ def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
     except MalformedMessage as error:
         raise UsageError(f"{path}: {error}") from error
     return Document(path=path, label=label, text=read, marked=bare != text, raw=raw)
+
+
+def is_json(path: Path) -> bool:
+    """Whether a document is JSON, by its name; else it is YAML."""
+    return path.suffix.lower() == ".json"
+
+
+def names_language(path: Path) -> bool:
+    """Whether the name of a file says that it is YAML or JSON."""
+    return path.suffix.lower() in (".json", *_YAML)
+
+
+def _is_other(path: Path) -> bool:
+    """Whether the name of a file says that it is in a language that is not edited here."""
+    return (path.suffix or path.name).lower() in _OTHERS  # `.env` has no suffix
 
 
 def _tree(node: Node) -> Any:

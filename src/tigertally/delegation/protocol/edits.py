@@ -76,9 +76,11 @@ class Text:
         Raises:
             UsageError: nothing is there, or it cannot be taken out; says why, and the line.
         """
+        if not place:
+            raise UsageError("a document is not taken out whole: delete the file, or name places")
         root = self.root(part)
         way = way_to(self.text, root, place) if root else None
-        if way is None or way.missing or not place:
+        if way is None or way.missing:
             known = len(way.nodes) if way else 0
             raise UsageError(f"the document has no {place_text(place[: known + 1])}")
         return self._first_right(part, place, ways_to_remove(self.text, way), way)
