@@ -166,6 +166,41 @@ def test_an_editor_that_asks_for_no_lock_is_not_overwritten(folder):
     assert path.read_bytes() == OLD + b"# twice\nset: 1\n"
 
 
+def test_an_editor_that_sets_back_the_time_is_not_overwritten_either(folder):
+    path = document(folder)
+    before = path.stat()
+    by_hand = OLD.swapcase()
+
+    def change(old: bytes | None) -> bytes:
+        assert old is not None
+        if old == OLD:
+            path.write_bytes(by_hand)
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            assert path.stat().st_mtime_ns == before.st_mtime_ns
+        return old + b"set: 1\n"
+
+    changed(path, change, most=MOST)
+    assert path.read_bytes() == by_hand + b"set: 1\n"
+
+
+def test_another_name_or_mode_that_it_gets_meanwhile_stays(folder):
+    path, seen = document(folder), []
+
+    def change(old: bytes | None) -> bytes:
+        seen.append(old)
+        if len(seen) == 1:
+            os.link(path, folder / "other")
+        if len(seen) == 2:
+            path.chmod(0o600)
+        return LONGER
+
+    changed(path, change, most=MOST)
+    assert seen == [OLD, OLD, OLD]
+    assert path.samefile(folder / "other")
+    assert path.read_bytes() == LONGER
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 def test_somebody_else_makes_it_first(folder):
     path, seen = folder / "new.yaml", []
 
