@@ -286,3 +286,41 @@ def test_a_field_of_an_earlier_version_is_read_whatever_its_name():
         again = put(found, name.replace("~", "~0"), "new")
         assert document(again.content().decode()).value((name,), ANN) == "new"
         assert found.text.text.count("\n") == again.text.text.count("\n"), "no twin"
+
+
+@pytest.mark.requirement("D11")
+@pytest.mark.parametrize("large", [False, True])
+def test_what_an_alias_elsewhere_means_does_not_go(large, monkeypatch):
+    """Its anchor gone, an alias would mean one of that name before it, or nothing."""
+    if large:
+        monkeypatch.setattr(excerpts, "LARGE", -1)
+    for text, line in (
+        ("z: &v wrong\na:\n  x: &v right\n  y: 1\nb: *v\n", 5),
+        ("a:\n  x: [1, {y: &v right}]\nb: 1\nc: {d: *v}\n", 4),
+        ("a:\n  ? &v x\n  : 1\n? *v\n: 2\n", 4),
+    ):
+        found = document(text)
+        why = rf"^the alias \*v, line {line}, means something in a: write the value out"
+        for edit in (
+            lambda found=found: put(found, "a", {"x": 1}, replaces=True),
+            lambda found=found: put(found, "a", "x", replaces=True),
+            lambda found=found: found.without(("a",)),
+        ):
+            with pytest.raises(UsageError, match=why):
+                edit()
+        assert plain(put(found, "a/p"), "a/p"), "a name beside it takes nothing away"
+    for text, after in (
+        ("a:\n  x: &v 1\n  y: *v\nb: 1\n", 'a: "@"\nb: 1\n'),
+        ("a: {x: &v 1}\nb: &v 2\nc: *v\n", 'a: "@"\nb: &v 2\nc: *v\n'),
+        ("c: &v 1\nb: *v\na: {x: &v 2}\n", 'c: &v 1\nb: *v\na: "@"\n'),
+        ("a: {x: &v 1}\n---\nb: &v 2\nc: *v\n", 'a: "@"\n---\nb: &v 2\nc: *v\n'),
+    ):
+        assert plain(put(document(text), "a", "x", replaces=True), "a") == after
+
+
+@pytest.mark.requirement("D11")
+def test_what_is_printed_by_itself_holds_all_that_it_means():
+    found = document("b: &b 1\nuse:\n  x: *b\n  y: &c 2\n  z: *c\nown:\n  y: &c 2\n  z: *c\n")
+    with pytest.raises(UsageError, match="line 3 cannot be printed by itself"):
+        found.shown(("use",), ANN, as_text=True)
+    assert found.shown(("own",), ANN, as_text=True).content == "y: &c 2\nz: *c\n"

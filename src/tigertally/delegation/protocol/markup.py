@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.delegation.protocol.anchors import alias_of_outside
 from tigertally.delegation.protocol.edits import Text
 from tigertally.delegation.protocol.looks import (
     Splice,
@@ -247,7 +248,7 @@ def text_of(text: Text, node: Node, values: Mapping[int, Any]) -> str:
     bare = "".join([*lines[:1], *(_dedented(line, indent) for line in lines[1:])])
     bare = bare if bare.endswith("\n") else bare + "\n"
     again = _parts(bare, json=text.json)
-    if len(again) != 1 or not _says(text, written, again[0].root, node):
+    if alias_of_outside(node) or len(again) != 1 or not _says(text, written, again[0].root, node):
         raise UsageError(
             f"what begins on line {line_of(around, node.start)} cannot be printed by itself: print "
             "the whole document"
