@@ -324,3 +324,16 @@ def test_what_is_printed_by_itself_holds_all_that_it_means():
     with pytest.raises(UsageError, match="line 3 cannot be printed by itself"):
         found.shown(("use",), ANN, as_text=True)
     assert found.shown(("own",), ANN, as_text=True).content == "y: &c 2\nz: *c\n"
+
+
+@pytest.mark.requirement("D11")
+def test_a_value_below_gives_way_to_a_subtree_only_if_told():
+    for before, value in (
+        ("db:\n  pw: old\n  user: x\n", {"pw": {"x": 1}, "user": "y"}),
+        ("n: &n {b: 1}\ndb: {pw: *n}\n", {"pw": 1}),
+    ):
+        with pytest.raises(UsageError, match=r"what is below db.*say --replace"):
+            put(document(before), "db", value)
+        assert put(document(before), "db", value, replaces=True).value(("db",), ANN) == value
+    for before in ("db:\n  pw:\n", "db:\n  pw: {}\n"):
+        assert put(document(before), "db", {"pw": {"x": 1}}).value(("db", "pw", "x"), ANN) == 1

@@ -177,8 +177,10 @@ def check_kept(text: Text, place: Place, value: Any, part: int) -> None:
 
 def _has_all(value: Any, node: Node) -> bool:
     """Whether a tree of values has a value for everything that a node has one for."""
-    if node.kind is not Kind.MAPPING or not node.pairs:
-        return node.kind is Kind.SCALAR or not node.items
+    if node.kind is Kind.SCALAR:
+        return node.is_empty or not (isinstance(value, Mapping) and value)
+    if node.kind is Kind.ALIAS or not node.pairs:
+        return node.kind is not Kind.ALIAS and not node.items
     if not isinstance(value, Mapping):
         return False
     names = {normal(name): below for name, below in value.items()}
