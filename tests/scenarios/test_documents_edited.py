@@ -337,3 +337,26 @@ def test_a_value_below_gives_way_to_a_subtree_only_if_told():
         assert put(document(before), "db", value, replaces=True).value(("db",), ANN) == value
     for before in ("db:\n  pw:\n", "db:\n  pw: {}\n"):
         assert put(document(before), "db", {"pw": {"x": 1}}).value(("db", "pw", "x"), ANN) == 1
+
+
+@pytest.mark.requirement("D11")
+def test_comments_beside_what_goes_stay():
+    for before, place, after in (
+        ("{\n  a: 1, # a\n  # b\n  b: 2\n}\n", "a", "{\n  # b\n  b: 2\n}\n"),
+        ("{a: 1, # a\n  # b\n  b: 2\n}\n", "a", "{ # a\n  # b\n  b: 2\n}\n"),
+        ("{\n  a: 1 # a, b\n  , b: 2\n}\n", "a", "{\n   # a, b\n   b: 2\n}\n"),
+        ("{\n  a: 1 # a, b\n  , b: 2\n}\n", "b", "{\n  a: 1 # a, b\n   \n}\n"),
+        ("l: [\n  1 # x, y\n  , 2 ]\n", "l/1", "l: [\n  1 # x, y\n    ]\n"),
+        ("l: [ # all\n  1, # one\n]\n", "l/0", "l: [ # all\n   # one\n]\n"),
+        ("a: {\n  # b\n  b: 1\n}\n", "a/b", "a: {\n  # b\n  \n}\n"),
+        ("a:\n  {\n  # b\n  b: 1 }\n", "a/b", "a:\n  {\n  # b\n   }\n"),
+    ):
+        assert document(before).without(parse_place(place)).content().decode() == after
+    for before, value, after in (
+        ("a: # one\n  # two\n  old\nb: 1\n", "x", 'a: # one\n  # two\n  "@"\nb: 1\n'),
+        ("a: # one\n# two\n- old # three\nb: 1\n", "x", 'a: # one\n# two\n  "@" # three\nb: 1\n'),
+        ("a: # one\n  # two\n  old\n", {"b": "x"}, 'a: # one\n  # two\n  b: "@"\n'),
+        ("a: # one\n# two\n- old # three\n", {"b": "x"}, 'a: # one\n# two\n  b: "@" # three\n'),
+    ):
+        changed = put(document(before), "a", value, replaces=True)
+        assert plain(changed, "a/b" if isinstance(value, dict) else "a") == after

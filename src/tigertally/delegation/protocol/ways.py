@@ -153,7 +153,8 @@ def _ways_to_empty(text: str, way: Way, depth: int) -> Iterator[Removal]:
         elif not flow_text.was_made(text, node):
             for splices in flow_text.removed(text, node, 0):
                 yield Removal(depth, rest, splices)
-        yield Removal(depth, rest, flow_text.emptied(node))
+        if not flow_text.has_comments(text, node):
+            yield Removal(depth, rest, flow_text.emptied(node))
     elif around is None:
         if node.kind is Kind.MAPPING:
             yield Removal(0, NOTHING, [block_text.lines_taken_out(text, start, node.end)])
