@@ -360,3 +360,25 @@ def test_comments_beside_what_goes_stay():
     ):
         changed = put(document(before), "a", value, replaces=True)
         assert plain(changed, "a/b" if isinstance(value, dict) else "a") == after
+
+
+@pytest.mark.requirement("D11")
+def test_fields_are_not_shown_under_a_name_that_says_another_place():
+    """Who keeps the document must not give a field another name, nor a forged value its own."""
+    unit = put(document(""), "pw", "mine").tree["pw"]
+    for text, why in (
+        (f"pw: forged\npw: {unit}\n", "the name pw is there twice, lines 1 and 2"),
+        (f"pw: {unit}\npw: forged\n", "the name pw is there twice, lines 1 and 2"),
+        (f"x: &pw user\n? *pw\n: {unit}\n", "a name that is not written out, line 2"),
+        (f"x: &k pw\npw: {unit}\n? *k\n: forged\n", "a name that is not written out, line 3"),
+        (f"!t pw: {unit}\n", "a name that is not written out, line 1"),
+        (f"x:\n  - <<: {{pw: {unit}}}\n", "a name that is not written out, line 2"),
+        (f"x: {{pw: {unit}}}\nx: {{pw: forged}}\n", "the name x is there twice"),
+    ):
+        for as_text in (True, False):
+            with pytest.raises(MalformedMessage, match=why):
+                document(text).shown((), ANN, as_text=as_text)
+    twice = f"a: 1\na: 2\n&k b: 1\npw: {unit}\n"
+    shown = document(twice).shown((), ANN, as_text=True)
+    assert shown.content == twice.replace(unit, "mine"), "other names are theirs who wrote them"
+    assert shown.plain == (("a",), ("a",), ("b",))

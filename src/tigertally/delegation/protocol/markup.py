@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import partial
 from typing import Any
 
@@ -193,17 +193,29 @@ def check_names(text: str, node: Node) -> None:
     Raises:
         MalformedMessage: no; says the line.
     """
+    check_names_among(text, node, {normal(name.text) for name, _ in node.pairs})
+
+
+def check_names_among(text: str, node: Node, asked: Container[str]) -> None:
+    """The same of some of the names of a mapping, in normal form; an alias may stand for any.
+
+    Raises:
+        MalformedMessage: no; says the line.
+    """
     seen: dict[str, Node] = {}
     for name, _ in node.pairs:
-        line = line_of(text, name.start)
+        spelt = normal(name.text)
+        if spelt not in asked and name.kind is not Kind.ALIAS:
+            continue
         if name.kind is not Kind.SCALAR or name.marks or (name.text == "<<" and not name.style):
+            line = line_of(text, name.start)
             raise MalformedMessage(f"a name that is not written out, line {line}")
-        if normal(name.text) in seen:
-            first = line_of(text, seen[normal(name.text)].start)
+        if spelt in seen:
+            first, line = line_of(text, seen[spelt].start), line_of(text, name.start)
             raise MalformedMessage(
                 f"the name {shown(name.text)} is there twice, lines {first} and {line}"
             )
-        seen[normal(name.text)] = name
+        seen[spelt] = name
 
 
 def plain_value(node: Node, *, json: bool) -> Any:
