@@ -382,3 +382,9 @@ def test_fields_are_not_shown_under_a_name_that_says_another_place():
     shown = document(twice).shown((), ANN, as_text=True)
     assert shown.content == twice.replace(unit, "mine"), "other names are theirs who wrote them"
     assert shown.plain == (("a",), ("a",), ("b",))
+
+
+@pytest.mark.requirement("D11")
+def test_json_is_known_by_its_ending_in_any_case():
+    found = parsed(Path("APP.JSON"), LABEL, b'{"a":1}')
+    assert plain(put(found, "c"), "c") == '{"a":1,"c":"@"}'

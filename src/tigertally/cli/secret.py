@@ -249,11 +249,12 @@ def _value(in_: Path | None, file: Path, parse: bool, passphrase_file: Path | No
     if in_ is None:
         check_input_free(passphrase_file, what="the value (without --in)")
     text = _given(in_)
-    source = in_ if in_ is not None and in_.suffix in _ENDINGS else file
+    source = in_ if in_ is not None and in_.suffix.lower() in _ENDINGS else file
     if not parse:
         return text.removesuffix("\n")
+    parse_text = parse_json if source.suffix.lower() == ".json" else parse_yaml
     try:
-        return (parse_json if source.suffix == ".json" else parse_yaml)(text.removeprefix(_MARK))
+        return parse_text(text.removeprefix(_MARK))
     except MalformedMessage as error:
         raise UsageError(f"the value cannot be taken: {error}") from error
 

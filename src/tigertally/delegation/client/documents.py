@@ -342,7 +342,7 @@ def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
     Raises:
         UsageError: as `load`.
     """
-    json = path.suffix == ".json"
+    json = path.suffix.lower() == ".json"
     try:
         text = (raw or b"").decode()
         bare = text.removeprefix(_MARK)
