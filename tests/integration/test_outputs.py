@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -91,6 +92,28 @@ def test_a_file_is_not_written_over_itself(ann, tmp_path):
         into = ("write", other, *ANN, "--label", label, "--store", ann.home)
         assert "a profile" in ann.run(*into, "--force", code=2).err
     ann.run("profile", "show", *ANN)
+
+
+@pytest.mark.requirement("D12")
+@pytest.mark.parametrize("label", ["label", "label.keys"])
+def test_a_file_that_came_while_an_object_was_written_stays(ann, tmp_path, label):
+    pipe, store = tmp_path / "pipe", tmp_path / "store"
+    os.mkfifo(pipe)
+    store.mkdir()
+
+    def somebody() -> None:
+        with pipe.open("wb") as content:  # waits for the reader, who has looked at the store
+            (store / label).write_bytes(b"only copy")
+            content.write(b"content")
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(somebody)
+        put = ("write", pipe, *ANN, "--label", "label", "--store", store)
+        assert "is there already" in ann.run(*put, code=2).err
+        done.result()
+    assert (store / label).read_bytes() == b"only copy"
+    left = {"label", "label.keys"} if label == "label" else {label}  # key slots come first
+    assert {path.name for path in store.iterdir()} == left
 
 
 def test_documents_and_their_values(ann, tmp_path):
