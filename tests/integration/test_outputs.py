@@ -130,6 +130,11 @@ def test_documents_and_their_values(ann, tmp_path):
         "is there already" in ann.run("secret", "get", doc, "a", *ANN, "--out", value, code=2).err
     )
     ann.run("secret", "set", ann.home / "ann/new.yaml", "a", *ANN, "--in", value, code=2)
+    (ann.home / "ann/notes.yaml").write_text("a: 1\nb: 2\n")
+    told = ann.run("secret", "unset", ann.home / "ann/notes.yaml", "a", code=2)
+    assert "a profile" in told.err
+    assert (ann.home / "ann/notes.yaml").read_text() == "a: 1\nb: 2\n"
+    (ann.home / "ann/notes.yaml").unlink()
     assert everything(tmp_path) == before
     ann.run("secret", "get", doc, "a", *ANN, "--out", value, "--force")
     assert value.read_text() == "v"

@@ -388,3 +388,46 @@ def test_fields_are_not_shown_under_a_name_that_says_another_place():
 def test_json_is_known_by_its_ending_in_any_case():
     found = parsed(Path("APP.JSON"), LABEL, b'{"a":1}')
     assert plain(put(found, "c"), "c") == '{"a":1,"c":"@"}'
+
+
+@pytest.mark.requirement("D11")
+def test_a_field_with_a_mark_is_a_plain_one():
+    """What a tag makes of it, nobody vouches for."""
+    unit = put(document(""), "pw", "mine").tree["pw"]
+    for mark in ("!t", "&n", "&n !t"):
+        text = f"pw: {mark} {unit}\n"
+        assert document(text).shown((), ANN, as_text=True).content == text
+        assert document(text).shown((), ANN, as_text=True).plain == (("pw",),)
+        with pytest.raises(UsageError, match="pw is not encrypted, line 1"):
+            document(text).value((), ANN)
+
+
+@pytest.mark.requirement("D11")
+def test_values_of_names_that_are_there_twice_are_not_told():
+    for text in ("a: 1\na: 2\n", "x:\n- {a: 1, a: 2}\n", "b: &b {a: 1}\nx: {<<: 1, a: 2}\n"):
+        with pytest.raises((MalformedMessage, UsageError), match=r"twice|written out|anchor"):
+            document(text).shown((), ANN, as_text=False)
+    with pytest.raises(MalformedMessage, match="a name that is not written out, line 1"):
+        document("<<: {a: 1}\n").shown((), ANN, as_text=False)
+
+
+@pytest.mark.requirement("D11")
+@pytest.mark.parametrize("large", [False, True])
+def test_lines_behind_what_is_taken_out_are_looked_at_too(large, monkeypatch):
+    """They would become part of the text before it, which keeps its last lines."""
+    if large:
+        monkeypatch.setattr(excerpts, "LARGE", -1)
+    for before, place, after in (
+        ("z: 1\nm:\n  a: |+\n    x\n  b: 2\n\n", "m/b", "z: 1\nm:\n  a: |+\n    x\n"),
+        ("m:\n  a: |+\n    x\n  b: 2\n\nz: 1\n", "m/b", "m:\n  a: |+\n    x\nz: 1\n"),
+        ("- m:\n    a: |+\n      x\n    b: 2\n\n- z\n", "0/m/b", "- m:\n    a: |+\n      x\n- z\n"),
+    ):
+        assert document(before).without(parse_place(place)).content().decode() == after
+
+
+@pytest.mark.requirement("D11")
+def test_what_does_not_say_the_same_by_itself_is_not_printed():
+    text = "%TAG !e! tag:example.org,2000:\n---\na:\n  b: !e!c d\nx: 1\n"
+    with pytest.raises(UsageError, match="line 4 cannot be printed by itself"):
+        document(text).shown(("a",), ANN, as_text=True)
+    assert document(text).shown((), ANN, as_text=True).content == text
