@@ -64,12 +64,12 @@ def lines_at_top(
 def filled(
     text: str, value: Node, content: Mapping[str, Content], look: Look, indent: str
 ) -> list[Splice]:
-    """Put a mapping where a name has no value: on a line of its own, in braces.
+    """Put a mapping where a name has no value: on a line of its own, in braces with blanks.
 
-    `unset` knows by this that there was nothing before.
+    `unset` knows by this that there was nothing before, not `{}`.
     """
     pairs = ", ".join(look.pair(name, below, ": ", None) for name, below in content.items())
-    return [lines_after(text, value.start, [indent + "{" + pairs + "}"], look)]
+    return [lines_after(text, value.start, [indent + "{ " + pairs + " }"], look)]
 
 
 def replaced(

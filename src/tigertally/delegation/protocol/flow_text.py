@@ -105,11 +105,11 @@ def has_comments(text: str, node: Node) -> bool:
 
 
 def fills_a_line(text: str, node: Node) -> bool:
-    """Whether nothing else is on the line of a mapping: it was put below a name without value."""
+    """Whether nothing else is on the lines of a mapping."""
     end = LINE_END.search(text, node.end)
     behind = text[node.end : end.start() if end else len(text)]
     before = text[line_start(text, node.start) : node.start]
-    return not before.strip() and not behind.strip() and not has_comments(text, node)
+    return not before.strip() and not behind.strip()
 
 
 def indent_of(text: str, node: Node) -> str | None:
