@@ -141,6 +141,25 @@ def test_documents_and_their_values(ann, tmp_path):
 
 
 @pytest.mark.requirement("D11")
+def test_what_is_wrong_with_a_persons_own_file_is_told_as_that(ann, tmp_path):
+    loop, doc = tmp_path / "loop.yaml", tmp_path / "half.json"
+    loop.symlink_to(loop.name)
+    doc.write_text('{"a": "\\ud83d"}')
+    told = ann.run("secret", "get", loop, "a", *ANN, code=2)
+    assert "is a link that leads nowhere" in told.err
+    told = ann.run("secret", "get", doc, "a", *ANN, "--plain", "--out", loop / "out", code=2)
+    assert "is a link that leads nowhere" in told.err
+    told = ann.run("secret", "get", doc, "a", *ANN, "--plain", "--out", tmp_path / "out", code=2)
+    assert "a holds half of a surrogate pair" in told.err
+    assert not (tmp_path / "out").exists()
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("a: 1\na: 2\n")
+    told = ann.run("secret", "get", twice, "/", *ANN, "--plain", "--json", code=2)
+    assert "the name a is there twice, lines 1 and 2" in told.err
+    assert "at fault" not in told.err
+
+
+@pytest.mark.requirement("D11")
 def test_a_document_keeps_what_it_is(ann, tmp_path):
     doc, twin, link = tmp_path / "app.yaml", tmp_path / "twin", tmp_path / "link.yaml"
     doc.write_text("kind: Secret\n")

@@ -207,7 +207,12 @@ def get(
     if output is None:
         emit({**said, **more}, text.removesuffix("\n"))
         return
-    output.write(text.encode())
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        half = "holds half of a surrogate pair, which is no text"
+        raise UsageError(f"{said['path']} {half}: print it without --out") from None
+    output.write(content)
     more.pop("value", None)
     emit({**said, **more, "out": str(out)}, f"{said['path']} is in {out}")
 
@@ -263,7 +268,10 @@ def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
     """The file of a document, and its label."""
     from tigertally.delegation.stores.open import folder_of
 
-    file = folder_of(doc).resolve()  # a link to a document means that document
+    try:
+        file = folder_of(doc).resolve()  # a link to a document means that document
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"{doc} is a link that leads nowhere") from error
     try:
         return file, parse_label(file.name) if label is None else label
     except MalformedMessage as error:

@@ -241,7 +241,10 @@ class Document:
     def _opened(self, place: Place, node: Node, part: int, unlocker: Unlocker) -> dict[Place, Any]:
         """The values of all encrypted fields at and below a place."""
         opened = {}
-        _check_names_above(self.text.text, node)
+        try:
+            _check_names_above(self.text.text, node)
+        except MalformedMessage as error:  # of a person's own file
+            raise UsageError(str(error)) from None
         for path, scalar in _scalars(node, place):
             if not _is_field(scalar):
                 continue
@@ -272,7 +275,10 @@ class Document:
                 self._value(item, (*place, str(index)), opened)
                 for index, item in enumerate(node.items)
             ]
-        markup.check_names(text, node)
+        try:
+            markup.check_names(text, node)
+        except MalformedMessage as error:
+            raise UsageError(str(error)) from None
         return {
             name.text: self._value(below, (*place, normal(name.text)), opened)
             for name, below in node.pairs
