@@ -313,6 +313,7 @@ def test_what_an_alias_elsewhere_means_does_not_go(large, monkeypatch):
         ("a:\n  x: &v 1\n  y: *v\nb: 1\n", 'a: "@"\nb: 1\n'),
         ("a: {x: &v 1}\nb: &v 2\nc: *v\n", 'a: "@"\nb: &v 2\nc: *v\n'),
         ("c: &v 1\nb: *v\na: {x: &v 2}\n", 'c: &v 1\nb: *v\na: "@"\n'),
+        ("a: {x: &v 1}\nb: {&v k: *v}\n", 'a: "@"\nb: {&v k: *v}\n'),
         ("a: {x: &v 1}\n---\nb: &v 2\nc: *v\n", 'a: "@"\n---\nb: &v 2\nc: *v\n'),
     ):
         assert plain(put(document(text), "a", "x", replaces=True), "a") == after
