@@ -353,6 +353,8 @@ def test_comments_beside_what_goes_stay():
         ("a:\n  {\n  # b\n  b: 1 }\n", "a/b", "a:\n  {\n  # b\n   }\n"),
     ):
         assert document(before).without(parse_place(place)).content().decode() == after
+    with pytest.raises(UsageError, match="x/a is written in a way that is not supported, line 2"):
+        document("x: {? a\n  : 1 # a\n  }\n").without(("x", "a"))
     for before, value, after in (
         ("a: # one\n  # two\n  old\nb: 1\n", "x", 'a: # one\n  # two\n  "@"\nb: 1\n'),
         ("a: # one\n# two\n- old # three\nb: 1\n", "x", 'a: # one\n# two\n  "@" # three\nb: 1\n'),
