@@ -377,6 +377,7 @@ def test_fields_are_not_shown_under_a_name_that_says_another_place():
         (f"!t pw: {unit}\n", "a name that is not written out, line 1"),
         (f"x:\n  - <<: {{pw: {unit}}}\n", "a name that is not written out, line 2"),
         (f"x: {{pw: {unit}}}\nx: {{pw: forged}}\n", "the name x is there twice"),
+        (f"x: [1, {unit}]\nx: forged\n", "the name x is there twice"),
     ):
         for as_text in (True, False):
             with pytest.raises(UsageError, match=why):
