@@ -45,6 +45,10 @@ def claimed(
         error.add_note("a file of that name is ./-")
         raise error
     path = Path(out.text)
+    try:
+        path.parent.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"{path.parent} is a link that leads nowhere") from error
     kept = (*apart(reads, _READ), *profiles_above(path))
     output = Output(path=path, force=force, apart=kept, resumes=resumes)
     if folder and path.is_dir():

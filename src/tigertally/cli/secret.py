@@ -208,7 +208,12 @@ def get(
     if output is None:
         emit({**said, **more}, text.removesuffix("\n"))
         return
-    output.write(text.encode())
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        half = "holds half of a surrogate pair, which is no text"
+        raise UsageError(f"{said['path']} {half}: print it without --out") from None
+    output.write(content)
     more.pop("value", None)
     emit({**said, **more, "out": str(out)}, f"{said['path']} is in {out}")
 
@@ -256,6 +261,7 @@ def _value(in_: Path | None, file: Path, parse: bool, passphrase_file: Path | No
     source = in_ if in_ is not None and names_language(in_) else file
     if not parse:
         return text.removesuffix("\n")
+    parse_text = parse_json if source.suffix.lower() == ".json" else parse_yaml
     try:
         return (parse_json if is_json(source) else parse_yaml)(text.removeprefix(_MARK))
     except MalformedMessage as error:
@@ -266,7 +272,10 @@ def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
     """The file of a document, and its label."""
     from tigertally.delegation.stores.open import folder_of
 
-    file = folder_of(doc).resolve()  # a link to a document means that document
+    try:
+        file = folder_of(doc).resolve()  # a link to a document means that document
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"{doc} is a link that leads nowhere") from error
     try:
         return file, parse_label(file.name) if label is None else label
     except MalformedMessage as error:

@@ -246,8 +246,12 @@ class Document:
     def _opened(self, place: Place, node: Node, part: int, unlocker: Unlocker) -> dict[Place, Any]:
         """The values of all encrypted fields at and below a place."""
         opened = {}
+        try:
+            _check_names_above(self.text.text, node)
+        except MalformedMessage as error:  # of a person's own file
+            raise UsageError(str(error)) from None
         for path, scalar in _scalars(node, place):
-            if scalar.marks or scalar.kind is Kind.ALIAS or not fields.is_unit(scalar.text):
+            if not _is_field(scalar):
                 continue
             with naming(place_text(path)):
                 opened[path] = self._field(scalar.text, path, part, unlocker)
@@ -276,7 +280,10 @@ class Document:
                 self._value(item, (*place, str(index)), opened)
                 for index, item in enumerate(node.items)
             ]
-        markup.check_names(text, node)
+        try:
+            markup.check_names(text, node)
+        except MalformedMessage as error:
+            raise UsageError(str(error)) from None
         return {
             name.text: self._value(below, (*place, normal(name.text)), opened)
             for name, below in node.pairs
@@ -384,6 +391,28 @@ def _tree(node: Node) -> Any:
     if node.kind is Kind.LIST:
         return [_tree(item) for item in node.items]
     return node.text
+
+
+def _is_field(node: Node) -> bool:
+    """Whether an encrypted field stands there, which no anchor or tag turns into something else."""
+    return node.kind is Kind.SCALAR and not node.marks and fields.is_unit(node.text)
+
+
+def _check_names_above(text: str, node: Node) -> bool:
+    """Whether a node is a field or has some below; then the names down to them mean one place.
+
+    Raises:
+        MalformedMessage: one is there twice, or its anchor, alias or tag says another name.
+    """
+    if node.items:
+        below = [_check_names_above(text, item) for item in node.items]
+        return True in below
+    if not node.pairs:
+        return _is_field(node)
+    above = {normal(name.text) for name, below in node.pairs if _check_names_above(text, below)}
+    if above:
+        markup.check_names_among(text, node, above)
+    return bool(above)
 
 
 def _scalars(node: Node, place: Place) -> Iterator[tuple[Place, Node]]:
