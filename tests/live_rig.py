@@ -33,8 +33,8 @@ from tigertally.custody.client.report import Report
 from tigertally.custody.client.roster import ChangingClient
 from tigertally.custody.client.unattended import UnattendedClient
 from tigertally.custody.messages.kinds import Create, Destroy
-from tigertally.node import daemon
 from tigertally.node.connect import until
+from tigertally.node.daemon import follow_authority
 from tigertally.quorum import messages
 from tigertally.quorum.authority import rows
 from tigertally.quorum.card import Role
@@ -210,7 +210,7 @@ class LiveRig(DomainRig):
         party = self.devices[name].party
         lines = self.lines.setdefault(name, Lines())
         profile: Any = _Profile(party.store)
-        self.command(daemon._follow(_Syncing(party, self.locks[name]), profile, lines, None))
+        self.command(follow_authority(_Syncing(party, self.locks[name]), profile, lines, None))
 
     def restart(self) -> None:
         """The authority is ended and started again: it comes up locked."""
