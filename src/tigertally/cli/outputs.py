@@ -41,9 +41,9 @@ def claimed(
     from tigertally.crypto.outputs import Output, apart
 
     if out.text == "-":
-        error = UsageError("--out names a file, and - is not standard output")
-        error.add_note("a file of that name is ./-")
-        raise error
+        dash = UsageError("--out names a file, and - is not standard output")
+        dash.add_note("a file of that name is ./-")
+        raise dash
     path = Path(out.text)
     try:
         path.parent.resolve()
@@ -52,9 +52,9 @@ def claimed(
     kept = (*apart(reads, _READ), *profiles_above(path))
     output = Output(path=path, force=force, apart=kept, resumes=resumes)
     if folder and path.is_dir():
-        error = UsageError(f"{path} is there already, a folder, which nothing replaces")
-        error.add_note("choose another name, or one in that folder")
-        raise error
+        taken = UsageError(f"{path} is there already, a folder, which nothing replaces")
+        taken.add_note("choose another name, or one in that folder")
+        raise taken
     output.check()
     return output
 

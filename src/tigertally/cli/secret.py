@@ -261,9 +261,9 @@ def _value(in_: Path | None, file: Path, parse: bool, passphrase_file: Path | No
     source = in_ if in_ is not None and names_language(in_) else file
     if not parse:
         return text.removesuffix("\n")
-    parse_text = parse_json if source.suffix.lower() == ".json" else parse_yaml
+    parse_text = parse_json if is_json(source) else parse_yaml
     try:
-        return (parse_json if is_json(source) else parse_yaml)(text.removeprefix(_MARK))
+        return parse_text(text.removeprefix(_MARK))
     except MalformedMessage as error:
         raise UsageError(f"the value cannot be taken: {error}") from error
 
