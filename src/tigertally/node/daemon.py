@@ -16,8 +16,9 @@ import structlog
 from tigertally.base.errors import Corrupt, Locked, Refused, TigertallyError, Unavailable
 from tigertally.base.process import harden, settle_down
 from tigertally.base.randomness import SystemRandomness
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.unattended import UnattendedClient
+from tigertally.custody.client.unattended import answer_by_rules
 from tigertally.node.clock import SystemClock
 from tigertally.node.connect import connected
 from tigertally.node.profile import OpenProfile
@@ -195,9 +196,9 @@ async def run_holder(profile: OpenProfile, *, rules: Path | None = None) -> None
     if book is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, book.reload)
     async with connected(profile) as party:
-        client = UnattendedClient(party)
+        holder = Holder(party)
         say_ready(str(profile.info.member))
-        await _stoppable(stop, lambda: _follow(client, profile, log, book))
+        await _stoppable(stop, lambda: _follow(holder, profile, log, book))
     log.info("stopped")
 
 
@@ -235,7 +236,7 @@ class Pauses:
 
 
 async def _follow(
-    client: UnattendedClient,
+    holder: Holder,
     profile: OpenProfile,
     log: structlog.stdlib.BoundLogger,
     book: RuleBook | None,
@@ -249,14 +250,14 @@ async def _follow(
         renew = clock() - renewed >= _RENEW_SECONDS
         try:
             with profile.exclusive(doing="syncing"):
-                synced, report = await client.sync_all(renew=renew)
+                synced, report = await holder.sync(renew=renew)
                 if book is not None:
                     book.changed.clear()
-                    book.tell(await client.answer_by_rules(synced, book.rules, report))
+                    book.tell(await answer_by_rules(holder, synced, book.rules, report))
             renewed = clock() if renew else renewed
             waited = _tell(report, log, waited)
             told = _tell_notices(profile, log, told)
-            await _news(client, book)
+            await _news(holder.member, book)
             pauses = Pauses()  # not before: let in to no long poll, it would sync all the time
         except Corrupt as error:
             # The store of this device itself: only a person can mend it, and a daemon that has
@@ -266,17 +267,17 @@ async def _follow(
         except Unavailable as error:  # the authority is away or locked, or our disk is full
             if pauses.new(error):
                 log.info("waiting", reason=str(error))
-            await _pause(client, pauses, error)
+            await _pause(holder.member, pauses, error)
         except TigertallyError as error:
             # Also where the authority refuses us: it may say so wrongly, or for a while only, and
             # a holder that ends on its word is a voice less. Removed, it asks in vain, seldom.
             if pauses.new(error):
                 what = "refused" if isinstance(error, Refused) else "fault"
                 log.warning(what, error=str(error), culprits=list(error.culprits))
-            await _pause(client, pauses, error)
+            await _pause(holder.member, pauses, error)
         except Exception as error:
             log.exception("a fault of this program")
-            await _pause(client, pauses, error)
+            await _pause(holder.member, pauses, error)
 
 
 async def _pause(client: MemberClient, pauses: Pauses, error: Exception) -> None:
@@ -296,7 +297,7 @@ async def _pause(client: MemberClient, pauses: Pauses, error: Exception) -> None
     await asyncio.sleep(max(0.0, began + rest - clock()))
 
 
-async def _news(client: UnattendedClient, book: RuleBook | None) -> None:
+async def _news(client: MemberClient, book: RuleBook | None) -> None:
     """Wait for news of the authority, or until the rules are others."""
     if book is None:
         await client.news(_RENEW_SECONDS)

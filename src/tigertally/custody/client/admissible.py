@@ -6,11 +6,15 @@ never held a fragment of may exist. So these refuse what this device knows to be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tigertally.base.errors import Refused
+from tigertally.base.ids import ProposalId
 from tigertally.base.limits import CLOCK_SKEW
 from tigertally.custody.client import rows
 from tigertally.custody.messages.kinds import Create, KeyRef, Making, parse_making
 from tigertally.custody.policy import check_acks, check_requesters
+from tigertally.custody.protocol.receiver import check_made_once
 from tigertally.custody.state.holder import Terms
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Roster
@@ -46,6 +50,25 @@ def _check_rotation(reader: Reader, body: Making, newest: KeyRef | None) -> None
     made = None if making is None else parse_making(open_proposal(making.proposal))
     if isinstance(made, Create) and made.imported:
         raise Refused(f"{newest} was imported: a rotation would have no secret in it")
+
+
+def check_not_made(
+    reader: Reader,
+    keys: Sequence[KeyRef],
+    proposal: ProposalId,
+    attempt: int,
+    *,
+    roster_version: int,
+) -> None:
+    """Check that this attempt may still make these keys: none is destroyed, or made otherwise.
+
+    Raises:
+        Refused, PeerFault: as `check_made_once`.
+    """
+    for ref in keys:
+        rows.check_not_destroyed(reader, ref)
+    held = rows.Held(reader).of_any(keys)
+    check_made_once(keys, proposal, attempt, held, roster_version=roster_version)
 
 
 def check_made_before(reader: Reader, ref: KeyRef, tally: VerifiedTally) -> None:
