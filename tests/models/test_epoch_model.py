@@ -22,7 +22,7 @@ from walks import sampled
 MODEL = DOCS / "models" / "epoch.pml"
 
 # SHA-256 of the model whose every variant was searched: the last test says when to change it.
-SEARCHED = "ad0c93b71d625772f2d9acdee8aa6072908f223b05d398e1083a92cee69c7b87"
+SEARCHED = "bca1f80ab82b08e731b6ee9bf7c7f0c4074656ace4fb382d44923e08f4c39aac"
 
 # What holds, with the least number of states that the search must have seen.
 VARIANTS = {

@@ -25,8 +25,8 @@ from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.service import rows
+from tigertally.host.writer import MARKS
 from tigertally.node.damage import DAMAGED
-from tigertally.node.writer import MARKS
 from tigertally.quorum.authority.admission import SETTINGS
 from tigertally.quorum.authority.desk import barrier_of
 from tigertally.quorum.card import Role

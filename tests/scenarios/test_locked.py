@@ -56,7 +56,7 @@ from tigertally.custody.protocol.lock import (
     sign_envelopes,
 )
 from tigertally.custody.service.lock import ENVELOPES
-from tigertally.node.writer import MARKS
+from tigertally.host.writer import MARKS
 from tigertally.quorum import messages
 from tigertally.quorum.authority.rows import ROSTERS
 from tigertally.quorum.card import Role

@@ -220,11 +220,11 @@ def test_it_does_not_approve_such_a_key_and_signs_nothing(rig):
 @contextmanager
 def authority_of_tomorrow(rig: DomainRig) -> Iterator[None]:
     """The authority alone understands the proposal: in the rig it shares a process with all."""
-    kinds = rig.services.quorum._kinds
-    lenient = {**kinds, kinds.CREATE: replace(kinds[kinds.CREATE], parse=_lenient)}
+    known = rig.services.quorum._kinds
+    lenient = {**known, kinds.CREATE: replace(known[kinds.CREATE], parse=_lenient)}
     rig.services.quorum._kinds = lenient
     yield
-    rig.services.quorum._kinds = kinds
+    rig.services.quorum._kinds = known
 
 
 def _lenient(said):

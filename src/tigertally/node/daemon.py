@@ -29,8 +29,9 @@ from tigertally.quorum.member.witness import notices
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
+    from tigertally.host.writer import Writer
     from tigertally.node.authority import Authority, Memory
-    from tigertally.node.writer import Writer
+    from tigertally.quorum.authority.desk import DomainDesk
 
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
 _FIRST_PAUSE = 0.5  # seconds; doubled up to _LONGEST_PAUSE while the authority is away
@@ -166,7 +167,7 @@ async def _background(authority: Authority) -> None:
         await asyncio.sleep(_LONGEST_PAUSE)
 
 
-async def _until_stopped(stop: asyncio.Event, writer: Writer[Memory]) -> None:
+async def _until_stopped(stop: asyncio.Event, writer: Writer[DomainDesk, Memory]) -> None:
     """Wait for a signal: nothing else ends an unlocked authority, with one exception.
 
     Raises:

@@ -8,8 +8,8 @@ import errno
 import pytest
 
 from tigertally.host.alarms import Alarms
+from tigertally.host.writer import MemoryParted
 from tigertally.node.daemon import _background, _Journal, _until_stopped
-from tigertally.node.writer import MemoryParted
 from tigertally.transport import virtual_time
 
 

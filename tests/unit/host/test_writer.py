@@ -12,8 +12,9 @@ from change_rig import remove
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.secret import Secret
-from tigertally.node.writer import MARKS, MemoryParted, Writer
-from tigertally.quorum.authority.desk import KeepChanges, barrier_of
+from tigertally.host.desk import KeepChanges
+from tigertally.host.writer import MARKS, MemoryParted, Writer
+from tigertally.quorum.authority.desk import barrier_of
 from tigertally.quorum.card import Role
 from tigertally.storage.memory import MemoryStore
 
