@@ -36,9 +36,9 @@ from tigertally.node.connect import until
 from tigertally.quorum import messages
 from tigertally.quorum.authority import rows
 from tigertally.quorum.card import Role
-from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.member.client import MemberClient, Party, Synced
 from tigertally.quorum.member.join import Joined
+from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Roster

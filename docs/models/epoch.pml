@@ -288,7 +288,7 @@ inline again(e) {
 
 /* client/fragments.py Fragments.open */
 #define may_open(h, e) (has(shown, e) && has(roster[operation(e)], h) && delivered(h, e))
-#define is_here(h, e) has(held[h], e)                   /* _already_held */
+#define is_here(h, e) has(held[h], e)                   /* the row in ANSWERED */
 #define may_take(h, e) (may_open(h, e) && !is_here(h, e) \
     && !(held[h] & answered[h] & others(e)) \
     && (operation(e) == 0 -> made_once(h, e) : same_key(h, e) && not_replaced(h, e)))

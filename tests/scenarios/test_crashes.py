@@ -23,9 +23,9 @@ from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Sui
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
-from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.member.client import Synced
 from tigertally.quorum.member.join import Joined
+from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 from walks import sampled

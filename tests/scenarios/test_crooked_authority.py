@@ -15,6 +15,7 @@ from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows as device_rows
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
@@ -466,7 +467,7 @@ def test_an_error_that_the_authority_claims_blames_nobody() -> None:
                     raise PeerFault("h1 lied", culprits=("h1",), sure=True)
                 return await rig.devices["h3"].party.channel.call(path, body, wait=wait)
 
-        client.party = replace(client.party, channel=Liar())
+        client = Holder(replace(client.party, channel=Liar()))
         _, report = await client.sync()
         assert report.culprits == []
         assert report.problems == ["the authority says: h1 lied"]

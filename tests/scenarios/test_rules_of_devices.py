@@ -227,7 +227,7 @@ def test_votes_and_wraps_end_by_this_devices_clock() -> None:
             lifetime = {"lifetime": MAX_PROPOSAL_LIFETIME}
             synced = await asker.member.sync()
             real = asker.member.new_proposal
-            with mock.patch.object(asker, "new_proposal", lambda *a: real(*a, **lifetime)):
+            with mock.patch.object(asker.member, "new_proposal", lambda *a: real(*a, **lifetime)):
                 ref = KeyRef(name=Name("payroll"), version=1)
                 request, _ = await asker.ask(ref, "slow", Form.PRIVATE, synced)
         await rig.approve("h1", proposal_id(request.proposal).hex())

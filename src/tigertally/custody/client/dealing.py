@@ -14,11 +14,15 @@ from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
-from tigertally.custody.client.admissible import check_may_make, check_not_made
+from tigertally.custody.client.admissible import (
+    check_may_make,
+    check_not_made,
+    check_terms,
+    terms_of_base,
+)
 from tigertally.custody.client.approvers import first_approval
 from tigertally.custody.client.receive_keys import ReceiveKeys
 from tigertally.custody.client.report import HeldUp, Report
-from tigertally.custody.client.terms import check_terms, terms_of_base
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.dealing import Dealing, DealingPackage, PublishedKeys
 from tigertally.custody.messages.kinds import CREATE, ROTATE, Making, Rotate, parse_making

@@ -9,9 +9,8 @@ from tigertally.base.errors import PeerFault
 from tigertally.base.ids import Hash, HolderIndex
 from tigertally.crypto.envelope import parse_message
 from tigertally.custody.client import rows
-from tigertally.custody.client.admissible import check_not_made
+from tigertally.custody.client.admissible import check_not_made, check_terms, terms_of_opening
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.terms import check_terms, terms_of_opening
 from tigertally.custody.messages.dealing import Certificate, Opening, Statement
 from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.sync import ACKNOWLEDGE, COMPLAIN, ERASED

@@ -11,8 +11,8 @@ from tigertally.base.clock import Clock
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
 from tigertally.quorum.changes import REMOVE, remove_body
-from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.member.client import MemberClient
+from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.pending import Status
 
 BODY = remove_body(Name("h4"))
