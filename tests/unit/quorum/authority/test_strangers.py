@@ -125,9 +125,11 @@ def test_what_strangers_have_asked_ends_in_one_entry():
         client = rig.holder("h1")
         body = options_body(threshold=2, unlock=2)
         for _ in range(2):
-            await client.propose(client.new_proposal(QUORUM, body, rig.authority.chain.current))
+            await client.member.propose(
+                client.member.new_proposal(QUORUM, body, rig.authority.chain.current)
+            )
         rig.clock.time += PROPOSAL_LIFETIME
-        assert (await client.sync()).open == ()
+        assert (await client.member.sync()).open == ()
         rig.clock.time += COUNTED_SECONDS
         await rig.authority._write_counted()
         asked = "strangers asked to join; nobody let them in"
