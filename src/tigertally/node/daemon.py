@@ -17,6 +17,7 @@ from tigertally.node.clock import SystemClock
 from tigertally.node.connect import connected
 from tigertally.node.profile import OpenProfile
 from tigertally.node.rulebook import RuleBook
+from tigertally.quorum.member.client import MemberClient
 from tigertally.quorum.member.witness import notices
 
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
