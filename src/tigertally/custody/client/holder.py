@@ -30,13 +30,7 @@ from tigertally.custody.client.restored import tell_if_restored
 from tigertally.custody.client.terms import terms_of_base, terms_of_opening
 from tigertally.custody.client.voting import DEAL_TRIES
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.dealing import (
-    DealingPackage,
-    Opening,
-    PublishedKeys,
-    Statement,
-    bundle_hash,
-)
+from tigertally.custody.messages.dealing import DealingPackage, Opening, Statement
 from tigertally.custody.messages.kinds import KeyRef, known_here
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.messages.sync import (
@@ -62,14 +56,10 @@ from tigertally.custody.protocol.dealing import (
     Occasion,
     dealer_name,
     draw_sharing,
+    possible_senders,
     sign_sharing,
 )
 from tigertally.custody.protocol.epochs import verify_certificate
-from tigertally.custody.protocol.receive_keys import (
-    draw_receive_keys,
-    next_number,
-    possible_senders,
-)
 from tigertally.custody.protocol.receiver import (
     Complained,
     KeyGone,
@@ -93,6 +83,12 @@ from tigertally.quorum.chain import UnknownRoster
 from tigertally.quorum.member.client import Synced
 from tigertally.quorum.member.versions import Before
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.receive_keys import (
+    PublishedKeys,
+    bundle_hash,
+    draw_receive_keys,
+    next_number,
+)
 from tigertally.storage.erasure import owe
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for
@@ -177,17 +173,18 @@ class HolderClient(ReportingClient):
 
     def _receive_keys(self, synced: Synced, me: HolderIndex, *, renew: bool) -> Envelope | None:
         """Our receive keys to publish: new ones if it is time, stored before they are sent."""
-        wanted = set(possible_senders(synced.roster))
+        senders = possible_senders(synced.roster)
         with self.party.store.transaction() as tx:
             newest = rows.newest_bundle(tx)
             if newest is not None:
                 envelope, seeds = newest
-                if not renew and wanted <= {who for who, _ in seeds.seeds}:
+                if not renew and set(senders) <= {who for who, _ in seeds.seeds}:
                     return envelope if not seeds.published else None
             now = self.party.clock.now()
             fresh, envelope = draw_receive_keys(
-                synced.roster,
+                synced.roster.domain,
                 me,
+                senders,
                 number=next_number(rows.newest_number(tx), now=now),
                 key=self.party.key,
                 now=now,

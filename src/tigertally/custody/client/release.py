@@ -11,7 +11,6 @@ from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
-from tigertally.custody.messages.dealing import PublishedKeys
 from tigertally.custody.messages.kinds import parse_release
 from tigertally.custody.messages.sync import (
     DELIVER,
@@ -21,7 +20,6 @@ from tigertally.custody.messages.sync import (
     ReceiveKeysRequest,
 )
 from tigertally.custody.policy import check_may_ask
-from tigertally.custody.protocol.receive_keys import newest_by_holder
 from tigertally.custody.protocol.relayed import shown_by_authority
 from tigertally.custody.protocol.release import (
     check_release_tally,
@@ -38,6 +36,7 @@ from tigertally.quorum.member.memory import SeenProposal, UnknownProposal, check
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, parsed_body
+from tigertally.quorum.receive_keys import PublishedKeys, newest_by_holder
 from tigertally.quorum.tally import Tally
 
 
@@ -66,7 +65,8 @@ class SendingClient(AuditingClient):
         request = ReceiveKeysRequest(proposal=proposal)
         reply = decode(ReceiveKeysReply, await self._call(RECEIVE_KEYS, encode(request)))
         with shown_by_authority():
-            return newest_by_holder(reply.keys, synced.roster), reply.fresh
+            roster = synced.roster
+            return newest_by_holder(reply.keys, roster.domain, roster.signer), reply.fresh
 
     async def approve_release(
         self, seen: SeenProposal, synced: Synced, report: Report
