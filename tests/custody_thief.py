@@ -18,14 +18,10 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import OVERHEAD, PrivateKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.dealing import Dealings
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.dealing import (
-    Dealing,
-    DealingPackage,
-    PublishedKeys,
-    piece_hash,
-)
+from tigertally.custody.messages.dealing import Dealing, DealingPackage, piece_hash
 from tigertally.custody.messages.kinds import Create, KeyRef, Suite
 from tigertally.custody.messages.sync import DEAL
 from tigertally.custody.protocol.dealing import (
@@ -35,7 +31,6 @@ from tigertally.custody.protocol.dealing import (
     open_piece,
     wrap_pieces,
 )
-from tigertally.custody.protocol.receive_keys import newest_by_holder, private_key
 from tigertally.custody.protocol.receiver import occasion_of_making
 from tigertally.custody.protocol.release import _fragment_info
 from tigertally.custody.service import rows as authority_rows
@@ -45,6 +40,7 @@ from tigertally.node.authority import Authority
 from tigertally.quorum.member.client import Party, Synced
 from tigertally.quorum.messages import PROPOSE, VOTE, ProposeRequest, VoteRequest
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.receive_keys import PublishedKeys, newest_by_holder, private_key
 from tigertally.storage.sealed import SealedReader
 from tigertally.transport.channel import Handler, Request
 
@@ -188,7 +184,9 @@ def published_keys(rig: DomainRig) -> Mapping[HolderIndex, PublishedKeys]:
     """The newest receive keys that the authority has."""
     with rig.disk.reading() as reader:
         sealed = SealedReader(reader, barrier_sealer(rig.authority))
-        return newest_by_holder(authority_rows.receive_keys(sealed), rig.authority.chain.current)
+        roster = rig.authority.chain.current
+        bundles = authority_rows.receive_keys(sealed)
+        return newest_by_holder(bundles, roster.domain, roster.signer)
 
 
 def recorded_packages(tap: Tap) -> list[DealingPackage]:
@@ -263,12 +261,17 @@ def spoil(*receivers: int) -> Bend:
     return bend
 
 
-class CrookedHolder(HolderClient):
+class CrookedHolder(Holder):
     """A holder whose dealings are made by somebody else's rules."""
 
     def __init__(self, party: Party, **bends: object) -> None:
         super().__init__(party)
-        self.bends = bends
+        self.dealings = CrookedDealings(self.member, self.receive_keys)
+        self.dealings.bends = bends
+
+
+class CrookedDealings(Dealings):
+    bends: dict[str, object]
 
     async def _first_dealing(self, proposal: Envelope, body: Create, synced: Synced) -> bytes:
         if body.suite is Suite.SHAMIR_GF256:
@@ -278,10 +281,11 @@ class CrookedHolder(HolderClient):
             kept = reader.get(device_rows.DEALT, key)
         if kept is not None:
             return kept
-        published, _ = await self.receive_keys(synced)
+        published, _ = await self.receive_keys.fetch(synced)
         occasion = occasion_of_making(proposal_id(proposal), body, synced.roster, 1)
-        package = encode(self._deal(occasion, (), self.me(synced.roster).index, published))
-        self._keep(device_rows.DEALT, key, package)
+        package = encode(self._deal(occasion, (), self.member.me(synced.roster).index, published))
+        with self.party.store.transaction() as tx:
+            tx.put(device_rows.DEALT, key, package)
         return package
 
     def _deal(
@@ -294,8 +298,10 @@ class CrookedHolder(HolderClient):
         return crooked_package(occasion, me, published, self.party, **self.bends)
 
 
-async def approve_with(client: HolderClient, id_: str) -> object:
+async def approve_with(client: Holder, id_: str) -> object:
     """Approve with this (crooked) client."""
-    synced, _ = await client.sync_all()
-    state, _ = await client.approve(await client.find(ProposalId.from_text(id_), synced), synced)
+    synced, _ = await client.sync()
+    state, _ = await client.approve(
+        await client.member.find(ProposalId.from_text(id_), synced), synced
+    )
     return state

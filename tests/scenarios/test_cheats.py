@@ -34,13 +34,7 @@ from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.dealing import (
-    Acknowledgement,
-    Certificate,
-    Complaint,
-    Dealing,
-    ReceiveKeys,
-)
+from tigertally.custody.messages.dealing import Acknowledgement, Certificate, Complaint, Dealing
 from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.release import CollectReply, FragmentDelivery, WrappedFragment
 from tigertally.custody.messages.sync import (
@@ -54,11 +48,11 @@ from tigertally.custody.messages.sync import (
     DeliverRequest,
 )
 from tigertally.custody.protocol.dealing import open_piece
-from tigertally.custody.protocol.receive_keys import private_key
 from tigertally.custody.service import rows as authority_rows
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.receive_keys import ReceiveKeys, private_key
 from tigertally.storage.sealed import SealedReader
 from walks import sampled
 
@@ -151,7 +145,7 @@ def test_two_crooked_dealers_are_found_one_after_the_other() -> None:
         for _ in range(5):
             for name in rig.holders():
                 client = crooks.get(name) or rig.holder(name)
-                await client.sync_all()
+                await client.sync()
         assert convicted(rig) == {"h2", "h4"}
         *_, last = epoch_records(rig)
         assert (last.dealers, last.status) == ((1,), EpochStatus.CERTIFIED)
@@ -190,8 +184,8 @@ def test_what_anybody_can_see_is_refused_at_the_door(
         await rig.form(4)
         id_ = await proposed(rig)
         crook = CrookedHolder(rig.devices["h2"].party, **bends)
-        synced, _ = await crook.sync_all()
-        seen = await crook.find(ProposalId.from_text(id_), synced)
+        synced, _ = await crook.sync()
+        seen = await crook.member.find(ProposalId.from_text(id_), synced)
         before = rig.disk._tables
         with pytest.raises(error) as caught:
             await crook.approve(seen, synced)
@@ -633,7 +627,7 @@ def test_release_succeeds_if_m_honest_holders_answer(suite: Suite, how: str) -> 
         expected = await rig.release("app", "payroll", by=["h1", "h2", "h3"])
         client = rig.asker("app")
         ref = KeyRef(name=Name("payroll"), version=1)
-        synced = await client.sync()
+        synced = await client.member.sync()
         request, state = await client.ask(ref, "again", Form.PRIVATE, synced)
         id_ = proposal_id(state.proposal).hex()
         secret = rig.devices["app"].device_secret
@@ -671,7 +665,7 @@ def test_a_fragment_that_was_changed_on_its_way_convicts_nobody() -> None:
         await rig.requester("app")
         await rig.create("payroll")
         client = rig.asker("app")
-        synced = await client.sync()
+        synced = await client.member.sync()
         ref = KeyRef(name=Name("payroll"), version=1)
         request, state = await client.ask(ref, "why", Form.PRIVATE, synced)
         id_ = proposal_id(state.proposal).hex()
@@ -729,7 +723,7 @@ def test_the_convicted_are_always_among_the_cheaters(seed: int) -> None:
                 client = liars.get(name) or rig.holder(name)
                 if name in cheaters and dice.random() < 0.2:
                     await falsely(rig, name, dice)
-                _, report = await persistent(client.sync_all)
+                _, report = await persistent(client.sync)
                 blamed |= set(report.culprits) if name not in cheaters else set()
         assert convicted(rig) <= cheaters
         assert blamed <= cheaters

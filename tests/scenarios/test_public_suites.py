@@ -158,7 +158,8 @@ def test_no_valid_yaml_changes_silently():
             continue
         assert repr(kept(value)) == repr(value), name
         seen["value"] += 1
-    assert seen["set"] > seen["refused"] + seen["not read"]
+    # Of all cases about half; a sample may have fewer.
+    assert seen["set"] * 2 > seen["refused"] + seen["not read"]
     assert seen["value"]
 
 

@@ -16,9 +16,9 @@ from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
 from tigertally.cli.key import _shown
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.client.known import ask_keys, newest_usable
-from tigertally.custody.messages import kinds, reports, v1
+from tigertally.custody.messages import kinds, v1
 from tigertally.custody.messages.kinds import KeyRef, Suite, known_here
 from tigertally.custody.messages.options import KNOWN_OPTIONS
 from tigertally.custody.messages.sync import CUSTODY_SYNC, KEYS, KeysReply
@@ -93,7 +93,7 @@ def test_shown_such_a_key_a_device_reads_all_and_acts_on_the_others(monkeypatch)
             info = honest(desk, record, *rest)
             return replace(info, suite="tomorrow") if record.ref.name == "later" else info
 
-        monkeypatch.setattr(reports, "_key_info", tomorrow)
+        monkeypatch.setattr(watch, "_key_info", tomorrow)
         later, plain = (await ask_keys(rig.devices["h1"].party)).keys
         assert (later.suite, plain.known_suite()) == ("tomorrow", Suite.PEDERSEN_ED25519)
         names = {1: "h1", 2: "h2"}
@@ -104,8 +104,8 @@ def test_shown_such_a_key_a_device_reads_all_and_acts_on_the_others(monkeypatch)
         assert decode(KeysReplyV1, encode(old)) == old
         assert [one.state for one in old.keys] == [NEWER_STATE, "active"]
 
-        client = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(rig.holder("h1"))
+        synced, _ = await client.holder.sync()
         before = rig.authority_rows()["proposal"]
         with pytest.raises(NewerVersion, match="tomorrow"):
             await client.rotate_or_resume(Name("later"), None, synced)

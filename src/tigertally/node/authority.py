@@ -1,6 +1,6 @@
 """The authority as one object: requests in, answers out; one thread writes.
 
-Handlers are synchronous functions on a `Desk`; they run one after the other on the writer thread
+Handlers are synchronous functions on a desk; they run one after the other on the writer thread
 (ADR 0003), so there is never a question which of two requests came first. What they decide is in
 memory (chain, barrier) only after the store has committed it.
 """
@@ -8,7 +8,7 @@ memory (chain, barrier) only after the store has committed it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -20,17 +20,20 @@ from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.service.rows import Job
+from tigertally.custody.service.watch import overview
 from tigertally.host.alarms import Alarms
 from tigertally.host.chores import LONGEST_PAUSE, Pauses, keep_up
 from tigertally.host.longpoll import News
+from tigertally.host.routes import Handlers
+from tigertally.host.service import Gauge, State
+from tigertally.host.writer import Writer
 from tigertally.node.damage import Place, known_damage, name_damage
+from tigertally.node.health import inside_gauges, outside_gauges
 from tigertally.node.inspection import Inspection
-from tigertally.node.routes import Answerer, Codec, Route, handler_of
 from tigertally.node.wiring import AuthorityServices, at_child
-from tigertally.node.writer import Writer
 from tigertally.quorum import messages
 from tigertally.quorum.authority.admission import get_settings
-from tigertally.quorum.authority.desk import Barrier, Desk, holder_in, member_in, roster_of
+from tigertally.quorum.authority.desk import Barrier, DomainDesk, holder_in, member_in, roster_of
 from tigertally.quorum.authority.restore import current_origin
 from tigertally.quorum.authority.rows import load_chain
 from tigertally.quorum.card import domain_of, open_card
@@ -66,7 +69,7 @@ class Memory:
     damaged: frozenset[Place]
 
 
-def _kept(desk: Desk, memory: Memory) -> Memory:
+def _kept(desk: DomainDesk, memory: Memory) -> Memory:
     """The memory that a request leaves."""
     if desk.chain is memory.chain and desk.barrier is memory.barrier and not desk.mended:
         return memory
@@ -107,7 +110,6 @@ class Authority:
         self._services = services
         self._clock = clock
         self._randomness = randomness
-        self._codec = Codec()
         self._news = News()
         self._wake = {_CHILD: asyncio.Event(), _ERASING: asyncio.Event()}
         self.alarms = Alarms()
@@ -132,9 +134,10 @@ class Authority:
             keep=_kept,
             closing=self._closing,
             committed=self._committed,
-            tell=self._tell,
+            wake=self._told,
             alarms=self.alarms,
         )
+        self._handlers = Handlers(self.writer, admit=self._admit, standing=self.standing)
 
     @property
     def chain(self) -> Chain | None:
@@ -169,47 +172,47 @@ class Authority:
         memory = self.writer.memory
         return memory.chain is not None and memory.barrier is None
 
-    @property
-    def unlock_failures(self) -> int:
-        """Failed attempts to unlock since the start, wrong passphrases of holders among them."""
-        return self._services.lock.failures
+    def state(self) -> State:
+        """Return whether it can do its work, were nothing damaged."""
+        if self.locked:
+            return State.LOCKED
+        return State.FORMING if self.chain is None else State.READY
+
+    async def gauges(self) -> Sequence[Gauge]:
+        """Return the domain in numbers, for `/metrics`."""
+        outside = outside_gauges(
+            None if self.chain is None else self.chain.current,
+            locked=self.locked,
+            damaged=len(self.writer.memory.damaged),
+            unlock_failures=self._services.lock.failures,
+        )
+        try:
+            seen = await self.run(overview, background=True)
+        except (Unavailable, Corrupt):  # locked, not readable, or before the first holder
+            seen = None
+        return (*outside, *inside_gauges(seen))
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every door with its handler, for a server or for a memory network."""
+        routes = self._services.routes()
         found: dict[str, Handler] = {
-            door: handler_of(door, self._on_desk(route), self._codec, self._admit)
-            for door, route in self._services.routes().items()
+            door: self._handlers.on_desk(door, route) for door, route in routes.items()
         }
-        found[messages.NEWS] = handler_of(messages.NEWS, self._tell_news, self._codec, self._admit)
+        found[messages.NEWS] = self._handlers.beside(messages.NEWS, self._tell_news)
         return found
 
-    def _on_desk(self, route: Route) -> Answerer[Any, Any]:
-        """The work of a route, done on the writer thread."""
-
-        def answer(question: Any, peer: VerifyKey, request: Request) -> Awaitable[Any]:
-            def work(desk: Desk) -> Any:
-                desk.address = request.address
-                return route(desk, question, peer)
-
-            return self._run_for(peer, work)
-
-        return answer
-
-    async def _run_for(self, peer: VerifyKey, work: Callable[[Desk], T]) -> T:
-        return await self.writer.run(work, standing=self.standing(peer), key=peer)
-
-    async def run(self, work: Callable[[Desk], T], *, background: bool = False) -> T:
+    async def run(self, work: Callable[[DomainDesk], T], *, background: bool = False) -> T:
         """Do one thing on the writer thread; see `Writer.run`."""
         return await self.writer.run(work, background=background)
 
-    def _tell(self, woken: frozenset[VerifyKey], waiting: frozenset[str]) -> None:
+    def _told(self, woken: frozenset[VerifyKey], waiting: frozenset[str]) -> None:
         if woken:
             self._news.wake(woken)
         for what in waiting:
             self._wake[what].set()
 
     def _closing(
-        self, desk: Desk, memory: Memory, found: Sequence[Corrupt]
+        self, desk: DomainDesk, memory: Memory, found: Sequence[Corrupt]
     ) -> tuple[Memory, frozenset[str]]:
         """Name damaged rows; the memory then, and what background work waits."""
         waiting = set()
@@ -238,8 +241,8 @@ class Authority:
         if before.barrier is not None and before.barrier is not after.barrier:
             before.barrier.key.wipe()
 
-    def _desk(self, tx: Transaction, memory: Memory) -> Desk:
-        return Desk(
+    def _desk(self, tx: Transaction, memory: Memory) -> DomainDesk:
+        return DomainDesk(
             plain=tx,
             chain=memory.chain,
             barrier=memory.barrier,
@@ -258,7 +261,11 @@ class Authority:
             Unavailable: there is nothing that it could wait for, or too many wait.
         """
         if self.standing(peer) is Standing.STRANGER:
-            await self._run_for(peer, lambda desk: self._services.quorum.check_waits(desk, peer))
+            await self.writer.run(
+                lambda desk: self._services.quorum.check_waits(desk, peer),
+                key=peer,
+                standing=Standing.STRANGER,
+            )
         wait = min(asked.wait, LONG_POLL_SECONDS)
         with request.waiting():
             return NewsReply(seen=await self._news.after(peer, asked.seen, wait))
@@ -342,7 +349,7 @@ class Authority:
     def close(self) -> None:
         """End the threads and forget the barrier key."""
         self.writer.close()
-        self._codec.close()
+        self._handlers.close()
         barrier = self.writer.memory.barrier
         if barrier is not None:
             barrier.key.wipe()

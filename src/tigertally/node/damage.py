@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 
 from tigertally.base.errors import Corrupt
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.storage.store import Reader
 
 DAMAGED = "damaged"  # plain: table, 0, key of the row -> when it was found, Unix seconds (8 bytes)
@@ -26,7 +26,9 @@ def known_damage(reader: Reader) -> frozenset[Place]:
     return frozenset(_place(key) for key, _ in reader.scan(DAMAGED))
 
 
-def name_damage(desk: Desk, found: Iterable[Corrupt], known: frozenset[Place]) -> frozenset[Place]:
+def name_damage(
+    desk: DomainDesk, found: Iterable[Corrupt], known: frozenset[Place]
+) -> frozenset[Place]:
     """Name rows that are not known yet, in the transaction in which they were come across.
 
     Returns:
@@ -47,7 +49,7 @@ def name_damage(desk: Desk, found: Iterable[Corrupt], known: frozenset[Place]) -
     return known
 
 
-def tell_mended(desk: Desk, places: Iterable[Place], known: frozenset[Place]) -> None:
+def tell_mended(desk: DomainDesk, places: Iterable[Place], known: frozenset[Place]) -> None:
     """Write down that rows are right again, or gone as they should be."""
     for table, key in places:
         log.warning("row %s of table %s is right again", key.hex(), table)

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from tigertally.audit.nodes import HEAD
 from tigertally.base.errors import Corrupt
 from tigertally.custody.service.lock import SET_ASIDE, LockService
+from tigertally.host.desk import KeepChanges
 from tigertally.node.damage import Place, tell_mended
 from tigertally.quorum.authority.admission import Settings, get_pin, mend_settings
-from tigertally.quorum.authority.desk import Desk, KeepChanges
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.restore import check_records
 from tigertally.quorum.authority.rows import mend_rosters
 
@@ -38,7 +39,7 @@ class Inspection:
         self._entry = 0  # the next entry of the audit log
         self._known = 0  # the next of the damaged rows
 
-    def look(self, desk: Desk, known: frozenset[Place]) -> None:
+    def look(self, desk: DomainDesk, known: frozenset[Place]) -> None:
         """Look at what comes next.
 
         Raises:
@@ -61,27 +62,27 @@ class Inspection:
         if lost:
             raise KeepChanges(lost[0])
 
-    def _rosters(self, desk: Desk) -> Sequence[Place]:
+    def _rosters(self, desk: DomainDesk) -> Sequence[Place]:
         mended = mend_settings(desk.plain, self._settings)
         return mended if desk.chain is None else [*mended, *mend_rosters(desk.plain, desk.chain)]
 
-    def _envelopes(self, desk: Desk) -> Sequence[Place]:
+    def _envelopes(self, desk: DomainDesk) -> Sequence[Place]:
         return [] if desk.chain is None else self._lock.mend_envelopes(desk)
 
-    def _others(self, desk: Desk) -> Sequence[Place]:
+    def _others(self, desk: DomainDesk) -> Sequence[Place]:
         check_records(desk.plain, desk.key.public)
         if desk.chain is None:
             get_pin(desk.plain)
         return []
 
-    def _audit(self, desk: Desk) -> Sequence[Place]:
+    def _audit(self, desk: DomainDesk) -> Sequence[Place]:
         found = desk.log.mend(desk.plain, self._entry, _ENTRIES)
         size = desk.log.size(desk.plain)
         self._entry = self._entry + _ENTRIES if self._entry + _ENTRIES < size else 0
         desk.damaged += found.lost
         return found.rows
 
-    def _right_again(self, desk: Desk, known: frozenset[Place]) -> Sequence[Place]:
+    def _right_again(self, desk: DomainDesk, known: frozenset[Place]) -> Sequence[Place]:
         """Damaged rows that have been written anew since, or are gone with what they were of."""
         places = sorted(known)
         self._known = self._known % max(1, len(places))
@@ -89,7 +90,7 @@ class Inspection:
         self._known += _KNOWN
         return [place for place in these if self._is_right(desk, *place)]
 
-    def _is_right(self, desk: Desk, table: str, key: bytes) -> bool:
+    def _is_right(self, desk: DomainDesk, table: str, key: bytes) -> bool:
         if table == HEAD:
             return desk.log.is_said(desk.plain)
         if table not in self._tables:
@@ -102,7 +103,7 @@ class Inspection:
             return False
         return True
 
-    def _patrol(self, desk: Desk) -> None:
+    def _patrol(self, desk: DomainDesk) -> None:
         """The next sealed rows: do they open?"""
         left = _ROWS
         while left > 0:

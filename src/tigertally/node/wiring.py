@@ -29,12 +29,12 @@ from tigertally.custody.service.lock import LockService
 from tigertally.custody.service.release import ReleaseKey, ReleaseService
 from tigertally.custody.service.sync import SyncService
 from tigertally.host.chores import Pauses
+from tigertally.host.routes import Route, served
 from tigertally.node.kinds import all_kinds, known_to_v1
-from tigertally.node.routes import Route, served
 from tigertally.quorum import changes, messages
 from tigertally.quorum.authority import rows as quorum_rows
 from tigertally.quorum.authority.admission import AdmissionService
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import ChangeRoster, Executor, QuorumService
 from tigertally.quorum.authority.relay import RelayService
 from tigertally.quorum.authority.strangers import Counted
@@ -76,7 +76,7 @@ class AuthorityServices:
         self.syncing = SyncService(self.epochs, self.releases, self.erasures)
         self.admission = AdmissionService(self.lock.found, self.lock.progress)
 
-    def routes(self) -> Mapping[Door[Any, Any], Route]:
+    def routes(self) -> Mapping[Door[Any, Any], Route[DomainDesk]]:
         """What answers at which door. The doors are the paths."""
         return dict(
             (
@@ -122,7 +122,7 @@ class AuthorityServices:
         """Every door of an authority, that of the long polls too."""
         return (*self.routes(), messages.NEWS)
 
-    def has_jobs(self, desk: Desk) -> bool:
+    def has_jobs(self, desk: DomainDesk) -> bool:
         """Does anything wait for the one-shot child?"""
         return rows.has_jobs(desk.sealed)
 
@@ -170,9 +170,8 @@ class AuthorityServices:
             asked = await authority.run(lambda desk: deal_job(desk, id_), background=True)
             if asked is None:
                 return
-            result = await self._run_child(child.Job(deal=asked, rebuild=None, reshare=None))
-            if result.dealt is not None:
-                dealt = result.dealt
+            dealt = await self._run_child(asked)
+            if isinstance(dealt, child.Dealt):
                 await authority.run(
                     lambda desk: self.epochs.deal_as_authority(
                         desk, signed_package(desk, asked.occasion, dealt)
@@ -187,9 +186,8 @@ class AuthorityServices:
         wanted = await authority.run(lambda desk: rebuild_job(desk, proposal), background=True)
         if wanted is None:
             return
-        result = await self._run_child(child.Job(deal=None, rebuild=wanted, reshare=None))
-        if result.rebuilt is not None:
-            rebuilt = result.rebuilt
+        rebuilt = await self._run_child(wanted)
+        if isinstance(rebuilt, child.RebuiltKey):
             await authority.run(
                 lambda desk: self.releases.rebuilt(
                     desk, proposal, wanted.epoch, rebuilt.wrapped, rebuilt.faulty
@@ -202,14 +200,13 @@ class AuthorityServices:
         wanted = await authority.run(lambda desk: reshare_job(desk, id_), background=True)
         if wanted is None:
             return
-        result = await self._run_child(child.Job(deal=None, rebuild=None, reshare=wanted))
-        if result.dealt is None:
-            faulty = () if result.rebuilt is None else result.rebuilt.faulty
+        dealt = await self._run_child(wanted)
+        if isinstance(dealt, child.RebuiltKey):
+            faulty = dealt.faulty
             await authority.run(lambda desk: self.epochs.contributions_faulty(desk, id_, faulty))
             return
-        dealt = result.dealt
 
-        def done(desk: Desk) -> None:
+        def done(desk: DomainDesk) -> None:
             package = signed_package(desk, wanted.occasion, dealt)
             self.epochs.deal_as_authority(desk, package)
             finish_reshare(desk, id_)

@@ -8,8 +8,9 @@ import pytest
 
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
+from tigertally.host.desk import KeepChanges
 from tigertally.node.authority import _CHILD
-from tigertally.quorum.authority.desk import Desk, KeepChanges
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.storage.memory import MemoryStore
 
 
@@ -18,7 +19,7 @@ def say(text: str):
 
 
 def fail(error: Exception, text: str):
-    def work(desk: Desk) -> None:
+    def work(desk: DomainDesk) -> None:
         say(text)(desk)
         raise error
 

@@ -42,6 +42,7 @@ from tigertally.quorum.member.witness import (
 from tigertally.quorum.messages import RestorationsReply
 from tigertally.quorum.restoration import Acceptance, Restoration, sign_acceptance
 from tigertally.storage.store import Transaction
+from tigertally.transport.door import ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +55,14 @@ class _Asked:
     challenge: Challenge
 
 
-class UnlockingClient(MemberClient):
+class Unlock:
     """Gives the authority its barrier key back, if it is in the state that this device knows."""
 
-    async def unlock(self, *, wrong_passphrases: int, accept_rollback: bool = False) -> AnswerReply:
+    def __init__(self, member: MemberClient) -> None:
+        self.member = member
+        self.party = member.party
+
+    async def answer(self, *, wrong_passphrases: int, accept_rollback: bool = False) -> AnswerReply:
         """Answer one unlock challenge.
 
         Args:
@@ -98,8 +103,7 @@ class UnlockingClient(MemberClient):
             checkpoint_size=witness.size,
             wrong_passphrases=wrong_passphrases,
         )
-        raw = await party.channel.call(UNLOCK_CHALLENGE, encode(request))
-        reply = decode(ChallengeReply, raw)
+        reply = await ask(party.channel, UNLOCK_CHALLENGE, request)
         authority = chain.current.authority.signing_key
         challenge = open_challenge(reply.challenge, authority)  # (2) the authority asks
         return _Asked(chain=chain, witness=witness, reply=reply, challenge=challenge)
@@ -129,7 +133,7 @@ class UnlockingClient(MemberClient):
     def _checked_rosters(self, asked: _Asked) -> Chain:
         """(3) The newest roster that we know, or a successor."""
         challenge = asked.challenge
-        with self.taking(encode(asked.reply)) as tx:
+        with self.member.taking(encode(asked.reply)) as tx:
             chain = self._taken(tx, asked)
             if challenge.domain != chain.current.domain:
                 raise PeerFault("the challenge is of another domain", culprits=("authority",))
@@ -142,7 +146,7 @@ class UnlockingClient(MemberClient):
 
     def _checked_log(self, asked: _Asked) -> None:
         """(4) A log that goes on from ours."""
-        with self.taking(encode(asked.reply)) as tx:
+        with self.member.taking(encode(asked.reply)) as tx:
             chain = load_chain(tx)
             witness = load_witness(tx, chain.current)
             witness = advance(
@@ -156,7 +160,7 @@ class UnlockingClient(MemberClient):
         """(4') The log of a restored authority. We follow to it only when enough have accepted."""
         origin = _origin(asked.challenge)
         witness = asked.witness
-        with self.taking(shown):
+        with self.member.taking(shown):
             opened = open_records(decode(RestorationsReply, shown).records, witness.key)
             restoration, _ = restoration_of(opened, origin)
             domain = DomainId(asked.chain.current.domain)
@@ -174,7 +178,7 @@ class UnlockingClient(MemberClient):
     ) -> AnswerReply:
         """(5) Our part of the barrier key; to a restored authority also what we hold and accept."""
         party = self.party
-        me = self.me(chain.current).index
+        me = self.member.me(chain.current).index
         acceptance = None
         if restoration is not None:
             await tell_restored(party, me)
@@ -204,20 +208,20 @@ class UnlockingClient(MemberClient):
                 key=party.key,
             )
         sent = AnswerRequest(answer=answer, rosters=(), acceptance=acceptance)
-        return decode(AnswerReply, await party.channel.call(UNLOCK_ANSWER, encode(sent)))
+        return await ask(party.channel, UNLOCK_ANSWER, sent)
 
     async def _refuse(self, asked: _Asked, chain: Chain, error: TigertallyError) -> None:
         """(5') Say why not, and bring the newer rosters, so that the authority can adopt them."""
         answer = refuse_challenge(
             asked.reply.challenge,
             asked.challenge,
-            holder=self.me(chain.current).index,
+            holder=self.member.me(chain.current).index,
             roster=chain.current,
             why=str(error),
             key=self.party.key,
         )
         sent = AnswerRequest(answer=answer, rosters=chain.signed)
-        await self.party.channel.call(UNLOCK_ANSWER, encode(sent))
+        await ask(self.party.channel, UNLOCK_ANSWER, sent)
 
 
 def _origin(challenge: Challenge) -> str:

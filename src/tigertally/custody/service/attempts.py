@@ -14,10 +14,10 @@ from tigertally.custody.service.create import announce, set_coming
 from tigertally.custody.service.numbering import attempt_after, attempts_left_out
 from tigertally.custody.service.reshare import end_attempt, retry
 from tigertally.custody.state.authority import EpochId, EpochStatus
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 
 
-def restart_dealing(desk: Desk) -> None:
+def restart_dealing(desk: DomainDesk) -> None:
     """End and begin again what was being dealt when the back-up was made."""
     left_out = attempts_left_out(desk, since=0)
     for id_, view in list(rows.all_views(desk.sealed)):
@@ -26,7 +26,7 @@ def restart_dealing(desk: Desk) -> None:
                 _restart(desk, id_)
 
 
-def _restart(desk: Desk, id_: EpochId) -> None:
+def _restart(desk: DomainDesk, id_: EpochId) -> None:
     record = rows.get_epoch(desk.sealed, id_)
     end_attempt(desk, record, "the authority was restored from a back-up")
     if record.base:

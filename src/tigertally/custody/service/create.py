@@ -13,12 +13,7 @@ from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavail
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import parse_message
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.dealing import (
-    AUTHORITY,
-    Dealing,
-    DealingPackage,
-    bundle_hash,
-)
+from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage
 from tigertally.custody.messages.kinds import Create, Making, Rotate
 from tigertally.custody.messages.v1 import KEYS_REPLACED_V1
 from tigertally.custody.policy import check_acks, check_requesters, some_of
@@ -28,18 +23,19 @@ from tigertally.custody.protocol.receiver import expected_dealers, occasion_of_m
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochRecord, EpochStatus, KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import wake_proposers
 from tigertally.quorum.authority.rows import ATTACHMENTS, get_pending
 from tigertally.quorum.pending import Pending
 from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.receive_keys import bundle_hash
 from tigertally.quorum.tally import VerifiedTally
 
 
 class MakeKey:
     """Executes `custody.create` and `custody.rotate`."""
 
-    def check(self, desk: Desk, proposal: Proposal, body: Making) -> None:
+    def check(self, desk: DomainDesk, proposal: Proposal, body: Making) -> None:
         """The name or version is free, the numbers are possible, the requesters exist."""
         if isinstance(body, Rotate):
             _check_rotation(desk, body)
@@ -47,7 +43,7 @@ class MakeKey:
             self._check_creation(desk, body)
         check_acks(body.acks, desk.roster)
 
-    def _check_creation(self, desk: Desk, body: Create) -> None:
+    def _check_creation(self, desk: DomainDesk, body: Create) -> None:
         for known in rows.versions_of(desk.sealed, body.key):
             gone = known.state is KeyState.DESTROYED
             why = (
@@ -58,11 +54,16 @@ class MakeKey:
             raise Refused(f"there is a key {body.key} already: {why}")
         check_requesters(body, desk.roster)
 
-    def admitted(self, desk: Desk, pending: Pending, body: Making) -> None:
+    def admitted(self, desk: DomainDesk, pending: Pending, body: Making) -> None:
         """Nothing to get ready."""
 
     def check_attachment(
-        self, desk: Desk, pending: Pending, body: Making, approval: Approval, attachment: bytes
+        self,
+        desk: DomainDesk,
+        pending: Pending,
+        body: Making,
+        approval: Approval,
+        attachment: bytes,
     ) -> None:
         """An approval carries its holder's dealing (or nothing, where the authority deals)."""
         if body.suite.authority_deals:
@@ -80,7 +81,7 @@ class MakeKey:
             raise PeerFault(str(error), culprits=(name,), sure=True) from error
         check_bundles(desk, dealing)
 
-    def execute(self, desk: Desk, tally: VerifiedTally, body: Making) -> None:
+    def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Making) -> None:
         """Open the first epoch, dealt by exactly the approvers."""
         roster = desk.roster
         dealers = expected_dealers(tally, body, frozenset())
@@ -123,11 +124,11 @@ class MakeKey:
         announce(desk, record)
         wake_proposers(desk)
 
-    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
         """The dealers are exactly the approvers in the tally: late ones deal nothing."""
 
 
-def _check_rotation(desk: Desk, body: Rotate) -> None:
+def _check_rotation(desk: DomainDesk, body: Rotate) -> None:
     """The version is the next one, and on the terms of the newest that works."""
     versions = rows.versions_of(desk.sealed, body.key)
     usable = [record for record in versions if record.usable]
@@ -149,7 +150,7 @@ def _check_rotation(desk: Desk, body: Rotate) -> None:
         raise Refused(f"a rotation keeps the terms of {before.ref}: make another key for others")
 
 
-def check_bundles(desk: Desk, dealing: Dealing) -> None:
+def check_bundles(desk: DomainDesk, dealing: Dealing) -> None:
     """Every slot uses the receive keys that its receiver sent last, and they will be kept.
 
     Raises:
@@ -162,7 +163,7 @@ def check_bundles(desk: Desk, dealing: Dealing) -> None:
         rows.IN_USE.put(desk.sealed, ((slot.receiver, slot.bundle), dealing.proposal))
 
 
-def take_package(desk: Desk, record: EpochRecord, package: DealingPackage) -> EpochRecord:
+def take_package(desk: DomainDesk, record: EpochRecord, package: DealingPackage) -> EpochRecord:
     """Keep a checked dealing and its pieces."""
     dealing = decode(Dealing, package.dealing.body)
     id_ = rows.epoch_id(record)
@@ -171,7 +172,7 @@ def take_package(desk: Desk, record: EpochRecord, package: DealingPackage) -> Ep
     return with_dealing(record, package.dealing, dealing)
 
 
-def announce(desk: Desk, record: EpochRecord) -> None:
+def announce(desk: DomainDesk, record: EpochRecord) -> None:
     """Write down who owes what in this state of the epoch, and wake them."""
     id_ = rows.epoch_id(record).to_bytes()
     name = some_of(record.keys)
@@ -193,7 +194,9 @@ def announce(desk: Desk, record: EpochRecord) -> None:
     desk.wake_holders()
 
 
-def forget_pieces(desk: Desk, record: EpochRecord, receiver: HolderIndex | None = None) -> None:
+def forget_pieces(
+    desk: DomainDesk, record: EpochRecord, receiver: HolderIndex | None = None
+) -> None:
     """Drop encrypted pieces that nobody needs any more (one receiver's, or all)."""
     receivers = record.holders if receiver is None else (receiver,)
     for dealer in record.dealers:
@@ -202,7 +205,7 @@ def forget_pieces(desk: Desk, record: EpochRecord, receiver: HolderIndex | None 
             rows.PIECES.drop(desk.sealed, key)
 
 
-def retire(desk: Desk, record: EpochRecord) -> None:
+def retire(desk: DomainDesk, record: EpochRecord) -> None:
     """Nobody need fetch or acknowledge this epoch any more.
 
     A later one is certified, or its keys are destroyed.
@@ -214,7 +217,7 @@ def retire(desk: Desk, record: EpochRecord) -> None:
             forget_pieces(desk, record, index)
 
 
-def trouble(desk: Desk, record: EpochRecord, text: str) -> None:
+def trouble(desk: DomainDesk, record: EpochRecord, text: str) -> None:
     """Let `key show` say what went wrong."""
     for ref in record.keys:
         with desk.apart():
@@ -223,7 +226,7 @@ def trouble(desk: Desk, record: EpochRecord, text: str) -> None:
                 rows.put_key(desk.sealed, key.with_trouble(text))
 
 
-def set_coming(desk: Desk, record: EpochRecord) -> None:
+def set_coming(desk: DomainDesk, record: EpochRecord) -> None:
     """The attempt that the keys now wait for."""
     for ref in record.keys:
         with desk.apart():
@@ -231,7 +234,7 @@ def set_coming(desk: Desk, record: EpochRecord) -> None:
             rows.put_key(desk.sealed, replace(key, coming=rows.epoch_id(record)))
 
 
-def proposer_of(desk: Desk, key: KeyRecord) -> VerifyKey:
+def proposer_of(desk: DomainDesk, key: KeyRecord) -> VerifyKey:
     """Who proposed the key."""
     making = get_pending(desk.sealed, key.made_by).proposal
     return parse_message(Proposal, making.body).proposer

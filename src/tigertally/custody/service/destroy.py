@@ -30,7 +30,7 @@ from tigertally.custody.service.release import left_behind
 from tigertally.custody.service.reshare import end_attempt, share_stale_keys
 from tigertally.custody.state.authority import EpochId, EpochStatus, KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import get_pending, need_pending
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Pending
@@ -41,7 +41,7 @@ from tigertally.quorum.tally import VerifiedTally
 class DestroyKey:
     """Executes `custody.destroy`."""
 
-    def check(self, desk: Desk, proposal: Proposal, body: Destroy) -> None:
+    def check(self, desk: DomainDesk, proposal: Proposal, body: Destroy) -> None:
         """There is something to erase.
 
         Again, too, while a holder is missing: it may need a tally of the holders of today.
@@ -51,17 +51,22 @@ class DestroyKey:
         if not _targets(desk, body):
             raise Refused(f"{words(body)} is destroyed already, and every holder has erased it")
 
-    def admitted(self, desk: Desk, pending: Pending, body: Destroy) -> None:
+    def admitted(self, desk: DomainDesk, pending: Pending, body: Destroy) -> None:
         """Nothing to get ready."""
 
     def check_attachment(
-        self, desk: Desk, pending: Pending, body: Destroy, approval: Approval, attachment: bytes
+        self,
+        desk: DomainDesk,
+        pending: Pending,
+        body: Destroy,
+        approval: Approval,
+        attachment: bytes,
     ) -> None:
         """Nothing travels beside these approvals."""
         if attachment:
             raise MalformedMessage("nothing travels with the approval of a destruction")
 
-    def execute(self, desk: Desk, tally: VerifiedTally, body: Destroy) -> None:
+    def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Destroy) -> None:
         """End what was under way for the key; every holder owes its erasure from now on."""
         targets = _targets(desk, body)
         replaced = {record.destroyed_by for record in targets} - {None}
@@ -86,14 +91,14 @@ class DestroyKey:
         share_stale_keys(desk)  # keys that travelled with it start anew
         desk.wake_holders()
 
-    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
         """Destructions take no late approvals."""
 
 
 class ErasureService:
     """What holders send once they have erased."""
 
-    def erasure(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
+    def erasure(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """(5) A holder has erased: keep what it signed, and write it into the audit log."""
         holder = desk.holder(peer)
         if decode(Erasure, envelope.body).holder != holder.index:
@@ -122,7 +127,7 @@ class ErasureService:
         )
         return Nothing()
 
-    def due(self, desk: Desk, me: HolderIndex) -> tuple[EraseDue, ...]:
+    def due(self, desk: DomainDesk, me: HolderIndex) -> tuple[EraseDue, ...]:
         """The destructions that this holder has not acknowledged."""
         found = []
         for id_ in rows.dues(desk.sealed, me, rows.Due.ERASE):
@@ -139,13 +144,13 @@ def words(body: Destroy) -> str:
     return f"{body.key}, {which}"
 
 
-def missing_erasures(desk: Desk, record: KeyRecord) -> tuple[HolderIndex, ...]:
+def missing_erasures(desk: DomainDesk, record: KeyRecord) -> tuple[HolderIndex, ...]:
     """Who is still a holder and has not erased this destroyed key."""
     here = {holder.index for holder in desk.roster.holders}
     return tuple(i for i in record.erasing if i in here and i not in record.erased)
 
 
-def _covered(desk: Desk, body: Destroy) -> list[KeyRecord]:
+def _covered(desk: DomainDesk, body: Destroy) -> list[KeyRecord]:
     """The versions that are meant. Raises `Corrupt` if one of them cannot be read."""
     if body.version is None:
         return rows.versions_of(desk.sealed, body.key)
@@ -153,7 +158,7 @@ def _covered(desk: Desk, body: Destroy) -> list[KeyRecord]:
     return [] if record is None else [record]
 
 
-def _targets(desk: Desk, body: Destroy) -> list[KeyRecord]:
+def _targets(desk: DomainDesk, body: Destroy) -> list[KeyRecord]:
     """The versions that are not destroyed, or that somebody has yet to erase."""
     return [
         record
@@ -162,7 +167,7 @@ def _targets(desk: Desk, body: Destroy) -> list[KeyRecord]:
     ]
 
 
-def _end_coming(desk: Desk, record: KeyRecord) -> None:
+def _end_coming(desk: DomainDesk, record: KeyRecord) -> None:
     """An epoch on its way ends; keys that travel with this one start again without it."""
     known = rows.get_key(desk.sealed, record.ref)  # an earlier version may have ended it already
     if known.coming is None:
@@ -177,7 +182,7 @@ def _end_coming(desk: Desk, record: KeyRecord) -> None:
                 _without(desk, ref, known.coming)
 
 
-def _without(desk: Desk, ref: KeyRef, coming: EpochId) -> None:
+def _without(desk: DomainDesk, ref: KeyRef, coming: EpochId) -> None:
     """A key no longer waits for this attempt."""
     key = rows.get_key(desk.sealed, ref)
     if key.coming == coming:
@@ -185,7 +190,7 @@ def _without(desk: Desk, ref: KeyRef, coming: EpochId) -> None:
         rows.put_key(desk.sealed, replace(key, coming=None, state=state))
 
 
-def _destroy(desk: Desk, record: KeyRecord, by: ProposalId) -> None:
+def _destroy(desk: DomainDesk, record: KeyRecord, by: ProposalId) -> None:
     known = rows.get_key(desk.sealed, record.ref)
     holders = tuple(holder.index for holder in desk.roster.holders)
     owing = missing_erasures(desk, known) if known.destroyed_by else holders
@@ -202,7 +207,7 @@ def _destroy(desk: Desk, record: KeyRecord, by: ProposalId) -> None:
     rows.CONTENTS.drop(desk.sealed, record.ref)
 
 
-def _retire_live(desk: Desk, record: KeyRecord) -> None:
+def _retire_live(desk: DomainDesk, record: KeyRecord) -> None:
     """Nobody need fetch fragments of an epoch whose keys are all destroyed."""
     if record.live is None:
         return
@@ -213,14 +218,14 @@ def _retire_live(desk: Desk, record: KeyRecord) -> None:
             retire(desk, epoch)
 
 
-def _void_releases(desk: Desk, gone: set[KeyRef]) -> None:
+def _void_releases(desk: DomainDesk, gone: set[KeyRef]) -> None:
     """Complete releases too: what has arrived for them is forgotten, and nobody owes more."""
     for end in list(rows.ENDS.keys(desk.sealed)):
         with desk.apart():
             _void_release(desk, end, gone)
 
 
-def _void_release(desk: Desk, end: tuple[int, bytes], gone: set[KeyRef]) -> None:
+def _void_release(desk: DomainDesk, end: tuple[int, bytes], gone: set[KeyRef]) -> None:
     id_ = ProposalId(end[1])
     pending = need_pending(desk.sealed, id_, for_=(rows.ENDS, rows.ENDS.place(end)))
     proposal = parse_message(Proposal, pending.proposal.body)
@@ -232,7 +237,7 @@ def _void_release(desk: Desk, end: tuple[int, bytes], gone: set[KeyRef]) -> None
     desk.wake([proposal.proposer])
 
 
-def _drop_replaced(desk: Desk, body: Destroy, old: ProposalId | None) -> None:
+def _drop_replaced(desk: DomainDesk, body: Destroy, old: ProposalId | None) -> None:
     """A newer tally takes the place of one that a holder could not act on."""
     if old is None:
         return

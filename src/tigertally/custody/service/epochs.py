@@ -58,7 +58,8 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
-from tigertally.quorum.authority.desk import Desk, KeepChanges
+from tigertally.host.desk import KeepChanges
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 
@@ -66,7 +67,7 @@ from tigertally.quorum.roster import Roster
 class EpochService:
     """What holders send about an epoch."""
 
-    def deal(self, desk: Desk, package: DealingPackage, peer: VerifyKey) -> Nothing:
+    def deal(self, desk: DomainDesk, package: DealingPackage, peer: VerifyKey) -> Nothing:
         """A dealing that was asked for (an attempt after the first)."""
         holder = desk.holder(peer)
         dealing = decode(Dealing, package.dealing.body)
@@ -85,7 +86,7 @@ class EpochService:
         announce(desk, record)
         return Nothing()
 
-    def _checked(self, desk: Desk, record: EpochRecord, package: DealingPackage) -> Dealing:
+    def _checked(self, desk: DomainDesk, record: EpochRecord, package: DealingPackage) -> Dealing:
         """A dealing that is in order; a donor that dealt something else is named and left out."""
         roster = self._roster(desk, record)
         try:
@@ -106,7 +107,7 @@ class EpochService:
             raise KeepChanges(fault) from fault
         return checked
 
-    def deal_as_authority(self, desk: Desk, package: DealingPackage) -> None:
+    def deal_as_authority(self, desk: DomainDesk, package: DealingPackage) -> None:
         """The one-shot child has dealt (suite `shamir-gf256`)."""
         dealing = decode(Dealing, package.dealing.body)
         id_ = EpochId(proposal=dealing.proposal, attempt=dealing.attempt)
@@ -118,7 +119,9 @@ class EpochService:
         rows.put_epoch(desk.sealed, record)
         announce(desk, record)
 
-    def contributions_faulty(self, desk: Desk, id_: bytes, faulty: tuple[HolderIndex, ...]) -> None:
+    def contributions_faulty(
+        self, desk: DomainDesk, id_: bytes, faulty: tuple[HolderIndex, ...]
+    ) -> None:
         """The child found wrong fragments (suite `shamir-gf256`): name their makers, ask again."""
         finish_reshare(desk, id_)
         epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
@@ -136,7 +139,7 @@ class EpochService:
             end_attempt(desk, record, "wrong fragments")
             retry(desk, replace(record, barred=(*record.barred, *faulty)))
 
-    def acknowledge(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
+    def acknowledge(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A holder has stored its fragment; with enough of them the key is active."""
         holder = desk.holder(peer)
         ack = decode(Acknowledgement, envelope.body)
@@ -167,7 +170,7 @@ class EpochService:
             share_stale_keys(desk)  # so far too few may have had it to share it anew
         return Nothing()
 
-    def _activate(self, desk: Desk, record: EpochRecord) -> None:
+    def _activate(self, desk: DomainDesk, record: EpochRecord) -> None:
         """The epoch is certified: its keys live in it from now on."""
         watch = Watch(desk)
         replaced: set[EpochId] = set()
@@ -184,7 +187,7 @@ class EpochService:
         desk.wake_holders()
 
     def _live_in(
-        self, desk: Desk, key: KeyRecord, record: EpochRecord, watch: Watch
+        self, desk: DomainDesk, key: KeyRecord, record: EpochRecord, watch: Watch
     ) -> set[EpochId]:
         """Let one key live in a certified epoch; the epoch that it leaves, if there is one."""
         left = set() if key.live is None else {key.live}
@@ -203,7 +206,7 @@ class EpochService:
                 desk.wake([proposer_of(desk, key)])
         return left
 
-    def complain(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
+    def complain(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A receiver shows what it was sent: judge it, and go on without the liar."""
         holder = desk.holder(peer)
         said = decode(Complaint, envelope.body)
@@ -234,7 +237,7 @@ class EpochService:
         return Nothing()
 
     def _evidence(
-        self, desk: Desk, record: EpochRecord, complaint: Complaint, envelope: Envelope
+        self, desk: DomainDesk, record: EpochRecord, complaint: Complaint, envelope: Envelope
     ) -> Conviction:
         dealing = next(
             (
@@ -256,7 +259,7 @@ class EpochService:
 
     def _again(
         self,
-        desk: Desk,
+        desk: DomainDesk,
         record: EpochRecord,
         holder: HolderIndex,
         conviction: Conviction | None = None,
@@ -299,7 +302,7 @@ class EpochService:
             rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(following).to_bytes())
         announce(desk, following)
 
-    def erased(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
+    def erased(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A receiver has replaced the key that a piece went to: deal again, blame nobody."""
         holder = desk.holder(peer)
         said = decode(Erased, envelope.body)
@@ -321,6 +324,6 @@ class EpochService:
         self._again(desk, record, holder.index)
         return Nothing()
 
-    def _roster(self, desk: Desk, record: EpochRecord) -> Roster:
+    def _roster(self, desk: DomainDesk, record: EpochRecord) -> Roster:
         """The roster under which this epoch was opened."""
         return desk.known_chain.at(record.roster)

@@ -14,7 +14,7 @@ from tigertally.custody.messages.kinds import parse_making
 from tigertally.custody.protocol.imports import open_content
 from tigertally.custody.service import rows
 from tigertally.custody.service.create import proposer_of
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import get_pending
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.proposal import open_proposal
@@ -23,7 +23,7 @@ from tigertally.quorum.proposal import open_proposal
 class ImportService:
     """Write once, then read by members."""
 
-    def take(self, desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
+    def take(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """(4) Keep a sealed secret, from the requester that proposed the key; once."""
         who = desk.member(peer)
         said = decode(Imported, envelope.body)
@@ -48,7 +48,7 @@ class ImportService:
         )
         return Nothing()
 
-    def content(self, desk: Desk, request: ContentRequest, peer: VerifyKey) -> ContentReply:
+    def content(self, desk: DomainDesk, request: ContentRequest, peer: VerifyKey) -> ContentReply:
         """How a key was made, and what is stored under it, for members."""
         desk.member(peer)
         record = rows.get_key(desk.sealed, request.key)

@@ -7,12 +7,7 @@ from tigertally.base.codec import decode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope, sign_message
-from tigertally.custody.messages.dealing import (
-    AUTHORITY,
-    DealingPackage,
-    ReceiveKeys,
-    bundle_hash,
-)
+from tigertally.custody.messages.dealing import AUTHORITY, DealingPackage
 from tigertally.custody.messages.kinds import parse_release
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.protocol.dealing import Occasion, dealing_of
@@ -25,13 +20,14 @@ from tigertally.custody.service.release_epochs import (
     present_fragments,
 )
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import get_pending
 from tigertally.quorum.proposal import open_proposal, parsed_body
+from tigertally.quorum.receive_keys import ReceiveKeys, bundle_hash
 from tigertally.storage.damage import is_marked
 
 
-def deal_job(desk: Desk, id_: bytes) -> DealJob | None:
+def deal_job(desk: DomainDesk, id_: bytes) -> DealJob | None:
     """A key to draw and split; None if that is not wanted any more.
 
     Returns None too while a holder has not published receive keys: its next sync wakes us.
@@ -48,7 +44,7 @@ def deal_job(desk: Desk, id_: bytes) -> DealJob | None:
     return DealJob(occasion=occasion_of(record, roster.domain), receive_keys=keys, roster=roster)
 
 
-def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
+def reshare_job(desk: DomainDesk, id_: bytes) -> ReshareJob | None:
     """Keys to rebuild and split anew; None if that is not wanted or not possible yet."""
     epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
     record = rows.get_epoch(desk.sealed, epoch)
@@ -79,7 +75,7 @@ def reshare_job(desk: Desk, id_: bytes) -> ReshareJob | None:
     )
 
 
-def _contributions(desk: Desk, id_: bytes) -> tuple[Contribution, ...] | None:
+def _contributions(desk: DomainDesk, id_: bytes) -> tuple[Contribution, ...] | None:
     """What donors have sent; None, and they owe it again, where some of it cannot be read."""
     arrived = list(rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_))
     found = dict(rows.CONTRIBUTIONS.rows(desk.sealed, prefix=id_))
@@ -92,7 +88,7 @@ def _contributions(desk: Desk, id_: bytes) -> tuple[Contribution, ...] | None:
     return tuple(found.values())
 
 
-def _keys_to_deal_to(desk: Desk, record: EpochRecord) -> tuple[Envelope, ...] | None:
+def _keys_to_deal_to(desk: DomainDesk, record: EpochRecord) -> tuple[Envelope, ...] | None:
     """The receivers' newest receive keys, in use from now on; None while one has published none.
 
     Holders go on syncing while the child works. Keys that were marked only with its result would
@@ -107,7 +103,7 @@ def _keys_to_deal_to(desk: Desk, record: EpochRecord) -> tuple[Envelope, ...] | 
     return tuple(keys[index] for index in record.holders)
 
 
-def finish_reshare(desk: Desk, id_: bytes) -> None:
+def finish_reshare(desk: DomainDesk, id_: bytes) -> None:
     """An attempt is dealt or has ended: forget its fragments, and the key that opened them."""
     rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
     arrived = list(rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_))
@@ -127,14 +123,14 @@ def _waits_for_child(record: EpochRecord) -> bool:
     return record.status is EpochStatus.DEALING and record.dealers == (AUTHORITY,)
 
 
-def signed_package(desk: Desk, occasion: Occasion, dealt: Dealt) -> DealingPackage:
+def signed_package(desk: DomainDesk, occasion: Occasion, dealt: Dealt) -> DealingPackage:
     """Sign what the child has dealt."""
     dealing = dealing_of(occasion, AUTHORITY, dealt.commitments, dealt.slots)
     envelope = sign_message(desk.key, tags.DEALING, dealing)
     return DealingPackage(dealing=envelope, pieces=dealt.pieces)
 
 
-def rebuild_job(desk: Desk, proposal: ProposalId) -> RebuildJob | None:
+def rebuild_job(desk: DomainDesk, proposal: ProposalId) -> RebuildJob | None:
     """A key to rebuild from the fragments that have arrived; None if it cannot be any more."""
     pending = get_pending(desk.sealed, proposal)
     release = parsed_body(parse_release, open_proposal(pending.proposal))

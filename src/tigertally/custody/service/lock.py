@@ -54,8 +54,9 @@ from tigertally.custody.service import reshare
 from tigertally.custody.service.attempts import restart_dealing
 from tigertally.custody.service.old_rows import bring_up_to_date, note_form
 from tigertally.custody.service.restore import relearn
+from tigertally.host.desk import KeepChanges
 from tigertally.quorum.authority import restore
-from tigertally.quorum.authority.desk import Desk, KeepChanges, barrier_of
+from tigertally.quorum.authority.desk import DomainDesk, barrier_of
 from tigertally.quorum.authority.rows import put_roster
 from tigertally.quorum.authority.strangers import STRANGERS, Counted
 from tigertally.quorum.messages import CheckpointProof, Nothing
@@ -71,7 +72,7 @@ _ROW = b"newest"
 _MOST_REPORTED = 32 * 1024 * 1024  # bytes of one holder: the epochs of 10,000 keys
 
 
-def _set_aside(desk: Desk, after: SealedTransaction, table: str, key: bytes) -> None:
+def _set_aside(desk: DomainDesk, after: SealedTransaction, table: str, key: bytes) -> None:
     """A row that does not open cannot be sealed anew: keep its bytes, and let it stay unreadable.
 
     **Security:** one wrong bit does not hide the others from whoever has the old key. So the bytes
@@ -112,14 +113,14 @@ class LockService:
     _accepted: dict[HolderIndex, Envelope] = field(default_factory=dict)
     _reports: dict[HolderIndex, list[bytes]] = field(default_factory=dict)
 
-    def found(self, desk: Desk) -> None:
+    def found(self, desk: DomainDesk) -> None:
         """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
         key = Secret.random(desk.randomness, BARRIER_BYTES)
         desk.barrier = barrier_of(key)
         note_form(desk)
         self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
 
-    def roster_changed(self, desk: Desk, old: Roster, tally: VerifiedTally) -> None:
+    def roster_changed(self, desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
         """Holders or unlock number have changed: new envelopes in the same transaction."""
         new = desk.roster
         if (new.electorate, unlock_needs(new)) == (old.electorate, unlock_needs(old)):
@@ -131,7 +132,7 @@ class LockService:
             self._draw_anew(desk)
         self._put(desk, seal_barrier(desk.barrier.key, new, desk.randomness))
 
-    def _draw_anew(self, desk: Desk) -> None:
+    def _draw_anew(self, desk: DomainDesk) -> None:
         """A holder is removed: a new barrier key, and every sealed row under it at once.
 
         What the removed holder may have seen of the old key then opens nothing that is on the disk.
@@ -152,10 +153,10 @@ class LockService:
         desk.owe_erasure()
         desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
 
-    def _put(self, desk: Desk, envelopes: Envelopes) -> None:
+    def _put(self, desk: DomainDesk, envelopes: Envelopes) -> None:
         desk.plain.put(ENVELOPES, _ROW, encode(sign_envelopes(desk.key, envelopes)))
 
-    def envelopes(self, desk: Desk) -> Envelopes:
+    def envelopes(self, desk: DomainDesk) -> Envelopes:
         """The present envelopes; `Corrupt` if they are gone or not the ones we signed."""
         row = desk.plain.get(ENVELOPES, _ROW)
         if row is None:
@@ -167,7 +168,7 @@ class LockService:
             why = "the envelopes beside the roster have been changed"
             raise Corrupt.of_row(ENVELOPES, _ROW, why) from error
 
-    def mend_envelopes(self, desk: Desk) -> list[tuple[str, bytes]]:
+    def mend_envelopes(self, desk: DomainDesk) -> list[tuple[str, bytes]]:
         """Make the envelopes anew if they cannot be read: without them nobody unlocks again.
 
         Returns:
@@ -185,7 +186,7 @@ class LockService:
             return [(ENVELOPES, _ROW)]
         return []
 
-    def progress(self, desk: Desk) -> tuple[int, int]:
+    def progress(self, desk: DomainDesk) -> tuple[int, int]:
         """(have, need) of the unlocking that is under way."""
         if desk.chain is None:
             return 0, 0
@@ -199,7 +200,9 @@ class LockService:
         missing = max(0, self.envelopes(desk).unlock - parts)
         return have, max(restored_needs(desk.roster), have + missing)
 
-    def challenge(self, desk: Desk, request: ChallengeRequest, peer: VerifyKey) -> ChallengeReply:
+    def challenge(
+        self, desk: DomainDesk, request: ChallengeRequest, peer: VerifyKey
+    ) -> ChallengeReply:
         """(1) A holder offers to unlock: ask it for its envelope."""
         holder = self._holder(desk, peer, "asked to unlock")
         if request.wrong_passphrases:
@@ -236,7 +239,7 @@ class LockService:
             sealed=sealed,
         )
 
-    def _envelope(self, desk: Desk, envelopes: Envelopes, holder: Holder) -> bytes:
+    def _envelope(self, desk: DomainDesk, envelopes: Envelopes, holder: Holder) -> bytes:
         try:
             return envelope_for(envelopes, holder.index).sealed
         except Refused as error:
@@ -252,7 +255,7 @@ class LockService:
         self._asked[challenge_hash(envelope)] = _Asked(private, holder, expires)
 
     def _proofs(
-        self, desk: Desk, sizes: set[int], checkpoint: SignedCheckpoint
+        self, desk: DomainDesk, sizes: set[int], checkpoint: SignedCheckpoint
     ) -> tuple[CheckpointProof, ...]:
         newest = checkpoint.checkpoint.size
         return tuple(
@@ -263,7 +266,7 @@ class LockService:
             if 0 < size <= newest
         )
 
-    def answer(self, desk: Desk, request: AnswerRequest, peer: VerifyKey) -> AnswerReply:
+    def answer(self, desk: DomainDesk, request: AnswerRequest, peer: VerifyKey) -> AnswerReply:
         """(6)-(8) A holder answers; with enough answers the authority is ready."""
         holder = self._holder(desk, peer, "answered an unlock challenge")
         said = decode(Answer, request.answer.body)
@@ -287,7 +290,12 @@ class LockService:
         return self._reply(desk)
 
     def _take(
-        self, desk: Desk, request: AnswerRequest, answer: Answer, asked: _Asked, holder: Holder
+        self,
+        desk: DomainDesk,
+        request: AnswerRequest,
+        answer: Answer,
+        asked: _Asked,
+        holder: Holder,
     ) -> None:
         envelopes = self.envelopes(desk)
         restored = restore.pending(desk.plain)
@@ -349,7 +357,7 @@ class LockService:
         for part in parts.values():
             part.wipe()
 
-    def _accept_late(self, desk: Desk, acceptance: Envelope, holder: Holder) -> None:
+    def _accept_late(self, desk: DomainDesk, acceptance: Envelope, holder: Holder) -> None:
         """One more holder accepts a restored state that works already."""
         found = restore.records(desk.plain)
         if not found:
@@ -357,7 +365,7 @@ class LockService:
         restore.check_acceptance(acceptance, found[-1], holder.index, desk.roster)
         restore.add_acceptances(desk, (acceptance,))
 
-    def report(self, desk: Desk, report: ReportRequest, peer: VerifyKey) -> Nothing:
+    def report(self, desk: DomainDesk, report: ReportRequest, peer: VerifyKey) -> Nothing:
         """What a holder holds, for a restored authority; kept in memory while it is locked."""
         holder = desk.holder(peer)
         if not restore.records(desk.plain):
@@ -373,18 +381,18 @@ class LockService:
             kept.append(raw)
         return Nothing()
 
-    def report_v1(self, desk: Desk, report: ReportRequestV1, peer: VerifyKey) -> Nothing:
+    def report_v1(self, desk: DomainDesk, report: ReportRequestV1, peer: VerifyKey) -> Nothing:
         """The same from a device that knows what version 1 knew."""
         return self.report(desk, report.today(), peer)
 
-    def _relearn(self, desk: Desk) -> None:
+    def _relearn(self, desk: DomainDesk) -> None:
         """Everything that holders have reported while the authority was locked."""
         listed = {holder.index: holder for holder in desk.roster.holders}
         for index, pages in self._reports.items():
             for raw in pages if index in listed else ():
                 relearn(desk, decode(ReportRequest, raw), listed[index])
 
-    def _catch_up(self, desk: Desk, envelopes: Envelopes) -> None:
+    def _catch_up(self, desk: DomainDesk, envelopes: Envelopes) -> None:
         """If the chain is newer than the rows behind the barrier: what the changes would have done.
 
         An envelope of somebody who is no holder any more must open nothing: a new barrier key.
@@ -400,7 +408,7 @@ class LockService:
         reshare.catch_up(desk)
 
     def _refused(
-        self, desk: Desk, request: AnswerRequest, answer: Answer, holder: Holder
+        self, desk: DomainDesk, request: AnswerRequest, answer: Answer, holder: Holder
     ) -> AnswerReply:
         """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
         said = Quote(by=str(holder.name), what="reason", text=answer.refusal)
@@ -429,13 +437,13 @@ class LockService:
                 self._catch_up(desk, self.envelopes(desk))
         return self._reply(desk)
 
-    def _reply(self, desk: Desk) -> AnswerReply:
+    def _reply(self, desk: DomainDesk) -> AnswerReply:
         have, need = self.progress(desk)
         state = "locked" if desk.barrier is None else "ready"
         restored = restore.pending(desk.plain) is not None
         return AnswerReply(state=state, have=have, need=need, restored=restored)
 
-    def _holder(self, desk: Desk, peer: VerifyKey, did: str) -> Holder:
+    def _holder(self, desk: DomainDesk, peer: VerifyKey, did: str) -> Holder:
         holder = desk.roster.holder_of(peer)
         if holder is not None:
             return holder
@@ -447,7 +455,7 @@ class LockService:
             raise KeepChanges(error)
         raise error
 
-    def _failed(self, desk: Desk, who: str, error: TigertallyError) -> KeepChanges:
+    def _failed(self, desk: DomainDesk, who: str, error: TigertallyError) -> KeepChanges:
         self.failures += 1
         desk.record("unlock.failed", actor=who, summary=f"{who}: {error}"[:400])
         if isinstance(error, PeerFault) and not error.culprits:

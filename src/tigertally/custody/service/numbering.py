@@ -7,14 +7,14 @@ from tigertally.base.limits import CLOCK_SKEW
 from tigertally.custody.messages.dealing import MAX_ATTEMPT
 from tigertally.custody.service import rows
 from tigertally.quorum.authority import restore
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.storage.damage import marks
 
 _EACH = 1000  # at each restore
 _MOST = MAX_ATTEMPT // _EACH - 1  # restores that are told apart
 
 
-def attempts_left_out(desk: Desk, *, since: int) -> int:
+def attempts_left_out(desk: DomainDesk, *, since: int) -> int:
     """The last number that an attempt of something approved at `since` (Unix seconds) may not have.
 
     It differs for two restores of one back-up: what was dealt after the first is lost as well.
@@ -27,7 +27,7 @@ def attempts_left_out(desk: Desk, *, since: int) -> int:
     return _EACH * min(len(counted), _MOST) + apart
 
 
-def attempt_after(desk: Desk, proposal: ProposalId, *, since: int = 0) -> int:
+def attempt_after(desk: DomainDesk, proposal: ProposalId, *, since: int = 0) -> int:
     """The number of the next attempt of a proposal approved at `since`, for whatever keys."""
     attempts = [  # also one whose row cannot be read: devices may know it
         int.from_bytes(key[len(proposal) :], "big")

@@ -26,12 +26,12 @@ from tigertally.custody.state.authority import (
     KeyState,
     PastEpoch,
 )
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.messages import Nothing
 from tigertally.storage.damage import readable
 
 
-def held(desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
+def held(desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
     """A holder reports which epochs it has fragments of. Older reports change nothing."""
     holder = desk.holder(peer)
 
@@ -54,7 +54,7 @@ def held(desk: Desk, envelope: Envelope, peer: VerifyKey) -> Nothing:
     return Nothing()
 
 
-def reports(desk: Desk) -> dict[HolderIndex, HeldReport]:
+def reports(desk: DomainDesk) -> dict[HolderIndex, HeldReport]:
     """Every holder's newest report, removed ones' too.
 
     One that cannot be read is left out: then nothing says that its holder has erased anything.
@@ -96,7 +96,7 @@ class Removed:
 class Watch:
     """What one request sees of old fragments; reports are read once."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DomainDesk) -> None:
         self._desk = desk
         self._held = {
             index: {claim.epoch: frozenset(claim.gone) for claim in report.claims}
@@ -153,7 +153,7 @@ class Watch:
         )
 
 
-def _removed(desk: Desk) -> Iterator[Removed]:
+def _removed(desk: DomainDesk) -> Iterator[Removed]:
     """Every holder that once was in the roster and is not any more."""
     before: set[HolderIndex] = set()
     for roster in desk.known_chain.rosters:

@@ -17,7 +17,7 @@ from tigertally.base.errors import Corrupt, MalformedMessage
 from tigertally.custody.messages.v1 import EpochClaimV1, KeyTermsV1
 from tigertally.custody.service import rows
 from tigertally.custody.state.v1 import EpochRecordV1, KeyRecordV1
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.storage.damage import set_aside
 
 FORM: Final = 2  # of the rows that this program writes
@@ -44,12 +44,12 @@ A row that is not of that form is left as it is: so a step may be run again.
 """
 
 
-def note_form(desk: Desk) -> None:
+def note_form(desk: DomainDesk) -> None:
     """The rows behind the barrier are in the form of today."""
     desk.sealed.put(rows.FORM, _ROW, bytes([FORM]))
 
 
-def bring_up_to_date(desk: Desk) -> None:
+def bring_up_to_date(desk: DomainDesk) -> None:
     """Write every row of an older version anew; costs one look where that has been done."""
     found = _form(desk)
     if found >= FORM:
@@ -64,7 +64,7 @@ def bring_up_to_date(desk: Desk) -> None:
         )
 
 
-def _form(desk: Desk) -> int:
+def _form(desk: DomainDesk) -> int:
     """The form of the rows; the first where no row says so, or one that cannot be read."""
     try:
         row = desk.sealed.get(rows.FORM, _ROW)
@@ -74,7 +74,7 @@ def _form(desk: Desk) -> int:
     return max(1, row[0]) if row else 1
 
 
-def _taken(desk: Desk, step: _Step) -> int:
+def _taken(desk: DomainDesk, step: _Step) -> int:
     """How many rows this step has written anew."""
     return sum(
         _renewed(desk, table, key, old)
@@ -83,11 +83,11 @@ def _taken(desk: Desk, step: _Step) -> int:
     )
 
 
-def _places(desk: Desk, table: str) -> list[bytes]:
+def _places(desk: DomainDesk, table: str) -> list[bytes]:
     return [key for key, _ in desk.plain.scan(table)]
 
 
-def _renewed(desk: Desk, table: str, key: bytes, old: type[_Old]) -> bool:
+def _renewed(desk: DomainDesk, table: str, key: bytes, old: type[_Old]) -> bool:
     """Was it a row of that form? Then it is one of the next now."""
     try:
         row = desk.sealed.get(table, key)

@@ -42,7 +42,7 @@ from tigertally.custody.service.release_epochs import (
 )
 from tigertally.custody.state.authority import KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import state_of
 from tigertally.quorum.authority.rows import get_pending
 from tigertally.quorum.messages import Nothing
@@ -56,7 +56,7 @@ _TIDIED_AT_ONCE = 500  # releases
 class ReleaseKey:
     """Executes `custody.release`: from the complete tally on, its approvers owe their fragments."""
 
-    def check(self, desk: Desk, proposal: Proposal, body: Release) -> None:
+    def check(self, desk: DomainDesk, proposal: Proposal, body: Release) -> None:
         """The key is active, and this requester may ask for it."""
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
@@ -67,7 +67,7 @@ class ReleaseKey:
         if importing and proposer_of(desk, key) != proposal.proposer:
             raise Refused(f"nothing has been imported as {body.ref} yet")
 
-    def admitted(self, desk: Desk, pending: Pending, body: Release) -> None:
+    def admitted(self, desk: DomainDesk, pending: Pending, body: Release) -> None:
         """Where the authority rebuilds: draw the authority's fresh key for this proposal."""
         rows.ENDS.put(desk.sealed, (open_proposal(pending.proposal).expires, pending.id))
         key = rows.get_key(desk.sealed, body.ref)
@@ -76,18 +76,23 @@ class ReleaseKey:
             desk.sealed.put(rows.FRESH, pending.id, private.seed)
 
     def check_attachment(
-        self, desk: Desk, pending: Pending, body: Release, approval: Approval, attachment: bytes
+        self,
+        desk: DomainDesk,
+        pending: Pending,
+        body: Release,
+        approval: Approval,
+        attachment: bytes,
     ) -> None:
         """No fragment travels with an approval: it waits for the tally."""
         if attachment:
             raise MalformedMessage("nothing travels with the approval of a release")
 
-    def execute(self, desk: Desk, tally: VerifiedTally, body: Release) -> None:
+    def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Release) -> None:
         """Every approver owes its fragment."""
         for index in tally.approved_by:
             rows.owe(desk, index, rows.Due.FRAGMENT, tally.id)
 
-    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
         """A spare fragment is welcome: another one may be wrong or late."""
         release = parsed_body(parse_release, open_proposal(pending.proposal))
         if not rows.get_key(desk.sealed, release.ref).usable:
@@ -98,7 +103,7 @@ class ReleaseKey:
 class ReleaseService:
     """What holders and requesters send about a release."""
 
-    def fresh_key(self, desk: Desk, proposal: ProposalId) -> Envelope | None:
+    def fresh_key(self, desk: DomainDesk, proposal: ProposalId) -> Envelope | None:
         """The authority's fresh key for a proposal, signed (where it rebuilds)."""
         row = desk.sealed.get(rows.FRESH, proposal)
         if row is None:
@@ -106,7 +111,7 @@ class ReleaseService:
         public = PrivateKey(Secret(row)).public
         return sign_authority_key(desk.key, desk.roster.domain, proposal, public)
 
-    def deliver(self, desk: Desk, request: DeliverRequest, peer: VerifyKey) -> Nothing:
+    def deliver(self, desk: DomainDesk, request: DeliverRequest, peer: VerifyKey) -> Nothing:
         """A fragment leaves its device; keep it for the requester."""
         fragment = request.fragment
         holder = desk.holder(peer)
@@ -141,7 +146,9 @@ class ReleaseService:
         self._enough(desk, key, tally, release)
         return Nothing()
 
-    def _enough(self, desk: Desk, key: KeyRecord, tally: VerifiedTally, body: Release) -> None:
+    def _enough(
+        self, desk: DomainDesk, key: KeyRecord, tally: VerifiedTally, body: Release
+    ) -> None:
         """With m fragments, wake the requester or give the child its work."""
         epoch = epoch_to_collect(desk, key, tally.id)
         if not enough_fragments(desk, tally.id, epoch):
@@ -154,7 +161,7 @@ class ReleaseService:
 
     def rebuilt(
         self,
-        desk: Desk,
+        desk: DomainDesk,
         proposal: ProposalId,
         epoch: Hash,
         wrapped: bytes | None,
@@ -195,14 +202,14 @@ class ReleaseService:
             )
         desk.wake([opened.proposer])
 
-    def _forget_fragments(self, desk: Desk, proposal: ProposalId) -> None:
+    def _forget_fragments(self, desk: DomainDesk, proposal: ProposalId) -> None:
         """The key is wrapped: what could rebuild it once more must not lie about."""
         desk.owe_erasure()
         desk.sealed.delete(rows.FRESH, proposal)
         for place in list(rows.FRAGMENTS.keys(desk.sealed, prefix=proposal)):
             rows.FRAGMENTS.drop(desk.sealed, place)
 
-    def collect(self, desk: Desk, request: CollectRequest, peer: VerifyKey) -> CollectReply:
+    def collect(self, desk: DomainDesk, request: CollectRequest, peer: VerifyKey) -> CollectReply:
         """What has arrived for a requester's own proposal."""
         id_ = request.proposal
         pending = get_pending(desk.sealed, id_).refreshed(desk.roster, now=desk.now)
@@ -238,10 +245,10 @@ class ReleaseService:
             faults=reply.faults,
         )
 
-    def _faulty(self, desk: Desk, proposal: ProposalId) -> tuple[HolderIndex, ...]:
+    def _faulty(self, desk: DomainDesk, proposal: ProposalId) -> tuple[HolderIndex, ...]:
         return tuple(index for _, index in rows.FAULTY.keys(desk.sealed, prefix=proposal))
 
-    def tidy(self, desk: Desk) -> int:
+    def tidy(self, desk: DomainDesk) -> int:
         """Forget what expired releases left behind, some at a time; returns how many rows."""
         dead: list[tuple[str, bytes]] = []
         for end in rows.ENDS.until(desk.sealed, desk.now, limit=_TIDIED_AT_ONCE):
@@ -253,7 +260,7 @@ class ReleaseService:
         return len(dead)
 
 
-def left_behind(desk: Desk, proposal: bytes) -> list[tuple[str, bytes]]:
+def left_behind(desk: DomainDesk, proposal: bytes) -> list[tuple[str, bytes]]:
     """What a release leaves on the authority's disk, by table and key; the rows may not exist."""
     left: list[tuple[str, bytes]] = [(rows.FRESH, proposal), (rows.REBUILT, proposal)]
     arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)

@@ -19,21 +19,21 @@ from tigertally.custody.protocol.relayed import check_approvers
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochRecord, KeyRecord
 from tigertally.quorum.approval import Approval
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import need_pending
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import open_proposal, parsed_body
 from tigertally.storage.damage import readable
 
 
-def present_fragments(desk: Desk, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
+def present_fragments(desk: DomainDesk, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
     """The fragments of one epoch that have arrived from holders who are still here."""
     here = {holder.index for holder in desk.roster.holders}
     found = rows.FRAGMENTS.rows(desk.sealed, prefix=proposal + epoch)
     return [fragment for place, fragment in found if place[-1] in here]
 
 
-def enough_fragments(desk: Desk, proposal: ProposalId, epoch: EpochRecord) -> bool:
+def enough_fragments(desk: DomainDesk, proposal: ProposalId, epoch: EpochRecord) -> bool:
     """Have as many arrived as rebuild the key? Opens rows, without parsing what is in them."""
     here = {holder.index for holder in desk.roster.holders}
     prefix = proposal + epoch.parsed_statement().hash
@@ -41,14 +41,14 @@ def enough_fragments(desk: Desk, proposal: ProposalId, epoch: EpochRecord) -> bo
     return sum(index in here for _, index in found) >= epoch.threshold
 
 
-def has_fragment(desk: Desk, place: bytes) -> bool:
+def has_fragment(desk: DomainDesk, place: bytes) -> bool:
     """Has this fragment arrived? One that cannot be read has not: its holder may send it again."""
     with desk.apart():
         return rows.FRAGMENTS.has(desk.sealed, place)
     return False
 
 
-def epoch_to_collect(desk: Desk, key: KeyRecord, proposal: ProposalId) -> EpochRecord:
+def epoch_to_collect(desk: DomainDesk, key: KeyRecord, proposal: ProposalId) -> EpochRecord:
     """The live epoch; or an older one whose fragments are all there while the live one's are not.
 
     Raises:
@@ -71,7 +71,7 @@ def epoch_to_collect(desk: Desk, key: KeyRecord, proposal: ProposalId) -> EpochR
     return max(full, key=lambda one: one[:2], default=(0, 0, live))[2]
 
 
-def send_again(desk: Desk, keys: Iterable[KeyRef]) -> None:
+def send_again(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
     """A newer epoch of these keys is certified: open requests wait for its fragments."""
     wanted = set(keys)
     for end in list(rows.ENDS.keys(desk.sealed)):
@@ -79,7 +79,7 @@ def send_again(desk: Desk, keys: Iterable[KeyRef]) -> None:
             _send_again(desk, end, wanted)
 
 
-def _send_again(desk: Desk, end: tuple[int, bytes], wanted: set[KeyRef]) -> None:
+def _send_again(desk: DomainDesk, end: tuple[int, bytes], wanted: set[KeyRef]) -> None:
     named_by = rows.ENDS, rows.ENDS.place(end)
     pending = need_pending(desk.sealed, ProposalId(end[1]), for_=named_by)
     if pending.status is not Status.COMPLETE:
@@ -92,7 +92,7 @@ def _send_again(desk: Desk, end: tuple[int, bytes], wanted: set[KeyRef]) -> None
         owe_fragments(desk, pending, key)
 
 
-def owe_fragments(desk: Desk, pending: Pending, key: KeyRecord) -> None:
+def owe_fragments(desk: DomainDesk, pending: Pending, key: KeyRecord) -> None:
     """Every approver who is still here owes its fragment of the live epoch, unless it is there."""
     if key.live_hash is None or desk.sealed.get(rows.REBUILT, pending.id) is not None:
         return
@@ -113,7 +113,7 @@ def approvers(envelopes: Iterable[Envelope]) -> list[HolderIndex]:
     return [decode(Approval, envelope.body).holder for envelope in envelopes]
 
 
-def may_send(desk: Desk, pending: Pending, me: HolderIndex) -> bool | None:
+def may_send(desk: DomainDesk, pending: Pending, me: HolderIndex) -> bool | None:
     """May this holder send its fragment now? None if it never will."""
     proposal = open_proposal(pending.proposal)
     if pending.status is not Status.COMPLETE or desk.now >= proposal.expires:

@@ -31,7 +31,7 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
@@ -39,7 +39,7 @@ from tigertally.quorum.tally import VerifiedTally
 Live = tuple[KeyRecord, EpochRecord]
 
 
-def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
+def roster_changed(desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
     """The roster hook: end what was under way for the old holders, then share every key anew.
 
     A key that cannot be read keeps its epoch, and holds up neither the change nor the other keys.
@@ -60,7 +60,7 @@ def roster_changed(desk: Desk, old: Roster, tally: VerifiedTally) -> None:
     share_stale_keys(desk)
 
 
-def catch_up(desk: Desk) -> None:
+def catch_up(desk: DomainDesk) -> None:
     """The roster hook that is due after holders have brought a newer chain than was stored."""
     left = {holder.index for holder in desk.roster.holders}
     for index in range(1, desk.roster.next_index):
@@ -73,14 +73,14 @@ def catch_up(desk: Desk) -> None:
     share_stale_keys(desk)
 
 
-def _of_today(desk: Desk, id_: EpochId) -> bool:
+def _of_today(desk: DomainDesk, id_: EpochId) -> bool:
     with desk.apart():
         roster = desk.known_chain.at(rows.get_epoch(desk.sealed, id_).roster)
         return roster.electorate == desk.roster.electorate
     return False  # it cannot be read, so it cannot go on
 
 
-def _forget_holder(desk: Desk, index: HolderIndex) -> None:
+def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
     """A removed holder owes nothing, and nobody sends to its receive keys any more."""
     for due in rows.Due:
         for id_ in rows.dues(desk.sealed, index, due, limit=100_000):
@@ -89,7 +89,7 @@ def _forget_holder(desk: Desk, index: HolderIndex) -> None:
     rows.SEEN.drop(desk.sealed, index)
 
 
-def _end_coming(desk: Desk, key: KeyRecord, left: set[HolderIndex]) -> None:
+def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> None:
     """An epoch that was coming is for holders of yesterday.
 
     A reshare is ended: the next starts from the live epoch again. A key that is being made goes
@@ -123,7 +123,7 @@ def _end_coming(desk: Desk, key: KeyRecord, left: set[HolderIndex]) -> None:
         rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
 
 
-def end_attempt(desk: Desk, record: EpochRecord, why: str) -> None:
+def end_attempt(desk: DomainDesk, record: EpochRecord, why: str) -> None:
     """Abort an attempt: nobody owes anything for it, and its pieces are forgotten.
 
     Some may have stored fragments of it: the keys that are shared anew remember it.
@@ -144,7 +144,7 @@ def end_attempt(desk: Desk, record: EpochRecord, why: str) -> None:
     forget_pieces(desk, record)
 
 
-def share_stale_keys(desk: Desk) -> None:
+def share_stale_keys(desk: DomainDesk) -> None:
     """Open an attempt for every key whose live epoch is older than the present electorate.
 
     Also where holders and quorum are again what they were: an attempt for those in between may
@@ -163,7 +163,7 @@ def share_stale_keys(desk: Desk) -> None:
 
 
 def _share(
-    desk: Desk, record: EpochRecord, group: list[Live], donors: tuple[HolderIndex, ...]
+    desk: DomainDesk, record: EpochRecord, group: list[Live], donors: tuple[HolderIndex, ...]
 ) -> None:
     """Open an attempt for keys that travel together."""
     rows.put_epoch(desk.sealed, record)
@@ -181,7 +181,7 @@ def _share(
     announce(desk, record)
 
 
-def _stale(desk: Desk, since: int) -> Iterator[Live]:
+def _stale(desk: DomainDesk, since: int) -> Iterator[Live]:
     """Active keys whose epoch is of a roster before `since`, and that are not on their way."""
     epochs = rows.Epochs(desk.sealed)
     for key in list(rows.all_keys(desk.sealed)):
@@ -195,7 +195,7 @@ def _stale(desk: Desk, since: int) -> Iterator[Live]:
 
 
 def _groups(
-    desk: Desk, stale: Iterable[Live]
+    desk: DomainDesk, stale: Iterable[Live]
 ) -> Iterator[tuple[list[Live], tuple[HolderIndex, ...]]]:
     """Keys that can travel together: one suite, one threshold, enough common donors.
 
@@ -263,7 +263,9 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
     )
 
 
-def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderIndex, ...]) -> None:
+def _ask_contributions(
+    desk: DomainDesk, record: EpochRecord, donors: tuple[HolderIndex, ...]
+) -> None:
     """Where the authority deals: donors send their fragments to the authority's fresh key."""
     if not rows.FRESH.has(desk.sealed, record.proposal):
         rows.FRESH.put(desk.sealed, record.proposal, desk.randomness.bytes(96))
@@ -273,14 +275,14 @@ def _ask_contributions(desk: Desk, record: EpochRecord, donors: tuple[HolderInde
             rows.owe(desk, index, rows.Due.DEAL, id_)
 
 
-def _has_contribution(desk: Desk, place: bytes) -> bool:
+def _has_contribution(desk: DomainDesk, place: bytes) -> bool:
     """Has it arrived? One that cannot be read has not: its donor may send it again."""
     with desk.apart():
         return rows.CONTRIBUTIONS.has(desk.sealed, place)
     return False
 
 
-def retry(desk: Desk, record: EpochRecord) -> None:
+def retry(desk: DomainDesk, record: EpochRecord) -> None:
     """A reshare's attempt has ended: open the next from the live epochs, less those barred."""
     change = change_at(desk.known_chain, record.roster)
     attempt = attempt_after(desk, change.id, since=change.new.created)
@@ -311,7 +313,7 @@ def retry(desk: Desk, record: EpochRecord) -> None:
     announce(desk, following)
 
 
-def _donors(desk: Desk, record: EpochRecord) -> tuple[HolderIndex, ...]:
+def _donors(desk: DomainDesk, record: EpochRecord) -> tuple[HolderIndex, ...]:
     """Who holds the live epochs of all these keys, is still here and has not been barred."""
     able = {holder.index for holder in desk.roster.holders} - set(record.barred)
     for epoch in {one.epoch for one in record.base}:
@@ -320,7 +322,7 @@ def _donors(desk: Desk, record: EpochRecord) -> tuple[HolderIndex, ...]:
     return tuple(sorted(able))
 
 
-def more_donors(desk: Desk, keys: Iterable[KeyRef]) -> None:
+def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
     """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
     coming: set[EpochId] = set()
     for ref in keys:
@@ -332,7 +334,7 @@ def more_donors(desk: Desk, keys: Iterable[KeyRef]) -> None:
             _more_donors(desk, rows.get_epoch(desk.sealed, id_))
 
 
-def _more_donors(desk: Desk, record: EpochRecord) -> None:
+def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
     if record.status is not EpochStatus.DEALING or not record.base:
         return
     donors = _donors(desk, record)
@@ -347,7 +349,7 @@ def _more_donors(desk: Desk, record: EpochRecord) -> None:
     announce(desk, record)
 
 
-def bar_donor(desk: Desk, record: EpochRecord, donor: int) -> None:
+def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
     """A donor is proven to have dealt something else: the attempt goes on without it."""
     rows.drop_due(desk.sealed, HolderIndex(donor), rows.Due.DEAL, rows.epoch_id(record).to_bytes())
     pairs = zip(record.dealers, record.dealings, strict=True)
@@ -363,7 +365,7 @@ def bar_donor(desk: Desk, record: EpochRecord, donor: int) -> None:
         trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
 
 
-def contribute(desk: Desk, sent: Contribution, peer: VerifyKey) -> Nothing:
+def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing:
     """Where the authority deals: a donor's fragments, encrypted to the authority's fresh key."""
     holder = desk.holder(peer)
     id_ = EpochId(proposal=sent.proposal, attempt=sent.attempt)
@@ -391,7 +393,7 @@ def contribute(desk: Desk, sent: Contribution, peer: VerifyKey) -> Nothing:
     return Nothing()
 
 
-def _live_of(desk: Desk, record: EpochRecord) -> EpochId:
+def _live_of(desk: DomainDesk, record: EpochRecord) -> EpochId:
     """The live epoch of the keys of a reshare: of the first that can be read."""
     *others, last = record.keys
     for ref in others:

@@ -42,7 +42,7 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import PROPOSALS, get_pending, put_pending
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import open_proposal
@@ -50,7 +50,7 @@ from tigertally.quorum.roster import Holder
 from tigertally.quorum.tally import Tally, verify_tally
 
 
-def relearn(desk: Desk, report: ReportRequest, holder: Holder) -> None:
+def relearn(desk: DomainDesk, report: ReportRequest, holder: Holder) -> None:
     """Take one holder's report. What does not verify changes nothing; one entry says why and what.
 
     A report may name thousands of epochs: the log gets one entry of it.
@@ -74,7 +74,7 @@ def relearn(desk: Desk, report: ReportRequest, holder: Holder) -> None:
         )
 
 
-def _take(desk: Desk, claim: EpochClaim, holder: Holder) -> None:
+def _take(desk: DomainDesk, claim: EpochClaim, holder: Holder) -> None:
     statement = decode(Statement, claim.statement)
     roster = desk.known_chain.at(statement.roster)
     check_terms(statement, roster)
@@ -104,7 +104,7 @@ def _take(desk: Desk, claim: EpochClaim, holder: Holder) -> None:
 
 
 def _certificate(
-    desk: Desk, statement: Statement, claim: EpochClaim, known: EpochRecord | None
+    desk: DomainDesk, statement: Statement, claim: EpochClaim, known: EpochRecord | None
 ) -> Certificate:
     """All acknowledgements of an epoch that are known by now, one a holder."""
     roster = desk.known_chain.at(statement.roster)
@@ -124,7 +124,7 @@ def _certificate(
 
 
 def _certified(
-    desk: Desk,
+    desk: DomainDesk,
     statement: Statement,
     certificate: Certificate,
     known: EpochRecord | None,
@@ -165,7 +165,7 @@ def _certified(
 
 
 def _record(
-    desk: Desk, statement: Statement, certificate: Certificate, known: EpochRecord | None
+    desk: DomainDesk, statement: Statement, certificate: Certificate, known: EpochRecord | None
 ) -> EpochRecord:
     roster = desk.known_chain.at(statement.roster)
     acknowledged = tuple(
@@ -201,7 +201,7 @@ def _record(
     )
 
 
-def _in_place(desk: Desk, record: EpochRecord) -> EpochRecord:
+def _in_place(desk: DomainDesk, record: EpochRecord) -> EpochRecord:
     """The back-up may know this attempt, half dealt: nobody owes anything for it any more."""
     half = rows.EPOCHS.get(desk.sealed, rows.epoch_id(record))
     if half is None:
@@ -211,7 +211,7 @@ def _in_place(desk: Desk, record: EpochRecord) -> EpochRecord:
     return replace(record, tally=half.tally)
 
 
-def _end(desk: Desk, coming: EpochId, certified: EpochId) -> None:
+def _end(desk: DomainDesk, coming: EpochId, certified: EpochId) -> None:
     """What was coming for these keys is overtaken."""
     record = rows.get_epoch(desk.sealed, coming)
     if coming != certified and record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
@@ -222,7 +222,7 @@ def _end(desk: Desk, coming: EpochId, certified: EpochId) -> None:
             rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
 
 
-def _lost_key(desk: Desk, statement: Statement, ref: KeyRef) -> KeyRecord:
+def _lost_key(desk: DomainDesk, statement: Statement, ref: KeyRef) -> KeyRecord:
     terms = _terms(desk, ref)
     record = KeyRecord(
         ref=ref,
@@ -235,7 +235,7 @@ def _lost_key(desk: Desk, statement: Statement, ref: KeyRef) -> KeyRecord:
     return record if made_by is None else _made(desk, record, made_by)
 
 
-def _made(desk: Desk, record: KeyRecord, by: ProposalId) -> KeyRecord:
+def _made(desk: DomainDesk, record: KeyRecord, by: ProposalId) -> KeyRecord:
     """A lost key with what the tally that made it says: proven, whoever reported it."""
     proposal = open_proposal(get_pending(desk.sealed, by).proposal)
     body = parse_making(proposal)
@@ -248,7 +248,7 @@ def _made(desk: Desk, record: KeyRecord, by: ProposalId) -> KeyRecord:
     )
 
 
-def _note_making(desk: Desk, ref: KeyRef, tally: Tally) -> None:
+def _note_making(desk: DomainDesk, ref: KeyRef, tally: Tally) -> None:
     """Keep the tally that made a lost key: it is spent, whatever the back-up says of it."""
     proposal = open_proposal(tally.proposal)
     verified = verify_tally(tally, desk.known_chain.for_proposal(proposal))
@@ -271,7 +271,7 @@ def _note_making(desk: Desk, ref: KeyRef, tally: Tally) -> None:
         rows.put_key(desk.sealed, _made(desk, key, verified.id))
 
 
-def _note_terms(desk: Desk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -> None:
+def _note_terms(desk: DomainDesk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -> None:
     """Remember what this holder says of a key; without its tally a lost key has what most say."""
     key = rows.find_key(desk.sealed, ref)
     if key is not None and _knows_making(desk, key):
@@ -283,7 +283,7 @@ def _note_terms(desk: Desk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -
         rows.put_key(desk.sealed, replace(key, options=most.options))
 
 
-def _knows_making(desk: Desk, key: KeyRecord) -> bool:
+def _knows_making(desk: DomainDesk, key: KeyRecord) -> bool:
     """Was the key made here, before the back-up or since the restore? Then nobody tells us how."""
     if rows.MAKINGS.get(desk.sealed, key.ref) == key.made_by:
         return False  # a holder brought the tally; another may bring a later one
@@ -294,13 +294,13 @@ def _knows_making(desk: Desk, key: KeyRecord) -> bool:
     return pending.status is Status.COMPLETE and kind in MAKING
 
 
-def _said(desk: Desk, ref: KeyRef) -> list[KeyTerms]:
+def _said(desk: DomainDesk, ref: KeyRef) -> list[KeyTerms]:
     prefix = ref.to_bytes()
     found = rows.TERMS.rows(desk.sealed, prefix=prefix)
     return [terms for key, terms in found if len(key) == len(prefix) + 1]
 
 
-def _terms(desk: Desk, ref: KeyRef) -> KeyTerms:
+def _terms(desk: DomainDesk, ref: KeyRef) -> KeyTerms:
     said = Counter(_said(desk, ref))
     if not said:
         raise Refused(f"nobody has said who may ask for {ref}")

@@ -22,7 +22,7 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     view_of_epoch,
 )
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.storage.damage import marks, readable, set_aside
 from tigertally.storage.store import Reader, Transaction
 from tigertally.storage.table import (
@@ -171,7 +171,7 @@ def epoch_view(reader: Reader, id_: EpochId) -> EpochView:
     return view_of_epoch(get_epoch(reader, id_)) if view is None else view
 
 
-def find_view(desk: Desk, id_: bytes) -> EpochView | None:
+def find_view(desk: DomainDesk, id_: bytes) -> EpochView | None:
     """The short view of an attempt that another row names; None where it cannot be read."""
     with desk.apart(), suppress(Refused, MalformedMessage):
         return epoch_view(desk.sealed, EpochId.from_bytes(id_))
@@ -243,7 +243,7 @@ def due_key(holder: HolderIndex, due: Due, id_: bytes) -> bytes:
     return bytes([holder]) + due.value + id_
 
 
-def owe(desk: Desk, holder: HolderIndex, due: Due, id_: bytes) -> None:
+def owe(desk: DomainDesk, holder: HolderIndex, due: Due, id_: bytes) -> None:
     """A holder owes something from now on, and is woken: there is no other way to owe."""
     DUES.put(desk.sealed, due_key(holder, due, id_))
     desk.wake(one.signing_key for one in desk.roster.holders if one.index == holder)

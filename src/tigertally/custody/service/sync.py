@@ -10,12 +10,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.dealing import (
-    Certificate,
-    Opening,
-    ReceiveKeys,
-    bundle_hash,
-)
+from tigertally.custody.messages.dealing import Certificate, Opening
 from tigertally.custody.messages.kinds import KeyRef, suite_options
 from tigertally.custody.messages.sync import (
     MOST_OWED,
@@ -29,7 +24,6 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.messages.v1 import CustodySyncReplyV1, CustodySyncRequestV1
 from tigertally.custody.policy import some_of
-from tigertally.custody.protocol.receive_keys import age_of, open_receive_keys
 from tigertally.custody.service import rows
 from tigertally.custody.service.destroy import ErasureService
 from tigertally.custody.service.epochs import EpochService
@@ -37,10 +31,11 @@ from tigertally.custody.service.release import ReleaseService
 from tigertally.custody.service.release_epochs import may_send
 from tigertally.custody.service.watch import waiting_for
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import state_of
 from tigertally.quorum.authority.rows import PROPOSALS, get_pending, need_pending
 from tigertally.quorum.pending import Status
+from tigertally.quorum.receive_keys import ReceiveKeys, age_of, bundle_hash, open_receive_keys
 from tigertally.quorum.tally import Tally
 from tigertally.storage.damage import marks
 
@@ -58,7 +53,9 @@ class SyncService:
         self._releases = releases
         self._erasures = erasures
 
-    def sync(self, desk: Desk, request: CustodySyncRequest, peer: VerifyKey) -> CustodySyncReply:
+    def sync(
+        self, desk: DomainDesk, request: CustodySyncRequest, peer: VerifyKey
+    ) -> CustodySyncReply:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
         me = desk.holder(peer).index
         seen = None
@@ -82,7 +79,7 @@ class SyncService:
             waiting_for=(*waiting_for(desk, me), *_beyond_words(beyond)),
         )
 
-    def _certificates(self, desk: Desk, names: Iterable[Hash]) -> Iterator[Certificate]:
+    def _certificates(self, desk: DomainDesk, names: Iterable[Hash]) -> Iterator[Certificate]:
         """The certificates of these epochs that are there by now."""
         for name in names:
             record = None
@@ -92,12 +89,12 @@ class SyncService:
                 yield record.certificate()
 
     def sync_v1(
-        self, desk: Desk, request: CustodySyncRequestV1, peer: VerifyKey
+        self, desk: DomainDesk, request: CustodySyncRequestV1, peer: VerifyKey
     ) -> CustodySyncReplyV1:
         """The same for a device that knows what version 1 knew."""
         return CustodySyncReplyV1.of(self.sync(desk, request.today(), peer))
 
-    def _open_bundles(self, desk: Desk, me: HolderIndex) -> tuple[Hash, ...]:
+    def _open_bundles(self, desk: DomainDesk, me: HolderIndex) -> tuple[Hash, ...]:
         """The receive keys that deliveries to this holder still use; forgets those done with."""
         open_: set[Hash] = set()
         for bundle, proposal in rows.bundles_in_use(desk.sealed, me):
@@ -112,25 +109,25 @@ class SyncService:
                 rows.IN_USE.drop(desk.sealed, ((me, bundle), proposal))
         return tuple(sorted(open_))
 
-    def _is_pending(self, desk: Desk, proposal: ProposalId) -> bool:
+    def _is_pending(self, desk: DomainDesk, proposal: ProposalId) -> bool:
         if desk.sealed.get(PROPOSALS, proposal) is None:
             return False  # of a change that was made between a back-up and its restore
         pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
         return pending.status is Status.PENDING
 
-    def _dealing(self, desk: Desk, proposal: ProposalId) -> bool:
+    def _dealing(self, desk: DomainDesk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
         attempts = marks(desk.sealed, rows.EPOCHS, prefix=proposal)
         records = [rows.get_epoch(desk.sealed, _epoch_id(key)) for key in attempts]
         return any(record.status is EpochStatus.DEALING for record in records)
 
-    def _publish(self, desk: Desk, envelope: Envelope, me: HolderIndex) -> None:
+    def _publish(self, desk: DomainDesk, envelope: Envelope, me: HolderIndex) -> None:
         known = self._published(desk, me)
         if known == envelope:  # verified when they came; most syncs bring the same again
             return
         if decode(ReceiveKeys, envelope.body).holder != me:
             raise Refused("receive keys are handed in by their holder")
-        keys = open_receive_keys(envelope, desk.roster)
+        keys = open_receive_keys(envelope, desk.roster.domain, desk.roster.signer)
         if known is not None:
             newest = age_of(known)
             if keys.number == newest.number:
@@ -145,7 +142,7 @@ class SyncService:
         self._prune(desk, me, keys.number)
         _wake_dealers(desk, me)
 
-    def _published(self, desk: Desk, me: HolderIndex) -> Envelope | None:
+    def _published(self, desk: DomainDesk, me: HolderIndex) -> Envelope | None:
         """This holder's newest receive keys.
 
         Those that cannot be read are as good as none: only the holder itself hands in others, and
@@ -155,7 +152,7 @@ class SyncService:
             return rows.RECEIVE_KEYS.get(desk.sealed, me)
         return None
 
-    def _prune(self, desk: Desk, me: HolderIndex, number: int) -> None:
+    def _prune(self, desk: DomainDesk, me: HolderIndex, number: int) -> None:
         """Once in a while, forget sets that no open dealing can have used."""
         if number % 64:
             return
@@ -173,7 +170,7 @@ class SyncService:
 
     def _owed(
         self,
-        desk: Desk,
+        desk: DomainDesk,
         me: HolderIndex,
         due: rows.Due,
         knows: frozenset[str],
@@ -200,7 +197,7 @@ class SyncService:
                 return
 
     def _openings(
-        self, desk: Desk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
+        self, desk: DomainDesk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
     ) -> Iterator[Opening]:
         """As many as fit into an answer; the holder asks again until none is left."""
         size = 0
@@ -216,7 +213,7 @@ class SyncService:
                 return
             yield opening
 
-    def _opening(self, desk: Desk, record: EpochRecord, me: HolderIndex) -> Opening:
+    def _opening(self, desk: DomainDesk, record: EpochRecord, me: HolderIndex) -> Opening:
         id_ = rows.epoch_id(record)
         pieces = [
             desk.sealed.get(rows.PIECES, rows.piece_key(id_, dealer, me)) or b""
@@ -233,7 +230,7 @@ class SyncService:
         )
 
     def _deals(
-        self, desk: Desk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
+        self, desk: DomainDesk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
     ) -> Iterator[DealRequest]:
         for record in self._owed(desk, me, rows.Due.DEAL, knows, beyond):
             yield DealRequest(
@@ -244,7 +241,7 @@ class SyncService:
                 convictions=record.convictions,
             )
 
-    def _releases_due(self, desk: Desk, me: HolderIndex) -> Iterator[ReleaseDue]:
+    def _releases_due(self, desk: DomainDesk, me: HolderIndex) -> Iterator[ReleaseDue]:
         for id_ in rows.dues(desk.sealed, me, rows.Due.FRAGMENT):
             due = rows.DUES, rows.due_key(me, rows.Due.FRAGMENT, id_)
             may: bool | None = False
@@ -257,7 +254,7 @@ class SyncService:
                 rows.drop_due(desk.sealed, me, rows.Due.FRAGMENT, id_)
 
     def receive_keys(
-        self, desk: Desk, request: ReceiveKeysRequest, peer: VerifyKey
+        self, desk: DomainDesk, request: ReceiveKeysRequest, peer: VerifyKey
     ) -> ReceiveKeysReply:
         """Everybody's newest receive keys (for dealers), and the fresh key for a proposal."""
         desk.holder(peer)
@@ -272,7 +269,7 @@ class SyncService:
         )
         return ReceiveKeysReply(keys=keys, fresh=fresh)
 
-    def epoch(self, desk: Desk, request: EpochRequest, peer: VerifyKey) -> Certificate:
+    def epoch(self, desk: DomainDesk, request: EpochRequest, peer: VerifyKey) -> Certificate:
         """The live epoch of a key, with its certificate, for members."""
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
@@ -281,7 +278,7 @@ class SyncService:
         return rows.get_epoch(desk.sealed, key.live).certificate()
 
 
-def option_names(desk: Desk, record: EpochRecord) -> frozenset[str]:
+def option_names(desk: DomainDesk, record: EpochRecord) -> frozenset[str]:
     """The options that the keys of an attempt have; a device that lacks one takes no part.
 
     A suite beyond those of version 1 is one more.
@@ -299,7 +296,7 @@ def _beyond_words(keys: set[KeyRef]) -> tuple[str, ...]:
     return (f"{which}: a newer version of the program on this device",) if keys else ()
 
 
-def _wake_dealers(desk: Desk, receiver: HolderIndex) -> None:
+def _wake_dealers(desk: DomainDesk, receiver: HolderIndex) -> None:
     """Whoever has still to deal to this holder may have waited for nothing but its receive keys.
 
     The one-shot child's jobs look again after every request by themselves.

@@ -33,7 +33,7 @@ from tigertally.custody.state.authority import (
     KeyRecord,
     KeyState,
 )
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import open_proposals
 from tigertally.quorum.messages import Nothing
 
@@ -64,7 +64,7 @@ class Overview:
 class _Margins:
     """Margins of all keys; each epoch is looked up once."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: DomainDesk) -> None:
         self._desk = desk
         self._here = {holder.index for holder in desk.roster.holders}
         self._views: dict[EpochId, EpochView] = {}
@@ -87,7 +87,7 @@ class _Margins:
         return len(self.usable(key)) - self.view(key.live).threshold
 
 
-def keys(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
+def keys(desk: DomainDesk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
     """The keys of the domain, for members: all that can be read, or every version of one.
 
     Raises:
@@ -108,12 +108,12 @@ def keys(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
     return KeysReply(keys=tuple(shown), unreadable=there - len(shown))
 
 
-def keys_v1(desk: Desk, request: KeysRequest, peer: VerifyKey) -> KeysReplyV1:
+def keys_v1(desk: DomainDesk, request: KeysRequest, peer: VerifyKey) -> KeysReplyV1:
     """The same for those who know what version 1 knew."""
     return KeysReplyV1.of(keys(desk, request, peer))
 
 
-def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) -> KeyInfo:
+def _key_info(desk: DomainDesk, record: KeyRecord, margins: _Margins, watch: Watch) -> KeyInfo:
     """A key as members see it: its live epoch, or the one that is coming, or that ever came."""
     at = record.live or record.coming or EpochId(proposal=record.made_by, attempt=1)
     epoch = margins.view(at)
@@ -144,7 +144,7 @@ def _key_info(desk: Desk, record: KeyRecord, margins: _Margins, watch: Watch) ->
     )
 
 
-def holders(desk: Desk, _: Nothing, peer: VerifyKey) -> HoldersReply:
+def holders(desk: DomainDesk, _: Nothing, peer: VerifyKey) -> HoldersReply:
     """For members: when each holder was last seen, what it holds, lacks, and is needed for."""
     desk.member(peer)
     margins, watch = _Margins(desk), Watch(desk)
@@ -186,13 +186,13 @@ def holders(desk: Desk, _: Nothing, peer: VerifyKey) -> HoldersReply:
     )
 
 
-def _last_seen(desk: Desk, index: HolderIndex) -> int:
+def _last_seen(desk: DomainDesk, index: HolderIndex) -> int:
     with desk.apart():
         return rows.SEEN.get(desk.sealed, index) or 0
     return 0
 
 
-def overview(desk: Desk) -> Overview:
+def overview(desk: DomainDesk) -> Overview:
     """The domain in numbers; `Locked` while the authority is."""
     margins, watch = _Margins(desk), Watch(desk)
     states: Counter[str] = Counter()
@@ -214,7 +214,7 @@ def overview(desk: Desk) -> Overview:
     )
 
 
-def waiting_for(desk: Desk, me: HolderIndex) -> tuple[str, ...]:
+def waiting_for(desk: DomainDesk, me: HolderIndex) -> tuple[str, ...]:
     """Who else must act before the coming epochs are there, in words: one line a sort of wait."""
     owed: dict[bytes, tuple[rows.Due, list[str]]] = {}
     for holder in desk.roster.holders:

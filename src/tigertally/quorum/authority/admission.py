@@ -12,8 +12,9 @@ from tigertally.base.limits import CLOCK_SKEW
 from tigertally.base.randomness import Randomness
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import SigningKey, VerifyKey
+from tigertally.host.desk import KeepChanges
 from tigertally.quorum.authority import restore
-from tigertally.quorum.authority.desk import Desk, KeepChanges
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import ROSTERS, put_roster
 from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import first_roster, found
@@ -115,13 +116,13 @@ class AdmissionService:
 
     def __init__(
         self,
-        found_hook: Callable[[Desk], None],
-        progress: Callable[[Desk], tuple[int, int]],
+        found_hook: Callable[[DomainDesk], None],
+        progress: Callable[[DomainDesk], tuple[int, int]],
     ) -> None:
         self._found_hook = found_hook
         self._progress = progress
 
-    def domain(self, desk: Desk, _: Nothing, peer: VerifyKey) -> DomainInfo:
+    def domain(self, desk: DomainDesk, _: Nothing, peer: VerifyKey) -> DomainInfo:
         """Tell anybody who the authority is and how it stands."""
         settings = get_settings(desk.plain)
         roster = None if desk.chain is None else desk.chain.current
@@ -142,14 +143,14 @@ class AdmissionService:
             checkpoint=desk.log.checkpoint(desk.plain).to_text(),
         )
 
-    def terms(self, desk: Desk, _: Nothing, peer: VerifyKey) -> JoinTerms:
+    def terms(self, desk: DomainDesk, _: Nothing, peer: VerifyKey) -> JoinTerms:
         """What a join must name. Hashes only: strangers learn nothing about the members."""
         roster = desk.roster
         if desk.barrier is None:
             desk.sealed  # noqa: B018  raises Locked, so that nobody asks in vain
         return JoinTerms(domain=roster.domain, electorate=roster.electorate, roster=roster.hash)
 
-    def found(self, desk: Desk, request: FoundRequest, peer: VerifyKey) -> FoundReply:
+    def found(self, desk: DomainDesk, request: FoundRequest, peer: VerifyKey) -> FoundReply:
         """The first holder enrols with the PIN.
 
         Raises:
@@ -180,7 +181,7 @@ class AdmissionService:
         return reply
 
     def _check(
-        self, desk: Desk, request: FoundRequest, settings: Settings, peer: VerifyKey
+        self, desk: DomainDesk, request: FoundRequest, settings: Settings, peer: VerifyKey
     ) -> None:
         created = decode(Roster, request.roster.body).created
         if abs(created - desk.now) > CLOCK_SKEW:
@@ -196,14 +197,14 @@ class AdmissionService:
         if expected.holders[0].signing_key != peer:
             raise Refused("the founder's request came over another device's connection")
 
-    def _again(self, desk: Desk, peer: VerifyKey) -> FoundReply:
+    def _again(self, desk: DomainDesk, peer: VerifyKey) -> FoundReply:
         """The founder did not get the answer and asks again: the same answer."""
         stored = desk.plain.get(SETTINGS, b"found-reply")
         if stored is None or desk.roster.holder_of(peer) is None:
             raise Refused("this domain has its first holder: enrol without a PIN")
         return decode(FoundReply, stored)
 
-    def _wrong_pin(self, desk: Desk, peer: VerifyKey, left: int) -> KeepChanges:
+    def _wrong_pin(self, desk: DomainDesk, peer: VerifyKey, left: int) -> KeepChanges:
         said = f"wrong PIN, {left} tries left" if left else "wrong PIN, the PIN is now void"
         desk.record("pin.wrong", actor=f"stranger {str(peer.fingerprint)[:9]}", summary=said)
         void = f"; the PIN is now void: {FRESH_PIN}"

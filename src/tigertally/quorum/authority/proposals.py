@@ -1,6 +1,6 @@
 """The authority's side of rosters and tallies: it relays, counts and executes; it never votes.
 
-Each handler works on one `Desk` (one transaction) and raises the errors of `base/errors.py`.
+Each handler works on one `DomainDesk` (one transaction) and raises the errors of `base/errors.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum import changes
 from tigertally.quorum.approval import Approval, Verdict, attachment_hash
 from tigertally.quorum.authority import rows
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.joins import Joins
 from tigertally.quorum.authority.strangers import STRANGERS, Counted
 from tigertally.quorum.chain import next_roster
@@ -64,31 +64,31 @@ from tigertally.quorum.words import Quote, in_one_line
 
 _SUMMARY = 400  # characters of an audit entry's summary
 
-RosterHook = Callable[[Desk, Roster, VerifiedTally], None]
+RosterHook = Callable[[DomainDesk, Roster, VerifiedTally], None]
 
 
 class Executor(Protocol):
     """What the authority does about one kind. `node/wiring` pairs executors with kinds."""
 
-    def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
+    def check(self, desk: DomainDesk, proposal: Proposal, body: Any) -> None:
         """Could this be executed now? Raises `Refused` with what a person can do about it."""
         ...
 
-    def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
+    def admitted(self, desk: DomainDesk, pending: Pending, body: Any) -> None:
         """A proposal was taken; get ready what its approvers will need."""
         ...
 
     def check_attachment(
-        self, desk: Desk, pending: Pending, body: Any, approval: Approval, attachment: bytes
+        self, desk: DomainDesk, pending: Pending, body: Any, approval: Approval, attachment: bytes
     ) -> None:
         """Is what travels beside this approval in order? Raises if not."""
         ...
 
-    def execute(self, desk: Desk, tally: VerifiedTally, body: Any) -> None:
+    def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Any) -> None:
         """Carry it out, in the transaction of the approval that completed it."""
         ...
 
-    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
         """An approval beyond the quorum arrived."""
         ...
 
@@ -99,22 +99,22 @@ class ChangeRoster:
     def __init__(self, hooks: tuple[RosterHook, ...]) -> None:
         self._hooks = hooks
 
-    def check(self, desk: Desk, proposal: Proposal, body: Any) -> None:
+    def check(self, desk: DomainDesk, proposal: Proposal, body: Any) -> None:
         """Refuse a change that is not possible on this roster."""
         new = changes.apply_change(desk.roster, proposal, created=desk.now)
         desk.known_chain.check_new_names(new)
 
-    def admitted(self, desk: Desk, pending: Pending, body: Any) -> None:
+    def admitted(self, desk: DomainDesk, pending: Pending, body: Any) -> None:
         """Nothing to get ready."""
 
     def check_attachment(
-        self, desk: Desk, pending: Pending, body: Any, approval: Approval, attachment: bytes
+        self, desk: DomainDesk, pending: Pending, body: Any, approval: Approval, attachment: bytes
     ) -> None:
         """Nothing travels beside these approvals."""
         if attachment:
             raise MalformedMessage("a change of the roster has no attachment")
 
-    def execute(self, desk: Desk, tally: VerifiedTally, body: Any) -> None:
+    def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Any) -> None:
         """Sign and store the next roster; the hooks see old (on the desk) and new."""
         old = desk.known_chain
         pending = rows.get_pending(desk.sealed, tally.id)
@@ -136,7 +136,7 @@ class ChangeRoster:
             desk.wake(requester.signing_key for requester in roster.requesters)
         wake_proposers(desk)
 
-    def late(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
         """Roster kinds take no late approvals."""
 
 
@@ -155,7 +155,7 @@ class QuorumService:
         self._counted = counted
         self._joins = Joins()
 
-    def propose(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> ProposalState:
+    def propose(self, desk: DomainDesk, request: ProposeRequest, peer: VerifyKey) -> ProposalState:
         """Take a proposal, with its proposer's own approval if it is a holder's.
 
         Raises:
@@ -171,7 +171,7 @@ class QuorumService:
             pending = self._count(desk, pending, request.approval, request.attachment, peer=peer)
         return state_for(desk, pending, peer)
 
-    def _admitted(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
+    def _admitted(self, desk: DomainDesk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         try:
             return self._admit(desk, request, peer)
         except (MalformedMessage, PeerFault, Refused):
@@ -181,7 +181,7 @@ class QuorumService:
                 )
             raise
 
-    def _admit(self, desk: Desk, request: ProposeRequest, peer: VerifyKey) -> Pending:
+    def _admit(self, desk: DomainDesk, request: ProposeRequest, peer: VerifyKey) -> Pending:
         roster = desk.roster
         self._room(desk, peer)
         if _is_stranger(roster, peer):
@@ -221,7 +221,7 @@ class QuorumService:
         kind = kind_of(self._kinds, proposal)
         return kind, parsed_body(kind.parse, proposal)
 
-    def _room(self, desk: Desk, peer: VerifyKey) -> None:
+    def _room(self, desk: DomainDesk, peer: VerifyKey) -> None:
         """Is there room for one more of this peer?
 
         Holders have room of their own: a requester or stranger who fills the table cannot keep
@@ -240,7 +240,7 @@ class QuorumService:
         if peer not in listed:
             self._room_to_join(desk, [id_ for id_, proposer in open_ if proposer not in listed])
 
-    def _room_to_join(self, desk: Desk, open_: list[ProposalId]) -> None:
+    def _room_to_join(self, desk: DomainDesk, open_: list[ProposalId]) -> None:
         def unanswered(id_: ProposalId) -> bool:
             pending = rows.get_pending(desk.sealed, id_)
             return not (pending.approvals or pending.rejections)
@@ -252,7 +252,7 @@ class QuorumService:
             self._close(desk, pending)
             desk.wake([open_proposal(pending.proposal).proposer])
 
-    def vote(self, desk: Desk, request: VoteRequest, peer: VerifyKey) -> ProposalState:
+    def vote(self, desk: DomainDesk, request: VoteRequest, peer: VerifyKey) -> ProposalState:
         """Take one holder's verdict with its attachment.
 
         Raises:
@@ -266,7 +266,7 @@ class QuorumService:
 
     def _count(
         self,
-        desk: Desk,
+        desk: DomainDesk,
         pending: Pending,
         verdict: Envelope,
         attachment: bytes,
@@ -305,7 +305,7 @@ class QuorumService:
         return pending
 
     def _check_attachment(
-        self, desk: Desk, pending: Pending, approval: Approval, attachment: bytes
+        self, desk: DomainDesk, pending: Pending, approval: Approval, attachment: bytes
     ) -> None:
         expected = attachment_hash(attachment) if attachment else None
         if approval.attachment != expected:
@@ -316,14 +316,14 @@ class QuorumService:
         elif attachment:
             raise MalformedMessage("nothing travels beside a rejection")
 
-    def _record_verdict(self, desk: Desk, pending: Pending, approval: Approval) -> None:
+    def _record_verdict(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
         who = desk.roster.holder(approval.holder).name
         done = "approved" if approval.verdict is Verdict.APPROVE else "rejected"
         said = [Quote(by=who, what="reason", text=approval.reason)] if approval.reason else []
         summary = in_one_line(f"{who} {done}", said, most=_SUMMARY)
         desk.record(f"proposal.{done}", actor=who, summary=summary, detail=pending.id)
 
-    def _execute(self, desk: Desk, executor: Executor, pending: Pending, body: Any) -> None:
+    def _execute(self, desk: DomainDesk, executor: Executor, pending: Pending, body: Any) -> None:
         """Carry out a complete tally, once, in the transaction that completed it."""
         tally = verify_tally(pending.tally(), desk.roster)
         executor.execute(desk, tally, body)
@@ -334,19 +334,21 @@ class QuorumService:
             detail=pending.id,
         )
 
-    def proposal(self, desk: Desk, request: ProposalRequest, peer: VerifyKey) -> ProposalState:
+    def proposal(
+        self, desk: DomainDesk, request: ProposalRequest, peer: VerifyKey
+    ) -> ProposalState:
         """How a proposal stands: for members, and for the one who proposed it."""
         pending = self._readable(desk, request.id, peer)
         return state_for(desk, self._refreshed(desk, pending), peer)
 
-    def _readable(self, desk: Desk, id_: ProposalId, peer: VerifyKey) -> Pending:
+    def _readable(self, desk: DomainDesk, id_: ProposalId, peer: VerifyKey) -> Pending:
         """A proposal that this peer may read: its own, or as a member any."""
         pending = rows.get_pending(desk.sealed, id_)
         if open_proposal(pending.proposal).proposer != peer:
             desk.member(peer)
         return pending
 
-    def _refreshed(self, desk: Desk, pending: Pending) -> Pending:
+    def _refreshed(self, desk: DomainDesk, pending: Pending) -> Pending:
         """The state as of now: expired, or void because it has become impossible."""
         fresh = pending.refreshed(desk.roster, now=desk.now)
         if fresh.status is Status.PENDING:
@@ -360,7 +362,7 @@ class QuorumService:
             self._close(desk, fresh)
         return fresh
 
-    def _close(self, desk: Desk, ended: Pending) -> None:
+    def _close(self, desk: DomainDesk, ended: Pending) -> None:
         """Nobody completes this any more. What strangers asked is counted, not written each."""
         rows.put_pending(desk.sealed, ended)
         rows.forget_attachments(desk.sealed, ended)
@@ -371,12 +373,14 @@ class QuorumService:
             return
         desk.record(kind, actor="authority", summary=ended.why, detail=ended.id)
 
-    def check_waits(self, desk: Desk, peer: VerifyKey) -> None:
+    def check_waits(self, desk: DomainDesk, peer: VerifyKey) -> None:
         """Has this peer, who is no member, an open proposal to wait for? Raises `Unavailable`."""
         if all(proposer != peer for _, proposer in rows.open_proposals(desk.sealed)):
             raise Unavailable("this device has asked for nothing that it could wait for")
 
-    def open_states(self, desk: Desk, mine: VerifyKey | None = None) -> tuple[ProposalState, ...]:
+    def open_states(
+        self, desk: DomainDesk, mine: VerifyKey | None = None
+    ) -> tuple[ProposalState, ...]:
         """All pending proposals (of one proposer), brought up to date."""
         found = []
         for id_, proposer in list(rows.open_proposals(desk.sealed)):
@@ -389,7 +393,7 @@ class QuorumService:
         return tuple(found)
 
 
-def wake_proposers(desk: Desk) -> None:
+def wake_proposers(desk: DomainDesk) -> None:
     """What has just been carried out may have ended other proposals: let their proposers look.
 
     Those who want to join are in no roster, and nobody else wakes them.
@@ -426,7 +430,7 @@ def state_of(pending: Pending) -> ProposalState:
     )
 
 
-def state_for(desk: Desk, pending: Pending, peer: VerifyKey) -> ProposalState:
+def state_for(desk: DomainDesk, pending: Pending, peer: VerifyKey) -> ProposalState:
     """A proposal's state for this peer: one who is no member does not see who voted (C13)."""
     state = state_of(pending)
     if any(member.signing_key == peer for member in desk.roster.members):

@@ -14,7 +14,7 @@ from tigertally.crypto.envelope import parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.quorum.approval import Approval, cosigned_sizes
 from tigertally.quorum.authority import restore, rows
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import QuorumService, state_of
 from tigertally.quorum.messages import (
     AuditReply,
@@ -55,15 +55,17 @@ class RelayService:
         self._quorum = quorum
         self._known_to_v1 = known_to_v1
 
-    def sync(self, desk: Desk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
+    def sync(self, desk: DomainDesk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
         """What is new for this member since its last sync."""
         return self._sync(desk, request, peer, _everything)
 
-    def sync_v1(self, desk: Desk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
+    def sync_v1(self, desk: DomainDesk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
         """The same without the proposals that version 1 does not understand."""
         return self._sync(desk, request, peer, self._known_to_v1)
 
-    def _sync(self, desk: Desk, request: SyncRequest, peer: VerifyKey, shown: Shown) -> SyncReply:
+    def _sync(
+        self, desk: DomainDesk, request: SyncRequest, peer: VerifyKey, shown: Shown
+    ) -> SyncReply:
         desk.member(peer)
         holder = desk.roster.holder_of(peer) is not None
         states = tuple(
@@ -80,21 +82,23 @@ class RelayService:
             proposals=states,
         )
 
-    def rosters(self, desk: Desk, request: RostersRequest, peer: VerifyKey) -> RostersReply:
+    def rosters(self, desk: DomainDesk, request: RostersRequest, peer: VerifyKey) -> RostersReply:
         """The roster chain, for members; works while locked."""
         desk.member(peer)
         return RostersReply(rosters=desk.known_chain.after(request.after))
 
-    def tallies(self, desk: Desk, request: TalliesRequest, peer: VerifyKey) -> TalliesReply:
+    def tallies(self, desk: DomainDesk, request: TalliesRequest, peer: VerifyKey) -> TalliesReply:
         """Proposals with their verdicts, for holders, and each requester's own."""
         return self._tallies(desk, request, peer, _everything)
 
-    def tallies_v1(self, desk: Desk, request: TalliesRequest, peer: VerifyKey) -> TalliesReply:
+    def tallies_v1(
+        self, desk: DomainDesk, request: TalliesRequest, peer: VerifyKey
+    ) -> TalliesReply:
         """The same without the proposals that version 1 does not understand."""
         return self._tallies(desk, request, peer, self._known_to_v1)
 
     def _tallies(
-        self, desk: Desk, request: TalliesRequest, peer: VerifyKey, shown: Shown
+        self, desk: DomainDesk, request: TalliesRequest, peer: VerifyKey, shown: Shown
     ) -> TalliesReply:
         desk.member(peer)
         mine = None if desk.roster.holder_of(peer) else peer
@@ -107,12 +111,12 @@ class RelayService:
         found = islice(theirs, min(request.limit, _MOST_ROWS))
         return TalliesReply(proposals=tuple(found))
 
-    def restorations(self, desk: Desk, _: Nothing, peer: VerifyKey) -> RestorationsReply:
+    def restorations(self, desk: DomainDesk, _: Nothing, peer: VerifyKey) -> RestorationsReply:
         """Every restore with its acceptances, for members; works while locked."""
         desk.member(peer)
         return RestorationsReply(records=restore.records(desk.plain))
 
-    def audit(self, desk: Desk, request: AuditRequest, peer: VerifyKey) -> AuditReply:
+    def audit(self, desk: DomainDesk, request: AuditRequest, peer: VerifyKey) -> AuditReply:
         """Audit entries, the newest checkpoint, proofs; for members; works while locked."""
         desk.member(peer)
         checkpoint = desk.log.checkpoint(desk.plain)
@@ -124,7 +128,7 @@ class RelayService:
         )
 
 
-def _proofs(desk: Desk, sizes: Iterable[int], newest: int) -> tuple[CheckpointProof, ...]:
+def _proofs(desk: DomainDesk, sizes: Iterable[int], newest: int) -> tuple[CheckpointProof, ...]:
     """Consistency proofs from each size that our log ever had."""
     wanted = sorted({size for size in sizes if 0 < size <= newest})
     return tuple(
@@ -132,7 +136,7 @@ def _proofs(desk: Desk, sizes: Iterable[int], newest: int) -> tuple[CheckpointPr
     )
 
 
-def _proof(desk: Desk, size: int, newest: int) -> tuple[Hash, ...]:
+def _proof(desk: DomainDesk, size: int, newest: int) -> tuple[Hash, ...]:
     return tuple(desk.log.consistency_proof(desk.plain, size, newest))
 
 

@@ -11,7 +11,7 @@ from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, 
 from tigertally.base.ids import DomainId, HolderIndex, Nonce
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import ROSTERS
 from tigertally.quorum.restoration import (
     Acceptance,
@@ -127,7 +127,7 @@ def check_acceptance(
     return said
 
 
-def add_acceptances(desk: Desk, envelopes: Sequence[Envelope]) -> RestorationRecord:
+def add_acceptances(desk: DomainDesk, envelopes: Sequence[Envelope]) -> RestorationRecord:
     """Keep acceptances of the newest restoration, and write them into the log.
 
     One a holder: else a single one could make them more than fits a message, for all to follow by.

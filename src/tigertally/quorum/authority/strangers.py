@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tigertally.base.limits import COUNTED_SECONDS
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 
 STRANGERS: Final = "strangers"  # all together: as many keys as they like, one party
 
@@ -39,7 +39,7 @@ class Counted:
         """Is there a number that is not written yet?"""
         return any(count.number for count in self._counts.values())
 
-    def add(self, desk: Desk, kind: str, *, actor: str, did: str) -> bool:
+    def add(self, desk: DomainDesk, kind: str, *, actor: str, did: str) -> bool:
         """Count one.
 
         Returns:
@@ -58,7 +58,7 @@ class Counted:
         count.did = did
         return count
 
-    def write(self, desk: Desk, *, all_: bool = False) -> None:
+    def write(self, desk: DomainDesk, *, all_: bool = False) -> None:
         """Write the numbers whose minute is over (or all of them), and forget who is quiet."""
         for (kind, actor), count in list(self._counts.items()):
             if not (all_ or count.due(desk.now)):
@@ -68,7 +68,7 @@ class Counted:
             else:
                 del self._counts[kind, actor]
 
-    def _write(self, desk: Desk, kind: str, actor: str, count: _Count) -> None:
+    def _write(self, desk: DomainDesk, kind: str, actor: str, count: _Count) -> None:
         times = "" if count.number == 1 else f" ({count.number} times)"
         desk.record(kind, actor=actor, summary=f"{actor} {count.did}{times}")
         count.number, count.written = 0, desk.now

@@ -49,7 +49,7 @@ from tigertally.quorum.member.memory import (
     vote_given,
     why_ended,
 )
-from tigertally.quorum.member.versions import Before, Call, Lacking, ask, unchanged
+from tigertally.quorum.member.versions import Before, Call, Lacking, ask_newest, unchanged
 from tigertally.quorum.member.witness import (
     follow,
     load_lines,
@@ -58,7 +58,6 @@ from tigertally.quorum.member.witness import (
     store_witness,
 )
 from tigertally.quorum.messages import (
-    NewsReply,
     NewsRequest,
     ProposalRequest,
     ProposalState,
@@ -76,7 +75,7 @@ from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
-from tigertally.transport.door import Door
+from tigertally.transport.door import Door, ask
 
 _TALLY_PAGE = 50  # more would not fit one message where 255 holders have approved each
 _WAIT_MARGIN = 10.0  # seconds beyond a long poll
@@ -114,7 +113,7 @@ class Party:
         Args:
             call: how it is asked, if not straight over the channel.
         """
-        return await ask(
+        return await ask_newest(
             call or self.channel.call,
             door,
             question,
@@ -122,6 +121,13 @@ class Party:
             lacking=self.lacking,
             now=self.clock.now(),
         )
+
+    async def call(self, path: str, body: bytes) -> bytes:
+        """Ask the authority. Its word alone names no culprit: what it claims stays its claim."""
+        try:
+            return await self.channel.call(path, body)
+        except PeerFault as error:
+            raise PeerFault(f"the authority says: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,10 +165,10 @@ class MemberClient:
     def chain(self) -> Chain:
         """The rosters that this member has verified; `Unavailable` before it has enrolled."""
         with self.party.store.reading() as reader:
-            return self._load(reader)
+            return self.load(reader)
 
-    def _load(self, reader: Reader) -> Chain:
-        """The stored rosters; what was read once is not read again."""
+    def load(self, reader: Reader) -> Chain:
+        """Return the stored rosters; what was read once is not read again."""
         self._loaded = load_chain(reader, self._loaded)
         return self._loaded
 
@@ -205,7 +211,7 @@ class MemberClient:
             raise fault
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
-            chain = self._load(reader)
+            chain = self.load(reader)
             witness = load_witness(reader, chain.current)
         request = SyncRequest(roster_version=len(chain.signed), checkpoint_size=witness.size)
         reply, raw = await self.party.ask(messages.SYNC, request, _SYNC_BEFORE)
@@ -226,7 +232,7 @@ class MemberClient:
         """
         origin = SignedCheckpoint.from_text(checkpoint).checkpoint.origin
         with self.party.store.reading() as reader:
-            chain = self._load(reader)
+            chain = self.load(reader)
             if origin == load_witness(reader, chain.current).origin:
                 return False
         shown = await self.party.channel.call(messages.RESTORATIONS, encode(messages.Nothing()))
@@ -392,8 +398,7 @@ class MemberClient:
     ) -> ProposalState:
         """Hand in a proposal, with our own approval if we are a holder."""
         request = ProposeRequest(proposal=proposal, approval=approval, attachment=attachment)
-        raw = await self.party.channel.call(messages.PROPOSE, encode(request))
-        return self._same(decode(ProposalState, raw), proposal)
+        return self._same(await ask(self.party.channel, messages.PROPOSE, request), proposal)
 
     async def propose_with_yes(self, proposal: Envelope, synced: Synced) -> ProposalState:
         """Hand in a holder's own proposal: its approval is in it."""
@@ -405,8 +410,7 @@ class MemberClient:
     ) -> ProposalState:
         """Hand in a verdict."""
         request = VoteRequest(verdict=verdict, attachment=attachment)
-        raw = await self.party.channel.call(messages.VOTE, encode(request))
-        return self._same(decode(ProposalState, raw), seen.proposal)
+        return self._same(await ask(self.party.channel, messages.VOTE, request), seen.proposal)
 
     def _same(self, state: ProposalState, proposal: Envelope) -> ProposalState:
         if state.proposal.body != proposal.body:
@@ -417,8 +421,7 @@ class MemberClient:
 
     async def proposal(self, id_: ProposalId) -> ProposalState:
         """How a proposal stands, as the authority says: verify the tally before acting on it."""
-        raw = await self.party.channel.call(messages.PROPOSAL, encode(ProposalRequest(id=id_)))
-        state = decode(ProposalState, raw)
+        state = await ask(self.party.channel, messages.PROPOSAL, ProposalRequest(id=id_))
         if proposal_id(state.proposal) != id_:
             raise PeerFault(
                 "the authority answered about another proposal", culprits=("authority",)
@@ -449,10 +452,8 @@ class MemberClient:
         """Return when the authority has something new for us, or after `wait` seconds."""
         seconds = max(1, min(int(wait), LONG_POLL_SECONDS))
         request = NewsRequest(seen=self._news, wait=seconds)
-        raw = await self.party.channel.call(
-            messages.NEWS, encode(request), wait=seconds + _WAIT_MARGIN
-        )
-        self._news = decode(NewsReply, raw).seen
+        wait = seconds + _WAIT_MARGIN
+        self._news = (await ask(self.party.channel, messages.NEWS, request, wait=wait)).seen
 
     async def tallies(self, since: int) -> tuple[Seen, ...]:
         """All proposals made at or after `since` (Unix seconds), past and open, oldest first.

@@ -4,14 +4,14 @@ from domain_rig import DomainRig
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.service.rows import Due, dues, owe
-from tigertally.quorum.authority.desk import Desk
+from tigertally.quorum.authority.desk import DomainDesk
 
 
 def test_who_owes_something_is_woken() -> None:
     """A removed holder may still stand in an old epoch: it owes, and there is nobody to wake."""
     rig = DomainRig()
 
-    def work(desk: Desk) -> tuple[set[VerifyKey], list[list[bytes]]]:
+    def work(desk: DomainDesk) -> tuple[set[VerifyKey], list[list[bytes]]]:
         for index in (2, 9):
             owe(desk, HolderIndex(index), Due.DEAL, b"x")
         return desk.woken, [dues(desk.sealed, HolderIndex(i), Due.DEAL) for i in (1, 2, 9)]

@@ -6,7 +6,8 @@ from domain_rig import DomainRig
 from evil import dump
 from tigertally.base.errors import Locked, Refused, Unavailable
 from tigertally.base.secret import Secret
-from tigertally.quorum.authority.desk import KeepChanges, barrier_of
+from tigertally.host.desk import KeepChanges
+from tigertally.quorum.authority.desk import barrier_of
 
 pytestmark = pytest.mark.requirement("C6")
 

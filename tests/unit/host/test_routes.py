@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +13,7 @@ from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_SMALL_MESSAGE_BYTES
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.signatures import SigningKey
-from tigertally.node.routes import Codec, handler_of
+from tigertally.host.routes import Handlers
 from tigertally.transport.channel import Request
 from tigertally.transport.door import Door, Standing
 
@@ -39,16 +40,23 @@ def nobody(door, peer):
     raise Refused("no")
 
 
-@pytest.fixture
-def codec():
-    made = Codec()
-    yield made
-    made.close()
+def somebody(door, peer):
+    return Standing.HOLDER
+
+
+@contextmanager
+def handled(admit):
+    made = Handlers(None, admit=admit, standing=None)
+    try:
+        yield made.beside(DOOR, same)
+    finally:
+        made.close()
 
 
 @pytest.fixture
-def handler(codec):
-    return handler_of(DOOR, same, codec, lambda door, peer: Standing.HOLDER)
+def handler():
+    with handled(somebody) as made:
+        yield made
 
 
 @pytest.mark.parametrize(("size", "elsewhere"), [(10, False), (MAX_SMALL_MESSAGE_BYTES, True)])
@@ -67,9 +75,8 @@ async def test_a_malformed_question_is_refused_on_either_thread(handler):
             await handler(Request(path=DOOR, body=b"\xff" * size, peer=PEER))
 
 
-async def test_what_comes_from_those_the_door_is_not_for_is_not_read(codec):
-    handler = handler_of(DOOR, same, codec, nobody)
-    with pytest.raises(Refused):
+async def test_what_comes_from_those_the_door_is_not_for_is_not_read():
+    with handled(nobody) as handler, pytest.raises(Refused):
         await handler(Request(path=DOOR, body=b"\xff", peer=PEER))
 
 

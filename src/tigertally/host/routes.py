@@ -9,30 +9,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from tigertally.base.codec import encode
 from tigertally.base.errors import InvalidSignature
 from tigertally.base.limits import MAX_SMALL_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.quorum.authority.desk import Desk
+from tigertally.host.desk import Desk
+from tigertally.host.writer import Writer
 from tigertally.transport.channel import Handler, Request
 from tigertally.transport.door import Door, Standing
 
 Q = TypeVar("Q")
 A = TypeVar("A")
+D = TypeVar("D", bound=Desk)
 
-Route = Callable[[Desk, Any, VerifyKey], Any]
+Route = Callable[[D, Any, VerifyKey], Any]
 Answerer = Callable[[Q, VerifyKey, Request], Awaitable[A]]
 
 _THREADS: Final = 2  # as the machine of the benchmarks has cores; more only take turns
 
 
 def served(
-    door: Door[Q, A], work: Callable[[Desk, Q, VerifyKey], A]
-) -> tuple[Door[Any, Any], Route]:
-    """Pair a door with what answers there; the types must fit."""
-    return door, work
+    door: Door[Q, A], answer: Callable[[D, Q, VerifyKey], A]
+) -> tuple[Door[Any, Any], Route[D]]:
+    """Pair a door with what answers there, on a desk; the types must fit."""
+    return door, answer
 
 
 class Codec:
@@ -63,25 +65,56 @@ class Codec:
         self._threads.shutdown(wait=True)
 
 
-def handler_of(
-    door: Door[Q, A],
-    answerer: Answerer[Q, A],
-    codec: Codec,
-    admit: Callable[[Door[Any, Any], VerifyKey], Standing],
-) -> Handler:
-    """The handler of a door.
+class Handlers(Generic[D]):
+    """Makes the handlers of a daemon's doors.
 
     Args:
-        answerer: the work between question and answer, of the question, the peer, and the request.
+        writer: does the work of those that need a desk.
         admit: from door and peer to the peer's standing; raises what the door tells those whom it
             is not for. So nothing that they sent is parsed.
+        standing: of a peer, by which its work waits for its turn.
     """
 
-    async def handle(request: Request) -> bytes:
-        peer = request.peer
-        if peer is None:
-            raise InvalidSignature("a request without a client certificate")
-        question = await codec.read(door, request.body, admit(door, peer))
-        return await codec.write(door, await answerer(question, peer, request))
+    def __init__(
+        self,
+        writer: Writer[D, Any],
+        *,
+        admit: Callable[[Door[Any, Any], VerifyKey], Standing],
+        standing: Callable[[VerifyKey], Standing],
+    ) -> None:
+        self._writer = writer
+        self._admit = admit
+        self._standing = standing
+        self._codec = Codec()
 
-    return handle
+    def on_desk(self, door: Door[Q, A], answer: Route[D]) -> Handler:
+        """Return the handler of a door whose answer is work on the writer thread."""
+
+        def answered(question: Q, peer: VerifyKey, request: Request) -> Awaitable[A]:
+            def work(desk: D) -> Any:
+                desk.address = request.address
+                return answer(desk, question, peer)
+
+            return self._writer.run(work, standing=self._standing(peer), key=peer)
+
+        return self.beside(door, answered)
+
+    def beside(self, door: Door[Q, A], answerer: Answerer[Q, A]) -> Handler:
+        """Return the handler of a door that is answered beside the writer thread.
+
+        Args:
+            answerer: from the question, the peer and the request to the answer.
+        """
+
+        async def handle(request: Request) -> bytes:
+            peer = request.peer
+            if peer is None:
+                raise InvalidSignature("a request without a client certificate")
+            question = await self._codec.read(door, request.body, self._admit(door, peer))
+            return await self._codec.write(door, await answerer(question, peer, request))
+
+        return handle
+
+    def close(self) -> None:
+        """End the threads."""
+        self._codec.close()

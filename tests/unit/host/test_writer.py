@@ -12,8 +12,9 @@ from change_rig import remove
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.secret import Secret
-from tigertally.node.writer import MARKS, MemoryParted, Writer
-from tigertally.quorum.authority.desk import KeepChanges, barrier_of
+from tigertally.host.desk import KeepChanges
+from tigertally.host.writer import MARKS, MemoryParted, Writer
+from tigertally.quorum.authority.desk import barrier_of
 from tigertally.quorum.card import Role
 from tigertally.storage.memory import MemoryStore
 
@@ -216,6 +217,6 @@ def test_what_a_stranger_writes_behind_such_a_removal_opens_after_a_restart(orde
         assert not lost
         await rig.admit(dora, by=["h1", "h2"])
         with pytest.raises(Refused, match="not a member"):
-            await rig.holder("h3").sync()
+            await rig.holder("h3").member.sync()
 
     rig.run(day())

@@ -18,12 +18,13 @@ from typing import Any, Generic, TypeVar
 from tigertally.base.errors import Corrupt, TigertallyError, Unavailable, bare
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.host.alarms import Alarms
+from tigertally.host.desk import Desk, KeepChanges
 from tigertally.host.queue import Queue
-from tigertally.quorum.authority.desk import Desk, KeepChanges
 from tigertally.storage.store import Store, Transaction
 from tigertally.transport.door import Standing
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Desk)
 M = TypeVar("M")
 
 MARKS = "writer"  # plain: one row, written with whatever memory must follow
@@ -41,10 +42,10 @@ class MemoryParted(Unavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Generic[D]):
     """Something that waits for the writer thread."""
 
-    work: Callable[[Desk], Any]
+    work: Callable[[D], Any]
     future: asyncio.Future[_Done]
     background: bool
 
@@ -60,7 +61,7 @@ class _Done:
     waiting: frozenset[str] = frozenset()
 
 
-def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
+def _carried_out(work: Callable[[D], Any], desk: D) -> _Done:
     try:
         with desk.plain.nested():
             try:
@@ -77,7 +78,7 @@ def _carried_out(work: Callable[[Desk], Any], desk: Desk) -> _Done:
     return _Done(result=result, kept=True, woken=frozenset(desk.woken))
 
 
-class Writer(Generic[M]):
+class Writer(Generic[D, M]):
     """Carries out work on desks, one after the other, and keeps `memory` as the store has it.
 
     Args:
@@ -88,7 +89,7 @@ class Writer(Generic[M]):
         closing: looks at a transaction before it commits, with the damaged rows that were come
             across in it; memory then, and the background work that waits.
         committed: tidies up after memory has changed (before, after). It may fail.
-        tell: on the event loop, after the commit: whom to wake, and what work waits.
+        wake: on the event loop, after the commit: whom to wake, and what work waits.
         alarms: counts what fails here.
     """
 
@@ -97,11 +98,11 @@ class Writer(Generic[M]):
         store: Store,
         memory: M,
         *,
-        open_desk: Callable[[Transaction, M], Desk],
-        keep: Callable[[Desk, M], M],
-        closing: Callable[[Desk, M, Sequence[Corrupt]], tuple[M, frozenset[str]]],
+        open_desk: Callable[[Transaction, M], D],
+        keep: Callable[[D, M], M],
+        closing: Callable[[D, M, Sequence[Corrupt]], tuple[M, frozenset[str]]],
         committed: Callable[[M, M], None],
-        tell: Callable[[frozenset[VerifyKey], frozenset[str]], None],
+        wake: Callable[[frozenset[VerifyKey], frozenset[str]], None],
         alarms: Alarms,
     ) -> None:
         self._store = store
@@ -110,18 +111,18 @@ class Writer(Generic[M]):
         self._keep = keep
         self._closing = closing
         self._committed = committed
-        self._tell = tell
+        self._wake = wake
         self._alarms = alarms
         alarms.expect(_AFTERWARDS)
         self.thread: Executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
-        self._queue: Queue[_Asked] = Queue()
+        self._queue: Queue[_Asked[D]] = Queue()
         self._drain: asyncio.Task[None] | None = None
         self.parted = asyncio.Event()
         self._fatal: MemoryParted | None = None
 
     async def run(
         self,
-        work: Callable[[Desk], T],
+        work: Callable[[D], T],
         *,
         background: bool = False,
         standing: Standing = Standing.HOLDER,
@@ -167,12 +168,12 @@ class Writer(Generic[M]):
         finally:
             self._drain = None
 
-    def _answer(self, asked: _Asked, done: _Done) -> None:
-        self._tell(done.woken, frozenset() if asked.background else done.waiting)
+    def _answer(self, asked: _Asked[D], done: _Done) -> None:
+        self._wake(done.woken, frozenset() if asked.background else done.waiting)
         if not asked.future.done():  # else whoever asked is gone
             asked.future.set_result(done)
 
-    def _transact(self, batch: Sequence[_Asked]) -> list[_Done]:
+    def _transact(self, batch: Sequence[_Asked[D]]) -> list[_Done]:
         """One transaction; what fails in it is taken back alone."""
         self.check()
         before, staged = self.memory, None
@@ -192,7 +193,7 @@ class Writer(Generic[M]):
         return done
 
     def _carried_out(
-        self, tx: Transaction, batch: Sequence[_Asked], memory: M
+        self, tx: Transaction, batch: Sequence[_Asked[D]], memory: M
     ) -> tuple[list[_Done], M]:
         done: list[_Done] = []
         damaged: list[Corrupt] = []
