@@ -36,12 +36,12 @@ from tigertally.storage.table import (
     fixed,
     joined,
     message,
+    packed,
     sealed_in,
 )
 
 _ID, _HASH = fixed(ProposalId), fixed(Hash)
-_KEY = Form(write=KeyRef.to_bytes, read=KeyRef.from_bytes, name="KeyRef")
-_EPOCH = Form(write=EpochId.to_bytes, read=EpochId.from_bytes, name="EpochId", size=34)
+_KEY, _EPOCH = packed(KeyRef), packed(EpochId, size=34)
 _SIGNED = message(Envelope)
 
 
