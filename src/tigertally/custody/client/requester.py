@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, Name, ProposalId, Text
 from tigertally.base.secret import Secret
@@ -131,8 +131,7 @@ class Requester:
 
     def _known(self, what: Hash) -> Request | None:
         with self.party.store.reading() as reader:
-            row = reader.get(rows.REQUESTS, what)
-        return None if row is None else decode(Request, row)
+            return rows.REQUESTS.get(reader, what)
 
     async def _new(
         self, key: KeyRef, reason: str, form: Form, what: Hash, synced: Synced
@@ -152,7 +151,7 @@ class Requester:
     async def _put(self, request: Request) -> tuple[Request, ProposalState]:
         """Keep the request, then hand it in."""
         with self.party.store.transaction() as tx:
-            tx.put(rows.REQUESTS, request.what, encode(request))
+            rows.REQUESTS.put(tx, request.what, request)
         try:
             return request, await self.member.propose(request.proposal)
         except Refused:
@@ -162,7 +161,7 @@ class Requester:
     def forget(self, request: Request) -> None:
         """Erase a request and the key that opens its fragments."""
         with self.party.store.transaction() as tx:
-            tx.delete(rows.REQUESTS, request.what)
+            rows.REQUESTS.drop(tx, request.what)
             owe(tx, now=self.party.clock.now())
         self.member.scrub()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
@@ -35,7 +35,6 @@ from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
-from tigertally.storage.damage import marks
 
 Live = tuple[KeyRecord, EpochRecord]
 
@@ -86,8 +85,8 @@ def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
     for due in rows.Due:
         for id_ in rows.dues(desk.sealed, index, due, limit=100_000):
             rows.drop_due(desk.sealed, index, due, id_)
-    desk.sealed.delete(rows.RECEIVE_KEYS, bytes([index]))
-    desk.sealed.delete(rows.SEEN, bytes([index]))
+    rows.RECEIVE_KEYS.drop(desk.sealed, index)
+    rows.SEEN.drop(desk.sealed, index)
 
 
 def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> None:
@@ -268,9 +267,8 @@ def _ask_contributions(
     desk: DomainDesk, record: EpochRecord, donors: tuple[HolderIndex, ...]
 ) -> None:
     """Where the authority deals: donors send their fragments to the authority's fresh key."""
-    if desk.sealed.get(rows.FRESH, record.proposal) is None:
-        seed = desk.randomness.bytes(96)
-        desk.sealed.put(rows.FRESH, record.proposal, seed)
+    if not rows.FRESH.has(desk.sealed, record.proposal):
+        rows.FRESH.put(desk.sealed, record.proposal, desk.randomness.bytes(96))
     id_ = rows.epoch_id(record).to_bytes()
     for index in donors:
         if not _has_contribution(desk, id_ + bytes([index])):
@@ -280,7 +278,7 @@ def _ask_contributions(
 def _has_contribution(desk: DomainDesk, place: bytes) -> bool:
     """Has it arrived? One that cannot be read has not: its donor may send it again."""
     with desk.apart():
-        return desk.sealed.get(rows.CONTRIBUTIONS, place) is not None
+        return rows.CONTRIBUTIONS.has(desk.sealed, place)
     return False
 
 
@@ -386,9 +384,9 @@ def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing
         if said != (holder.index, sent.proposal, one.ref, one.epoch):
             raise Refused("a fragment in this contribution is for something else")
     place = id_.to_bytes() + bytes([holder.index])
-    desk.sealed.put(rows.CONTRIBUTIONS, place, encode(sent))
+    rows.CONTRIBUTIONS.put(desk.sealed, place, sent)
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
-    arrived = sum(1 for _ in marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
+    arrived = sum(1 for _ in rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_.to_bytes()))
     threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
