@@ -33,7 +33,7 @@ from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import sign_message
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.reports import HELD, HeldClaim, HeldReport
 from tigertally.custody.messages.sync import DEAL
 from tigertally.node.connect import connected
@@ -108,7 +108,7 @@ async def refused(authority: Authority, url: str, key: VerifyKey) -> Rows:
     stranger = HttpChannel(url, SigningKey.generate(SystemRandomness()), key)
     with opened(HOLDERS[0]) as profile:
         async with connected(profile) as party, stranger:
-            domain = (await HolderClient(party).sync()).roster.domain
+            domain = (await Holder(party).member.sync()).roster.domain
             holder = party.channel
             for epochs, times in ((SMALL, 30), (LARGE, 4)):
                 taken = report(party, domain, epochs)
@@ -166,7 +166,7 @@ async def sync(name: str) -> float:
     with opened(name) as profile:
         begun = time.perf_counter()
         async with connected(profile) as party:
-            await HolderClient(party).sync_all(renew=False)
+            await Holder(party).sync(renew=False)
         return time.perf_counter() - begun
 
 

@@ -26,7 +26,7 @@ from typing import Any
 from release_party import PASSPHRASE
 from tigertally.base.ids import Fingerprint, Name
 from tigertally.base.secret import Secret
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.kinds import CREATE, Create, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.node.connect import connected, introduced
@@ -116,11 +116,11 @@ def contact(name: str, *, approves: Name | None = None, renew: bool = True) -> S
         with profile_of as profile:
             async with connected(profile) as plain:
                 party, spent = counted(plain)
-                client = HolderClient(party)
-                synced, report = await client.sync_all(renew=renew)
+                client = Holder(party)
+                synced, report = await client.sync(renew=renew)
                 if report.problems:
                     raise SystemExit(f"{name}: {report.problems}")
-                me = client.me(synced.roster).index
+                me = client.member.me(synced.roster).index
                 for seen in synced.proposals:
                     if seen.proposal.kind == approves and not seen.voted(me):
                         await client.approve(seen, synced)
@@ -136,8 +136,8 @@ def propose_keys(numbers: range) -> None:
         profile_of = open_profile(home(), Name(HOLDERS[0]), passphrase=lambda: Secret(PASSPHRASE))
         with profile_of as profile:
             async with connected(profile) as party:
-                client = HolderClient(party)
-                synced, _ = await client.sync_all(renew=False)
+                client = Holder(party)
+                synced, _ = await client.sync(renew=False)
                 for number in numbers:
                     body = Create(
                         key=Name(f"key-{number}"),
@@ -145,7 +145,7 @@ def propose_keys(numbers: range) -> None:
                         acks=len(HOLDERS),
                         options=KeyOptions.of(),
                     )
-                    await client.create_key(body, synced)
+                    await client.dealings.create_key(body, synced)
         return Spent()
 
     apart(step)
@@ -173,7 +173,7 @@ def ask_to_join(name: str, made: dict[str, str]) -> Spent:
                 party, spent = counted(plain)
                 joining = JoiningClient(party, name=Name(name), role=Role.HOLDER, authority=key)
                 if (await joining.ask()).state == "enrolled":
-                    await HolderClient(party).sync_all()
+                    await Holder(party).sync()
         return spent
 
     return apart(step)

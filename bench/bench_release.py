@@ -26,7 +26,7 @@ from typing import Any
 from release_party import KEY, PASSPHRASE
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.kinds import Create, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.node.connect import connected
@@ -44,15 +44,15 @@ REQUESTERS = tuple(f"requester{n}" for n in range(1, 17))
 async def create_key() -> None:
     with open_profile(home(), Name(HOLDERS[0]), passphrase=lambda: Secret(PASSPHRASE)) as profile:
         async with connected(profile) as party:
-            client = HolderClient(party)
-            synced, _ = await client.sync_all(renew=False)
+            client = Holder(party)
+            synced, _ = await client.sync(renew=False)
             body = Create(
                 key=KEY.name,
                 suite=Suite.PEDERSEN_ED25519,
                 acks=len(HOLDERS),
                 options=KeyOptions.of(),
             )
-            state = await client.create_key(body, synced)
+            state = await client.dealings.create_key(body, synced)
     await approve(proposal_id(state.proposal).hex(), HOLDERS[1:])
 
 

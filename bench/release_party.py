@@ -17,8 +17,8 @@ from tigertally.base.errors import Refused, TigertallyError
 from tigertally.base.ids import Name
 from tigertally.base.process import settle_down
 from tigertally.base.secret import Secret
-from tigertally.custody.client.holder import HolderClient
-from tigertally.custody.client.requester import RequesterClient
+from tigertally.custody.client.holder import Holder
+from tigertally.custody.client.requester import Requester
 from tigertally.custody.messages.kinds import RELEASE, Form, KeyRef
 from tigertally.node.connect import connected, until
 from tigertally.node.profile import OpenProfile, home, open_profile
@@ -39,30 +39,30 @@ async def hold(name: str, *, answers: bool) -> None:
     """Follow the news, forever; approve every release at once, or nothing."""
     with opened(name) as profile:
         async with connected(profile) as party:
-            client = HolderClient(party)
+            client = Holder(party)
             settle_down()
             print("ready", flush=True)
             while True:
                 try:
-                    synced, _ = await client.sync_all(renew=False)
+                    synced, _ = await client.sync(renew=False)
                     if answers:
                         await answer(client, synced)
-                    await client.news(_LONG_POLL)
+                    await client.member.news(_LONG_POLL)
                 except TigertallyError as error:
                     print(f"{name}: {error}", file=sys.stderr, flush=True)
                     await asyncio.sleep(0.2)
 
 
-async def answer(client: HolderClient, synced: Synced) -> None:
+async def answer(client: Holder, synced: Synced) -> None:
     """Whatever waits is approved at the same time."""
-    me = client.me(synced.roster).index
+    me = client.member.me(synced.roster).index
     waiting = [
         seen for seen in synced.proposals if seen.proposal.kind == RELEASE and not seen.voted(me)
     ]
     await asyncio.gather(*(approve(client, seen, synced) for seen in waiting))
 
 
-async def approve(client: HolderClient, seen: SeenProposal, synced: Synced) -> None:
+async def approve(client: Holder, seen: SeenProposal, synced: Synced) -> None:
     with contextlib.suppress(Refused):  # too late: enough others were quicker
         await client.approve(seen, synced)
 
@@ -74,7 +74,7 @@ async def request(names: list[str]) -> None:
         for name in names:
             profile = stack.enter_context(opened(name))
             party = await stack.enter_async_context(connected(profile))
-            clients.append((RequesterClient(party), profile.device_secret))
+            clients.append((Requester(party), profile.device_secret))
         settle_down()
         print("ready", flush=True)
         loop = asyncio.get_running_loop()
@@ -86,7 +86,7 @@ async def request(names: list[str]) -> None:
             print(json.dumps(latencies), flush=True)
 
 
-async def ask_until(end: float, client: RequesterClient, secret: Secret) -> list[float]:
+async def ask_until(end: float, client: Requester, secret: Secret) -> list[float]:
     latencies = []
     while (start := time.perf_counter()) < end:
         await ask(client, f"bench {start}", secret)
@@ -94,14 +94,14 @@ async def ask_until(end: float, client: RequesterClient, secret: Secret) -> list
     return latencies
 
 
-async def ask(client: RequesterClient, reason: str, secret: Secret) -> None:
-    synced = await client.sync()
+async def ask(client: Requester, reason: str, secret: Secret) -> None:
+    synced = await client.member.sync()
     asked, _ = await client.ask(KEY, reason, Form.FINAL, synced)
 
     async def step() -> object:
         return await client.collect(asked, KEY, Form.FINAL, synced, secret)
 
-    if await until(client, step, wait=_PATIENCE) is None:
+    if await until(client.member, step, wait=_PATIENCE) is None:
         raise SystemExit("a release was lost")
     client.forget(asked)
 

@@ -19,7 +19,7 @@ from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.cli.processes import Processes
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.node.connect import connected, introduced
 from tigertally.node.profile import create_profile, home, open_profile
 from tigertally.quorum.card import Role
@@ -113,7 +113,7 @@ async def enrol(name: str, role: Role, made: dict[str, str], holders: Sequence[s
                 await approve(asked.proposal.hex(), holders)
                 await joining.ask()
             if role is Role.HOLDER:
-                await HolderClient(party).sync_all()
+                await Holder(party).sync()
 
 
 async def approve(proposal: str, by: Sequence[str]) -> None:
@@ -121,9 +121,9 @@ async def approve(proposal: str, by: Sequence[str]) -> None:
     for name in by:
         with open_profile(home(), Name(name), passphrase=lambda: Secret(PASSPHRASE)) as profile:
             async with connected(profile) as party:
-                client = HolderClient(party)
-                synced, _ = await client.sync_all(renew=False)
-                seen = await client.find(ProposalId.from_text(proposal), synced)
+                client = Holder(party)
+                synced, _ = await client.sync(renew=False)
+                seen = await client.member.find(ProposalId.from_text(proposal), synced)
                 state, _ = await client.approve(seen, synced)
                 if state.status is Status.COMPLETE:
                     return

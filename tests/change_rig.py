@@ -24,9 +24,9 @@ from tigertally.quorum.proposal import proposal_id
 async def change(rig: DomainRig, kind: Name, body: bytes, *, by: Sequence[str]) -> None:
     """The first of `by` proposes, the others agree until it is enough; nobody syncs after it."""
     proposer = rig.holder(by[0])
-    synced, _ = await proposer.sync_all()
-    proposal = proposer.new_proposal(kind, body, synced.roster)
-    state = await proposer.propose_with_yes(proposal, synced)
+    synced, _ = await proposer.sync()
+    proposal = proposer.member.new_proposal(kind, body, synced.roster)
+    state = await proposer.member.propose_with_yes(proposal, synced)
     for name in by[1:]:
         if state.status is not Status.PENDING:
             break
@@ -92,7 +92,7 @@ class Asking:
     ) -> Asking:
         client = rig.asker(who)
         ref = KeyRef(name=Name(key), version=1)
-        request, _ = await client.ask(ref, reason, Form.PRIVATE, await client.sync())
+        request, _ = await client.ask(ref, reason, Form.PRIVATE, await client.member.sync())
         return cls(rig, key, request, who)
 
     @property
@@ -108,8 +108,10 @@ class Asking:
         client = self.rig.asker(self.who)
         ref = KeyRef(name=Name(self.key), version=1)
         secret = self.rig.devices[self.who].device_secret
-        return await client.collect(self.request, ref, Form.PRIVATE, await client.sync(), secret)
+        return await client.collect(
+            self.request, ref, Form.PRIVATE, await client.member.sync(), secret
+        )
 
     async def repeat(self) -> None:
         client = self.rig.asker(self.who)
-        self.request, _ = await client.repeat(self.request, await client.sync())
+        self.request, _ = await client.repeat(self.request, await client.member.sync())

@@ -185,7 +185,7 @@ class CrashRig(DomainRig):
         """The next contacts of these holders."""
         for renew in (True, False, True):
             for name in names:
-                await self.insist(lambda name=name, r=renew: self.holder(name).sync_all(renew=r))
+                await self.insist(lambda name=name, r=renew: self.holder(name).sync(renew=r))
             await self.insist(self.child_work)
 
     # --- what must hold afterwards ----------------------------------------------------------

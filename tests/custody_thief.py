@@ -18,7 +18,8 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import OVERHEAD, PrivateKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.dealing import Dealings
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.dealing import Dealing, DealingPackage, piece_hash
 from tigertally.custody.messages.kinds import Create, KeyRef, Suite
@@ -260,12 +261,17 @@ def spoil(*receivers: int) -> Bend:
     return bend
 
 
-class CrookedHolder(HolderClient):
+class CrookedHolder(Holder):
     """A holder whose dealings are made by somebody else's rules."""
 
     def __init__(self, party: Party, **bends: object) -> None:
         super().__init__(party)
-        self.bends = bends
+        self.dealings = CrookedDealings(self.member, self.receive_keys)
+        self.dealings.bends = bends
+
+
+class CrookedDealings(Dealings):
+    bends: dict[str, object]
 
     async def _first_dealing(self, proposal: Envelope, body: Create, synced: Synced) -> bytes:
         if body.suite is Suite.SHAMIR_GF256:
@@ -275,10 +281,11 @@ class CrookedHolder(HolderClient):
             kept = reader.get(device_rows.DEALT, key)
         if kept is not None:
             return kept
-        published, _ = await self.receive_keys(synced)
+        published, _ = await self.receive_keys.fetch(synced)
         occasion = occasion_of_making(proposal_id(proposal), body, synced.roster, 1)
-        package = encode(self._deal(occasion, (), self.me(synced.roster).index, published))
-        self._keep(device_rows.DEALT, key, package)
+        package = encode(self._deal(occasion, (), self.member.me(synced.roster).index, published))
+        with self.party.store.transaction() as tx:
+            tx.put(device_rows.DEALT, key, package)
         return package
 
     def _deal(
@@ -291,8 +298,10 @@ class CrookedHolder(HolderClient):
         return crooked_package(occasion, me, published, self.party, **self.bends)
 
 
-async def approve_with(client: HolderClient, id_: str) -> object:
+async def approve_with(client: Holder, id_: str) -> object:
     """Approve with this (crooked) client."""
-    synced, _ = await client.sync_all()
-    state, _ = await client.approve(await client.find(ProposalId.from_text(id_), synced), synced)
+    synced, _ = await client.sync()
+    state, _ = await client.approve(
+        await client.member.find(ProposalId.from_text(id_), synced), synced
+    )
     return state

@@ -23,12 +23,12 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.client.holder import HolderClient
-from tigertally.custody.client.imports import ImportingClient, Progress
-from tigertally.custody.client.keys import Asked, CreatingClient
+from tigertally.custody.client.holder import Holder
+from tigertally.custody.client.imports import Imports, Progress
+from tigertally.custody.client.keys import Asked, KeyProposals
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.requester import Released, RequesterClient
-from tigertally.custody.client.unlock import UnlockingClient
+from tigertally.custody.client.requester import Released, Requester
+from tigertally.custody.client.unlock import Unlock
 from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.service import child
@@ -39,7 +39,8 @@ from tigertally.quorum.authority.admission import Settings, put_settings
 from tigertally.quorum.authority.rows import load_chain
 from tigertally.quorum.card import Role, sign_card
 from tigertally.quorum.enrolment import make_pin, new_pin_state
-from tigertally.quorum.member.client import Party
+from tigertally.quorum.member.audit import Audit
+from tigertally.quorum.member.client import MemberClient, Party
 from tigertally.quorum.member.join import JoiningClient
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
@@ -193,13 +194,17 @@ class DomainRig:
         self.devices[name] = device
         return device
 
-    def holder(self, name: str) -> HolderClient:
+    def holder(self, name: str) -> Holder:
         """A holder's client."""
-        return HolderClient(self.devices[name].party)
+        return Holder(self.devices[name].party)
 
-    def asker(self, name: str) -> RequesterClient:
+    def audit(self, name: str) -> Audit:
+        """A member's audit of the log."""
+        return Audit(MemberClient(self.devices[name].party))
+
+    def asker(self, name: str) -> Requester:
         """A requester's client."""
-        return RequesterClient(self.devices[name].party)
+        return Requester(self.devices[name].party)
 
     def joining(self, device: Device) -> JoiningClient:
         """A device's enrolment."""
@@ -218,7 +223,7 @@ class DomainRig:
                 await joining.with_pin(self.pin)
             else:
                 await self.admit(joining, by=names)
-            await self.holder(name).sync_all()
+            await self.holder(name).sync()
             names.append(name)
         return names
 
@@ -244,8 +249,8 @@ class DomainRig:
     async def approve(self, name: str, id_: str) -> ProposalState:
         """A holder says yes."""
         client = self.holder(name)
-        synced, _ = await client.sync_all()
-        seen = await client.find(ProposalId.from_text(id_), synced)
+        synced, _ = await client.sync()
+        seen = await client.member.find(ProposalId.from_text(id_), synced)
         state, _ = await client.approve(seen, synced)
         return state
 
@@ -259,14 +264,14 @@ class DomainRig:
     ) -> ProposalState:
         """A holder proposes a key."""
         client = self.holder(by)
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         body = Create(
             key=Name(key),
             suite=suite,
             acks=acks or len(synced.roster.holders),
             options=KeyOptions.of(),
         )
-        return await client.create_key(body, synced)
+        return await client.dealings.create_key(body, synced)
 
     async def create(
         self, key: str, *, suite: Suite = Suite.PEDERSEN_ED25519, acks: int | None = None
@@ -284,7 +289,7 @@ class DomainRig:
 
     async def sync(self, name: str) -> Report:
         """A holder syncs until nothing is left to do."""
-        _, report = await self.holder(name).sync_all()
+        _, report = await self.holder(name).sync()
         return report
 
     async def child_work(self) -> None:
@@ -295,7 +300,7 @@ class DomainRig:
 
     async def carry(self, asked: Asked, *, by: Sequence[str]) -> None:
         """The other holders approve what one has proposed."""
-        state = await self.holder(by[0]).proposal(asked.id)
+        state = await self.holder(by[0]).member.proposal(asked.id)
         for name in by:
             if state.status is Status.PENDING:
                 state = await self.approve(name, asked.id.hex())
@@ -303,8 +308,8 @@ class DomainRig:
 
     async def rotate(self, key: str, *, by: Sequence[str], acks: int | None = None) -> Asked:
         """Make the next version of a key; nobody has synced yet."""
-        client = CreatingClient(self.devices[by[0]].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(self.holder(by[0]))
+        synced, _ = await client.holder.sync()
         asked = await client.rotate_or_resume(Name(key), acks, synced)
         await self.carry(asked, by=by[1:])
         client.forget(asked)
@@ -312,8 +317,8 @@ class DomainRig:
 
     async def destroy(self, key: str, *, by: Sequence[str], version: int | None = None) -> Asked:
         """Destroy a key; nobody has erased anything yet."""
-        client = CreatingClient(self.devices[by[0]].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(self.holder(by[0]))
+        synced, _ = await client.holder.sync()
         body = Destroy(key=Name(key), version=version)
         asked = await client.propose_or_resume(body, synced)
         await self.carry(asked, by=by[1:])
@@ -323,8 +328,8 @@ class DomainRig:
     async def bring(self, requester: str, key: str, secret: bytes, **bends: Any) -> Progress:
         """The command that imports a secret, once; the same call again goes on."""
         device = self.devices[requester]
-        client = ImportingClient(device.party)
-        synced = await client.sync()
+        client = Imports(Requester(device.party))
+        synced = await client.member.sync()
         terms = {
             "key": Name(key),
             "suite": Suite.PEDERSEN_ED25519,
@@ -358,7 +363,7 @@ class DomainRig:
     ) -> Released:
         """A requester asks, holders approve and sync, the requester collects."""
         client = self.asker(requester)
-        synced = await client.sync()
+        synced = await client.member.sync()
         ref = KeyRef(name=Name(key), version=version)
         request, state = await client.ask(ref, reason, form, synced)
         for name in by:
@@ -375,5 +380,5 @@ class DomainRig:
 
     async def unlock_by(self, name: str) -> str:
         """A holder unlocks; the state afterwards."""
-        reply = await UnlockingClient(self.devices[name].party).unlock(wrong_passphrases=0)
+        reply = await Unlock(MemberClient(self.devices[name].party)).answer(wrong_passphrases=0)
         return reply.state

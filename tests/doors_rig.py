@@ -14,7 +14,7 @@ from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.client.rows import REPORTED
 from tigertally.custody.messages import destroy, imports, lock, sync
 from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Suite
@@ -136,18 +136,18 @@ class Doors:
 
     async def _ask(self, reason: str):
         client = self.rig.asker("app")
-        return await client.ask(KEY, reason, Form.PRIVATE, await client.sync())
+        return await client.ask(KEY, reason, Form.PRIVATE, await client.member.sync())
 
     async def _create(self, key: str) -> None:
         client = self.rig.holder("h1")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         body = Create(
             key=Name(key),
             suite=Suite.PEDERSEN_ED25519,
             acks=3,
             options=KeyOptions.of(),
         )
-        await client.create_key(body, synced)
+        await client.dealings.create_key(body, synced)
 
     async def _day(self) -> None:
         rig = self.rig
@@ -189,8 +189,8 @@ class Doors:
         """h2 has erased, h3's erasure was not handed in; another destruction waits for a vote."""
         await self.rig.destroy("doomed", by=["h1", "h2"])
         await self._held("h3", destroy.ERASURE, lambda: self.rig.sync("h3"))
-        client = CreatingClient(self.rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(self.rig.holder("h1"))
+        synced, _ = await client.holder.sync()
         await client.propose_or_resume(Destroy(key=KEY.name, version=None), synced)
 
     async def _release(self) -> None:

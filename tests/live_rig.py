@@ -27,11 +27,9 @@ from crash_rig import InPlace
 from domain_rig import DomainRig
 from tigertally.base.ids import Name, ProposalId
 from tigertally.base.limits import LONG_POLL_SECONDS
-from tigertally.custody.client.holder import HolderClient
-from tigertally.custody.client.keys import Asked, CreatingClient
+from tigertally.custody.client.holder import Holder
+from tigertally.custody.client.keys import Asked, KeyProposals
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.roster import ChangingClient
-from tigertally.custody.client.unattended import UnattendedClient
 from tigertally.custody.messages.kinds import Create, Destroy
 from tigertally.node.connect import until
 from tigertally.node.daemon import follow_authority
@@ -40,6 +38,7 @@ from tigertally.quorum.authority import rows
 from tigertally.quorum.card import Role
 from tigertally.quorum.member.client import MemberClient, Party, Synced
 from tigertally.quorum.member.join import Joined
+from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Roster
@@ -96,16 +95,16 @@ class _Profile:
         return nullcontext()
 
 
-class _Syncing(UnattendedClient):
+class _Syncing(Holder):
     """A daemon's client, which takes turns with the commands of its device, as by a file lock."""
 
     def __init__(self, party: Party, lock: asyncio.Lock) -> None:
         super().__init__(party)
         self._lock = lock
 
-    async def sync_all(self, *, renew: bool = True) -> tuple[Synced, Report]:
+    async def sync(self, *, renew: bool = True) -> tuple[Synced, Report]:
         async with self._lock:
-            return await super().sync_all(renew=renew)
+            return await super().sync(renew=renew)
 
 
 @dataclass
@@ -309,9 +308,9 @@ class LiveRig(DomainRig):
         """`holder reject`."""
         client = self.holder(name)
         async with self.locks[name]:
-            synced, _ = await client.sync_all()
+            synced, _ = await client.sync()
             await client.reject(
-                await client.find(ProposalId.from_text(id_), synced), synced, "not today"
+                await client.member.find(ProposalId.from_text(id_), synced), synced, "not today"
             )
 
     async def waiting(self, client: MemberClient, step: Callable[[], Awaitable[T | None]]) -> T:
@@ -324,35 +323,35 @@ class LiveRig(DomainRig):
         self, name: str, kind: Name, body: bytes, done: Callable[[Roster], bool]
     ) -> None:
         """`holder remove`, `quorum set`."""
-        client = ChangingClient(self.devices[name].party)
+        client = self.holder(name)
         async with self.locks[name]:
-            synced, _ = await client.sync_all()
-            await client.propose_or_resume(kind, body, synced)
+            synced, _ = await client.sync()
+            await RosterChanges(client.member).propose_or_resume(kind, body, synced)
 
         async def step() -> Roster | None:
             async with self.locks[name]:
-                now, _ = await client.sync_all(renew=False)
+                now, _ = await client.sync(renew=False)
             return now.roster if done(now.roster) else None
 
-        await self.waiting(client, step)
+        await self.waiting(client.member, step)
 
     async def make(self, name: str, body: Create | Destroy, state: str) -> None:
         """`key create`, `key destroy`."""
-        client = CreatingClient(self.devices[name].party)
+        client = KeyProposals(self.holder(name))
         async with self.locks[name]:
-            synced, _ = await client.sync_all()
+            synced, _ = await client.holder.sync()
             asked = await client.propose_or_resume(body, synced)
         await self.waits(name, client, asked, state)
 
-    async def waits(self, name: str, client: CreatingClient, asked: Asked, state: str) -> None:
+    async def waits(self, name: str, client: KeyProposals, asked: Asked, state: str) -> None:
         """Until what was asked for a key is done."""
 
         async def step() -> str | None:
             async with self.locks[name]:
-                await client.sync_all(renew=False)
+                await client.holder.sync(renew=False)
                 return state if await client.state_of(asked) == state else None
 
-        await self.waiting(client, step)
+        await self.waiting(client.member, step)
         client.forget(asked)
 
     async def enrol(self, name: str, role: Role = Role.HOLDER) -> Joined:
@@ -367,6 +366,6 @@ class LiveRig(DomainRig):
         joined = await self.waiting(MemberClient(device.party), step)
         await joining.fetch()
         if role is Role.HOLDER:
-            await HolderClient(device.party).sync_all()
+            await Holder(device.party).sync()
             self.start(name)
         return joined

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 from domain_rig import DomainRig
 from tigertally.base.ids import Nonce
-from tigertally.custody.client.unlock import UnlockingClient
+from tigertally.custody.client.unlock import Unlock
 from tigertally.custody.messages.lock import AnswerReply
 from tigertally.quorum.authority.restore import mark_restored
+from tigertally.quorum.member.client import MemberClient
 from tigertally.quorum.member.conviction import CONVICTION
 from tigertally.quorum.member.witness import notices
 
@@ -39,8 +40,8 @@ def restore(rig: DomainRig, kept: Backup) -> None:
 
 async def accept(rig: DomainRig, name: str, *, back: bool = True) -> AnswerReply:
     """A holder answers; `back`: its person accepts that the log goes back."""
-    client = UnlockingClient(rig.devices[name].party)
-    return await client.unlock(wrong_passphrases=0, accept_rollback=back)
+    client = Unlock(MemberClient(rig.devices[name].party))
+    return await client.answer(wrong_passphrases=0, accept_rollback=back)
 
 
 def told(rig: DomainRig, name: str) -> list[str]:

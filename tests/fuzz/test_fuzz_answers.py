@@ -15,11 +15,12 @@ from evil import dump, restore
 from tigertally.base.codec import decode, dumps, loads
 from tigertally.base.errors import Corrupt, PeerFault, TigertallyError
 from tigertally.base.ids import Name
-from tigertally.custody.client.unlock import UnlockingClient
+from tigertally.custody.client.unlock import Unlock
 from tigertally.custody.messages import imports, lock, release, sync
 from tigertally.custody.messages.kinds import Form
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval
+from tigertally.quorum.member.client import MemberClient
 from typed_messages import Pool
 
 pytestmark = [pytest.mark.requirement("C13"), pytest.mark.requirement("X5")]
@@ -58,7 +59,7 @@ def step(path: str):
     rig = doors().rig
     name = ANSWERS[path][0]
     if path == lock.UNLOCK_CHALLENGE:
-        return UnlockingClient(rig.devices[name].party).unlock(wrong_passphrases=0)
+        return Unlock(MemberClient(rig.devices[name].party)).answer(wrong_passphrases=0)
     if path == messages.ROSTERS:
         return rig.joining(rig.devices[name]).fetch()
     if path == messages.PROPOSAL:
@@ -66,7 +67,7 @@ def step(path: str):
     if path in (sync.COLLECT, imports.CONTENT):
         return collect("complete" if path == sync.COLLECT else "done")
     if path in (messages.AUDIT, messages.TALLIES):
-        return rig.holder(name).audit()
+        return rig.audit(name).report()
     if path == sync.RECEIVE_KEYS:
         return rig.propose_key("another", by=name)
     return rig.sync(name)
@@ -76,13 +77,13 @@ async def look_up():
     vote = next(one for one in doors().kept if one.path == messages.VOTE)
     body = decode(messages.VoteRequest, vote.body).verdict.body
     client = doors().rig.holder("h1")
-    return await client.find(decode(Approval, body).proposal, await client.sync())
+    return await client.member.find(decode(Approval, body).proposal, await client.member.sync())
 
 
 async def collect(reason):
     rig = doors().rig
     client = rig.asker("app")
-    synced = await client.sync()
+    synced = await client.member.sync()
     request, _ = await client.ask(KEY, reason, Form.PRIVATE, synced)
     secret = rig.devices["app"].device_secret
     return await client.collect(request, KEY, Form.PRIVATE, synced, secret)

@@ -25,7 +25,7 @@ from tigertally.base.ids import Fingerprint, Name
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.node.connect import connected, look_up
 from tigertally.node.profile import open_profile
 from tigertally.quorum import messages
@@ -56,7 +56,7 @@ async def sync(town: Town, name: str) -> None:
     """What `tally holder sync` does, on a connection of its own."""
     with opened(town, name) as profile:
         async with connected(profile) as party:
-            await HolderClient(party).sync_all(renew=False)
+            await Holder(party).sync(renew=False)
 
 
 async def terms(town: Town) -> dict[str, Any]:

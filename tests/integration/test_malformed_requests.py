@@ -17,9 +17,10 @@ from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.certificates import client_context
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.client.keys import CreatingClient
-from tigertally.custody.client.requester import RequesterClient
-from tigertally.custody.client.unlock import UnlockingClient
+from tigertally.custody.client.holder import Holder
+from tigertally.custody.client.keys import KeyProposals
+from tigertally.custody.client.requester import Requester
+from tigertally.custody.client.unlock import Unlock
 from tigertally.custody.messages import sync
 from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
@@ -27,6 +28,8 @@ from tigertally.node.connect import connected
 from tigertally.node.profile import open_profile
 from tigertally.node.wiring import AuthorityServices
 from tigertally.quorum import messages
+from tigertally.quorum.member.audit import Audit
+from tigertally.quorum.member.client import MemberClient
 
 REQUESTS = 10_000
 REFUSALS = {400, 403, 404, 409, 413, 415, 423, 503}
@@ -61,30 +64,30 @@ async def valid_messages(town):
     kept = []
 
     async def create(party):
-        client = CreatingClient(party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(Holder(party))
+        synced, _ = await client.holder.sync()
         body = Create(key=Name("x"), suite=Suite.PEDERSEN_ED25519, acks=3, options=KeyOptions.of())
         await client.propose_or_resume(body, synced)
-        await UnlockingClient(party).unlock(wrong_passphrases=1)
-        await client.audit()
+        await Unlock(MemberClient(party)).answer(wrong_passphrases=1)
+        await Audit(client.member).report()
         for path in (messages.DOMAIN, messages.TERMS, sync.HOLDERS):
             await party.channel.call(path, encode(messages.Nothing()))
         await party.channel.call(messages.ROSTERS, encode(messages.RostersRequest(after=0)))
 
     async def ask(party):
-        client = RequesterClient(party)
-        synced = await client.sync()
+        client = Requester(party)
+        synced = await client.member.sync()
         ref = KeyRef(name=Name("payroll"), version=1)
         request, _ = await client.ask(ref, "r", Form.FINAL, synced)
         with Secret(bytes(32)) as secret:
             assert await client.collect(request, ref, Form.FINAL, synced, secret) is None
 
     async def vote(party):
-        client = CreatingClient(party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(Holder(party))
+        synced, _ = await client.holder.sync()
         first, second = synced.proposals
-        await client.approve(first, synced)
-        await client.reject(second, synced, Text("no"))
+        await client.holder.approve(first, synced)
+        await client.holder.reject(second, synced, Text("no"))
 
     await as_member(town, "alice", kept, create)
     await as_member(town, "app", kept, ask)

@@ -1,6 +1,6 @@
 """The model of the epoch change: every variant holds, every broken variant is found out.
 
-What a search finds depends on the model's text alone. So while that is what `SEARCHED` names, which
+What a search finds depends on the model's code alone. So while that is what `SEARCHED` names, which
 was searched whole, the suite searches a sample; after any change of it, all.
 """
 
@@ -21,8 +21,9 @@ from walks import sampled
 
 MODEL = DOCS / "models" / "epoch.pml"
 
-# SHA-256 of the model whose every variant was searched: the last test says when to change it.
-SEARCHED = "bca1f80ab82b08e731b6ee9bf7c7f0c4074656ace4fb382d44923e08f4c39aac"
+# SHA-256 of the model, without its comments, whose every variant was searched: the last test says
+# when to change it.
+SEARCHED = "fa559fbc28c6909dcbb2b3d7df1481160d943d887ddc3041b9f296b28ad14846"
 
 # What holds, with the least number of states that the search must have seen.
 VARIANTS = {
@@ -63,7 +64,9 @@ pytestmark = [
 
 
 def digest() -> str:
-    return hashlib.sha256(MODEL.read_bytes()).hexdigest()
+    code = re.sub(r"/\*.*?\*/", "", MODEL.read_text("utf-8"), flags=re.DOTALL)
+    lines = (line.rstrip() for line in code.splitlines() if line.strip())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def some(cases: Iterable[tuple[str, ...]], most: int, name: str) -> list[tuple[str, ...]]:

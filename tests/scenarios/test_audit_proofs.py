@@ -32,7 +32,7 @@ def formed() -> tuple[DomainRig, Fingerprint]:
 
 def proof_of(rig: DomainRig, first: int, count: int = 1) -> bytes:
     async def prove() -> bytes:
-        return await rig.holder("h1").prove(first, count)
+        return await rig.audit("h1").prove(first, count)
 
     return rig.run(prove())
 

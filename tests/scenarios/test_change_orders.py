@@ -85,7 +85,7 @@ def test_every_order_of_syncs_ends_in_one_epoch(what: str, suite: Suite) -> None
         put_memory(rig.authority, barrier=barrier)
         for order in orders:
             for name in order:
-                _, report = await rig.holder(name).sync_all(renew=False)
+                _, report = await rig.holder(name).sync(renew=False)
                 assert report.culprits == []
             await rig.child_work()
             if all(newest_only(rig, name) for name in names):
@@ -169,10 +169,10 @@ def test_two_removals_at_once(seed: int) -> None:
         ids = {}
         for by, target in (("h1", "h4"), ("h2", "h5")):
             client = rig.holder(by)
-            synced = await client.sync()
-            proposal = client.new_proposal(REMOVE, remove_body(Name(target)), synced.roster)
+            synced = await client.member.sync()
+            proposal = client.member.new_proposal(REMOVE, remove_body(Name(target)), synced.roster)
             ids[target] = proposal_id(proposal).hex()
-            await client.propose_with_yes(proposal, synced)
+            await client.member.propose_with_yes(proposal, synced)
         rig.network.delay(0.0, 2.0)
         await asyncio.gather(
             *(says(rig, name, id_) for name in ("h3", "h1", "h2") for id_ in ids.values())
@@ -205,14 +205,14 @@ def test_the_proposer_of_a_pending_proposal_is_removed() -> None:
         good = await domain(rig, 4)
         key = await rig.propose_key("ledger", by="h4")
         client = rig.holder("h4")
-        synced = await client.sync()
-        proposal = client.new_proposal(REMOVE, remove_body(Name("h1")), synced.roster)
-        await client.propose_with_yes(proposal, synced)
+        synced = await client.member.sync()
+        proposal = client.member.new_proposal(REMOVE, remove_body(Name("h1")), synced.roster)
+        await client.member.propose_with_yes(proposal, synced)
         await remove(rig, "h4", by=["h1", "h2"])
         for pending in (key.proposal, proposal):
             with pytest.raises(Refused):
                 await rig.approve("h3", proposal_id(pending).hex())
-            state = await rig.holder("h3").proposal(proposal_id(pending))
+            state = await rig.holder("h3").member.proposal(proposal_id(pending))
             assert state.status is Status.VOID
         assert not rig.disk._tables.get("attachment")  # its dealing waits for nobody any more
         await settle(rig, ["h1", "h2", "h3"])
@@ -321,12 +321,12 @@ async def remove_without_syncs(rig: DomainRig, target: str, *, by: list[str]) ->
     """Holders vote, and do nothing else that they owe."""
     client = rig.holder(by[0])
     body = remove_body(Name(target), acks=2)
-    proposal = client.new_proposal(REMOVE, body, (await client.sync()).roster)
-    state = await client.propose(proposal)
+    proposal = client.member.new_proposal(REMOVE, body, (await client.member.sync()).roster)
+    state = await client.member.propose(proposal)
     for name in by:
         client = rig.holder(name)
-        verdict = client.new_verdict(proposal, await client.sync(), Verdict.APPROVE)
-        state = await client.vote(state, verdict)
+        verdict = client.member.new_verdict(proposal, await client.member.sync(), Verdict.APPROVE)
+        state = await client.member.vote(state, verdict)
     assert state.status is Status.COMPLETE
 
 
@@ -362,14 +362,14 @@ def test_an_attempt_that_was_given_up_binds_nobody() -> None:
 
 async def propose_for(rig: DomainRig, requester: str) -> None:
     client = rig.holder("h1")
-    synced, _ = await client.sync_all()
+    synced, _ = await client.sync()
     body = Create(
         key=Name("payroll"),
         suite=Suite.PEDERSEN_ED25519,
         acks=2,
         options=KeyOptions.of((Name(requester),)),
     )
-    state = await client.create_key(body, synced)
+    state = await client.dealings.create_key(body, synced)
     await rig.approve("h2", proposal_id(state.proposal).hex())
 
 
@@ -384,14 +384,16 @@ def test_approvers_read_when_two_halves_could_be_certified() -> None:
         for acks, warned in ((2, True), (3, False)):
             state = await rig.propose_key(f"key-{acks}", acks=acks)
             client = rig.holder("h2")
-            seen = await client.find(proposal_id(state.proposal), await client.sync())
+            seen = await client.member.find(proposal_id(state.proposal), await client.member.sync())
             assert ("WARNING" in seen.words) is warned
         client = rig.holder("h1")
-        synced = await client.sync()
+        synced = await client.member.sync()
         for acks, warned in ((0, False), (2, True), (3, False)):
-            proposal = client.new_proposal(QUORUM, quorum_body(2, 2, acks=acks), synced.roster)
-            await client.propose(proposal)
-            seen = await client.find(proposal_id(proposal), await client.sync())
+            proposal = client.member.new_proposal(
+                QUORUM, quorum_body(2, 2, acks=acks), synced.roster
+            )
+            await client.member.propose(proposal)
+            seen = await client.member.find(proposal_id(proposal), await client.member.sync())
             assert ("WARNING" in seen.words) is warned
 
     rig.run(day())
@@ -407,9 +409,11 @@ def test_a_requesters_name_passes_to_nobody_else() -> None:
         await rig.requester("app")
         first = rig.devices["app"]
         client = rig.holder("h1")
-        synced = await client.sync()
-        proposal = client.new_proposal(REQUESTER_REMOVE, remove_body(Name("app")), synced.roster)
-        await client.propose_with_yes(proposal, synced)
+        synced = await client.member.sync()
+        proposal = client.member.new_proposal(
+            REQUESTER_REMOVE, remove_body(Name("app")), synced.roster
+        )
+        await client.member.propose_with_yes(proposal, synced)
         await rig.approve("h2", proposal_id(proposal).hex())
         before = dump(rig.disk)
         other = rig.joining(rig.device("app", Role.REQUESTER))

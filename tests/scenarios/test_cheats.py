@@ -145,7 +145,7 @@ def test_two_crooked_dealers_are_found_one_after_the_other() -> None:
         for _ in range(5):
             for name in rig.holders():
                 client = crooks.get(name) or rig.holder(name)
-                await client.sync_all()
+                await client.sync()
         assert convicted(rig) == {"h2", "h4"}
         *_, last = epoch_records(rig)
         assert (last.dealers, last.status) == ((1,), EpochStatus.CERTIFIED)
@@ -184,8 +184,8 @@ def test_what_anybody_can_see_is_refused_at_the_door(
         await rig.form(4)
         id_ = await proposed(rig)
         crook = CrookedHolder(rig.devices["h2"].party, **bends)
-        synced, _ = await crook.sync_all()
-        seen = await crook.find(ProposalId.from_text(id_), synced)
+        synced, _ = await crook.sync()
+        seen = await crook.member.find(ProposalId.from_text(id_), synced)
         before = rig.disk._tables
         with pytest.raises(error) as caught:
             await crook.approve(seen, synced)
@@ -627,7 +627,7 @@ def test_release_succeeds_if_m_honest_holders_answer(suite: Suite, how: str) -> 
         expected = await rig.release("app", "payroll", by=["h1", "h2", "h3"])
         client = rig.asker("app")
         ref = KeyRef(name=Name("payroll"), version=1)
-        synced = await client.sync()
+        synced = await client.member.sync()
         request, state = await client.ask(ref, "again", Form.PRIVATE, synced)
         id_ = proposal_id(state.proposal).hex()
         secret = rig.devices["app"].device_secret
@@ -665,7 +665,7 @@ def test_a_fragment_that_was_changed_on_its_way_convicts_nobody() -> None:
         await rig.requester("app")
         await rig.create("payroll")
         client = rig.asker("app")
-        synced = await client.sync()
+        synced = await client.member.sync()
         ref = KeyRef(name=Name("payroll"), version=1)
         request, state = await client.ask(ref, "why", Form.PRIVATE, synced)
         id_ = proposal_id(state.proposal).hex()
@@ -723,7 +723,7 @@ def test_the_convicted_are_always_among_the_cheaters(seed: int) -> None:
                 client = liars.get(name) or rig.holder(name)
                 if name in cheaters and dice.random() < 0.2:
                     await falsely(rig, name, dice)
-                _, report = await persistent(client.sync_all)
+                _, report = await persistent(client.sync)
                 blamed |= set(report.culprits) if name not in cheaters else set()
         assert convicted(rig) <= cheaters
         assert blamed <= cheaters

@@ -17,8 +17,7 @@ from restore_rig import accept, backup, restore
 from tigertally.base.errors import Unavailable
 from tigertally.base.ids import Name
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
-from tigertally.custody.client.keys import Asked, CreatingClient
-from tigertally.custody.client.roster import ChangingClient
+from tigertally.custody.client.keys import Asked, KeyProposals
 from tigertally.custody.client.rows import Request
 from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
@@ -26,6 +25,7 @@ from tigertally.quorum.card import Role
 from tigertally.quorum.changes import QUORUM, REMOVE, quorum_body, remove_body
 from tigertally.quorum.member.client import Synced
 from tigertally.quorum.member.join import Joined
+from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 from walks import sampled
@@ -39,9 +39,9 @@ async def change(rig: CrashRig, kind: Name, body: bytes, *, by: Sequence[str]) -
     proposer, *others = by
 
     async def propose() -> str:
-        client = ChangingClient(rig.devices[proposer].party)
-        synced, _ = await client.sync_all()
-        return (await client.propose_or_resume(kind, body, synced)).hex()
+        holder = rig.holder(proposer)
+        synced, _ = await holder.sync()
+        return (await RosterChanges(holder.member).propose_or_resume(kind, body, synced)).hex()
 
     id_ = await rig.insist(propose)
     for name in others:
@@ -69,12 +69,12 @@ async def raise_quorum(rig: CrashRig) -> None:
     await change(rig, QUORUM, quorum_body(3, 2), by=("h1", "h2", "h3"))
 
 
-async def carry(rig: CrashRig, ask: Callable[[CreatingClient, Synced], Awaitable[Asked]]) -> None:
+async def carry(rig: CrashRig, ask: Callable[[KeyProposals, Synced], Awaitable[Asked]]) -> None:
     """h1 proposes something about a key, h2 approves."""
 
     async def propose() -> str:
-        client = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(rig.holder("h1"))
+        synced, _ = await client.holder.sync()
         return (await ask(client, synced)).id.hex()
 
     id_ = await rig.insist(propose)
@@ -104,7 +104,9 @@ async def ask(rig: CrashRig, suite: Suite) -> Request:
     client, ref = rig.asker("app"), KeyRef(name=Name(suite.value), version=1)
 
     async def command() -> Request:
-        request, _ = await client.ask(ref, "the night job", Form.PRIVATE, await client.sync())
+        request, _ = await client.ask(
+            ref, "the night job", Form.PRIVATE, await client.member.sync()
+        )
         return request
 
     return await rig.insist(command)
@@ -124,7 +126,7 @@ async def release(rig: CrashRig) -> None:
                 await rig.sync(name)
             await rig.child_work()
             own = rig.devices["app"].device_secret
-            synced = await client.sync()
+            synced = await client.member.sync()
             released = await client.collect(request, ref, Form.PRIVATE, synced, own)
             if released is None:
                 raise Unavailable("the key has not come")
@@ -222,7 +224,7 @@ def walk(name: str) -> int:
         taken = rig.journal.taken
         rig.journal.left = None
         for holder in row.holders:
-            _, report = await rig.holder(holder).sync_all(renew=False)
+            _, report = await rig.holder(holder).sync(renew=False)
             assert report.problems == []
         rig.check_quiet(row.holders)
         after = rig.private_keys(row.holders, together=row.threshold)

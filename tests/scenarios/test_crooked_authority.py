@@ -15,6 +15,7 @@ from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import Hash, HolderIndex, Name
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows as device_rows
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
@@ -172,13 +173,13 @@ def test_a_proposal_to_other_holders_gets_no_dealing() -> None:
         new = rig.device("h3", next(d.role for d in rig.devices.values()))
         await rig.admit(rig.joining(new), by=["h1", "h2"])
         client = rig.holder("h2")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
 
         def still_open(caller: str, path: str, answer: bytes) -> bytes:
             return encode(state) if path == "/v1/proposal" else answer
 
         rig.network.equivocate("authority", still_open)
-        seen = await client.find(proposal_id(state.proposal), synced)
+        seen = await client.member.find(proposal_id(state.proposal), synced)
         with pytest.raises(Refused, match="have changed"):
             await client.approve(seen, synced)
         with client.party.store.reading() as reader:
@@ -243,7 +244,7 @@ def test_holders_that_have_used_a_key_take_no_second_attempt_even_if_its_dealers
         lie(rig, second)
         for name in rig.holders():
             held = held_by(rig, name)
-            report = await rig.holder(name).sync_all(renew=False)
+            report = await rig.holder(name).sync(renew=False)
             assert report[1].culprits == ["authority"]
             assert held_by(rig, name) == held
 
@@ -288,7 +289,7 @@ def test_after_a_later_attempt_no_certificate_of_an_earlier_one_counts() -> None
 
 async def taken_in_vain(rig: DomainRig, name: str) -> None:
     """The device stores the second attempt; the rig's own authority does not know of it."""
-    _, report = await rig.holder(name).sync_all(renew=False)
+    _, report = await rig.holder(name).sync(renew=False)
     assert (report.received, report.culprits) == (1, [])
 
 
@@ -307,7 +308,7 @@ def test_fewer_than_a_quorum_and_the_authority_swap_no_key(terms: str) -> None:
         await rig.create("payroll")
         record = record_of(rig, "payroll")
         client = rig.asker("app")
-        synced = await client.sync()
+        synced = await client.member.sync()
         ref = KeyRef(name=Name("payroll"), version=1)
         request, state = await client.ask(ref, "why", Form.PRIVATE, synced)
         id_ = proposal_id(state.proposal).hex()
@@ -377,14 +378,14 @@ def test_a_device_itself_knows_who_may_ask_for_a_key() -> None:
         for name in ("app", "curious"):
             await rig.requester(name)
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         body = Create(
             key=Name("payroll"),
             suite=Suite.PEDERSEN_ED25519,
             acks=3,
             options=KeyOptions.of((Name("app"),)),
         )
-        state = await client.create_key(body, synced)
+        state = await client.dealings.create_key(body, synced)
         await rig.approve("h2", proposal_id(state.proposal).hex())
         for _ in range(2):
             for name in rig.holders():
@@ -392,7 +393,7 @@ def test_a_device_itself_knows_who_may_ask_for_a_key() -> None:
         with pytest.raises(Refused, match="may not ask"):
             await rig.release("curious", "payroll", by=["h1", "h2"])
         asker = rig.asker("curious")
-        synced = await asker.sync()
+        synced = await asker.member.sync()
         ref = KeyRef(name=Name("payroll"), version=1)
         allow_all(rig)
         _, state = await asker.ask(ref, "because", Form.PRIVATE, synced)
@@ -466,8 +467,8 @@ def test_an_error_that_the_authority_claims_blames_nobody() -> None:
                     raise PeerFault("h1 lied", culprits=("h1",), sure=True)
                 return await rig.devices["h3"].party.channel.call(path, body, wait=wait)
 
-        client.party = replace(client.party, channel=Liar())
-        _, report = await client.sync_all()
+        client = Holder(replace(client.party, channel=Liar()))
+        _, report = await client.sync()
         assert report.culprits == []
         assert report.problems == ["the authority says: h1 lied"]
 
@@ -484,7 +485,7 @@ async def one_joins(rig: DomainRig, suite: Suite = Suite.PEDERSEN_ED25519) -> No
     await rig.create("payroll", suite=suite)
     new = rig.device("h4", rig.devices["h1"].role)
     await rig.admit(rig.joining(new), by=["h1", "h2"])
-    await rig.holder("h4").sync_all()
+    await rig.holder("h4").sync()
 
 
 def with_other_terms(base: tuple[BaseKey, ...]) -> tuple[BaseKey, ...]:
@@ -525,7 +526,7 @@ def test_a_donor_is_not_framed_by_showing_its_dealing_for_another_base() -> None
     async def day() -> None:
         await one_joins(rig)
         for name in ("h1", "h2", "h3"):
-            await rig.holder(name).sync()
+            await rig.holder(name).member.sync()
         for name in ("h1", "h2"):
             await rig.sync(name)
 

@@ -18,7 +18,7 @@ from custody_thief import CrookedHolder, audit_kinds, epoch_records, held_by, sp
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import Name, ProposalId
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.messages import sync as paths
 from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
@@ -63,8 +63,8 @@ async def create(rig: DomainRig, suite: Suite) -> str:
     body = Create(key=REF.name, suite=suite, acks=3, options=KeyOptions.of())
 
     async def propose() -> str:
-        client = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(rig.holder("h1"))
+        synced, _ = await client.holder.sync()
         return (await client.propose_or_resume(body, synced)).id.hex()
 
     id_ = await until_done(propose)
@@ -80,18 +80,18 @@ async def a_day(rig: DomainRig, suite: Suite, *, crooked: bool) -> None:
 
     async def approve(name: str, id_: str) -> None:
         client = devices[name]
-        synced, _ = await client.sync_all()
-        await client.approve(await client.find(ProposalId.from_text(id_), synced), synced)
+        synced, _ = await client.sync()
+        await client.approve(await client.member.find(ProposalId.from_text(id_), synced), synced)
 
     await until_done(lambda: approve("h2", id_))
     await rig.child_work()
     for _ in range(4):
         for name in rig.holders():
-            await until_done(lambda name=name: devices[name].sync_all())
+            await until_done(lambda name=name: devices[name].sync())
     asker = rig.asker("app")
 
     async def ask() -> tuple[object, str]:
-        synced = await asker.sync()
+        synced = await asker.member.sync()
         request, state = await asker.ask(REF, "why", Form.PRIVATE, synced)
         return request, proposal_id(state.proposal).hex()
 
@@ -101,12 +101,12 @@ async def a_day(rig: DomainRig, suite: Suite, *, crooked: bool) -> None:
     for name in ("h1", "h3"):
         await until_done(lambda name=name: approve(name, release))
     for name in ("h1", "h3"):
-        await until_done(lambda name=name: devices[name].sync_all())
+        await until_done(lambda name=name: devices[name].sync())
     await rig.child_work()
     secret = rig.devices["app"].device_secret
 
     async def collect() -> object:
-        return await asker.collect(request, REF, Form.PRIVATE, await asker.sync(), secret)
+        return await asker.collect(request, REF, Form.PRIVATE, await asker.member.sync(), secret)
 
     assert await until_done(collect) is not None
 

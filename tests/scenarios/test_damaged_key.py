@@ -7,7 +7,7 @@ import pytest
 from domain_rig import DomainRig
 from tigertally.base.errors import Damaged, Refused
 from tigertally.base.ids import Name
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.client.known import ask_keys
 from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.service import rows
@@ -59,10 +59,10 @@ def test_whoever_asks_for_it_is_told_so(table):
             await client.keys(PAY.name)
         with pytest.raises(Damaged):
             await client.newest_version(PAY.name)
-        holder = CreatingClient(rig.devices["h1"].party)
+        holder = KeyProposals(rig.holder("h1"))
         before = rig.authority_rows()
         with pytest.raises(Damaged):
-            await holder.rotate_or_resume(PAY.name, None, (await holder.sync_all())[0])
+            await holder.rotate_or_resume(PAY.name, None, (await holder.holder.sync())[0])
         after = rig.authority_rows()
         assert {t: r for t, r in after.items() if t.startswith("custody-key")} == {
             t: r for t, r in before.items() if t.startswith("custody-key")

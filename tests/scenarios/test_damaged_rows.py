@@ -97,7 +97,7 @@ class Life:
         await rig.release("app", "dealt", by=["h1", "h2"])
         await rig.release("app", "pay", by=["h1", "h2"])
         client = rig.asker("app")
-        synced = await client.sync()
+        synced = await client.member.sync()
         ref = KeyRef(name=Name("pay"), version=1)
         _, state = await client.ask(ref, "it is going on", Form.PRIVATE, synced)
         await rig.approve("h1", proposal_id(state.proposal).hex())
@@ -208,9 +208,9 @@ def test_a_damaged_row_stops_nothing_but_what_it_says(table: str, kind: str) -> 
             assert told["store.damaged"] + told["store.mended"] >= 1, "nobody was told"
         assert await go_on(rig, by=["h1", "h2"]) >= 1
         proposer = rig.holder("h1")
-        synced, _ = await proposer.sync_all()
-        removal = proposer.new_proposal(Name(REMOVE), remove_body(Name("h4")), synced.roster)
-        await proposer.propose_with_yes(removal, synced)
+        synced, _ = await proposer.sync()
+        removal = proposer.member.new_proposal(Name(REMOVE), remove_body(Name("h4")), synced.roster)
+        await proposer.member.propose_with_yes(removal, synced)
         await rig.approve("h2", proposal_id(removal).hex())
         assert await go_on(rig, by=["h1", "h3"]) >= 1
         rig.start_authority()

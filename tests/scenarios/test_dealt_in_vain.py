@@ -21,16 +21,16 @@ BODY = Create(key=Name("pay"), suite=Suite.PEDERSEN_ED25519, acks=2, options=Key
 
 def overtaken(rig: DomainRig, client: Any, times: int) -> list[int]:
     """After each of the client's first `times` looks at the receive keys h2 replaces its own."""
-    looks, look = [0], client.receive_keys
+    looks, look = [0], client.receive_keys.fetch
 
-    async def receive_keys(*args: Any) -> Any:
+    async def fetch(*args: Any) -> Any:
         found = await look(*args)
         looks[0] += 1
         if looks[0] <= times:
             await rig.sync("h2")
         return found
 
-    client.receive_keys = receive_keys
+    client.receive_keys.fetch = fetch
     return looks
 
 
@@ -44,9 +44,9 @@ def test_a_proposer_deals_anew(words: str, monkeypatch: pytest.MonkeyPatch) -> N
     async def day() -> None:
         await rig.form(3)
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         looks = overtaken(rig, client, 1)
-        state = await client.create_key(BODY, synced)
+        state = await client.dealings.create_key(BODY, synced)
         # One look to deal, one to see that it was in vain, one to deal anew.
         assert (state.status, looks[0]) == (Status.PENDING, 3)
         await rig.approve("h3", proposal_id(state.proposal).hex())
@@ -67,18 +67,18 @@ def test_other_troubles_are_no_reason_to_deal_anew() -> None:
     async def day() -> None:
         await rig.form(3)
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         looks, sent = overtaken(rig, client, 0), []
 
         async def propose(*args: Any, attachment: bytes, **more: Any) -> Any:
             sent.append(attachment)
             raise Unavailable(f"a holder {create.KEYS_REPLACED_V1}: so it says, and lies")
 
-        client.propose = propose
-        proposal = client.new_proposal(Name("custody.create"), BODY.to_body(), synced.roster)
+        client.member.propose = propose
+        proposal = client.member.new_proposal(Name("custody.create"), BODY.to_body(), synced.roster)
         for _ in range(2):
             with pytest.raises(Unavailable, match="so it says, and lies"):
-                await client.create_key(BODY, synced, proposal=proposal)
+                await client.dealings.create_key(BODY, synced, proposal=proposal)
         assert len(sent) == 2
         assert sent[0] == sent[1]
         assert looks[0] == 3  # to deal, and after each failure
@@ -95,9 +95,9 @@ def test_one_who_is_always_overtaken_gives_up() -> None:
     async def day() -> None:
         await rig.form(3)
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         overtaken(rig, client, 1000)
         with pytest.raises(Unavailable, match="faster than we can deal"):
-            await client.create_key(BODY, synced)
+            await client.dealings.create_key(BODY, synced)
 
     rig.run(day())

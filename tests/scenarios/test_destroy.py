@@ -13,7 +13,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.custody.client import rows
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.messages.destroy import ERASURE, EraseDue
 from tigertally.custody.messages.kinds import DESTROY, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.sync import CUSTODY_SYNC, CustodySyncReply
@@ -96,8 +96,8 @@ def test_everybody_erases_and_says_so_and_other_keys_stay(suite: Suite) -> None:
         for name in ("payroll", "ledger"):
             with pytest.raises(Refused, match=r"already|is destroyed"):
                 await rig.propose_key(name)
-        client = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(rig.holder("h1"))
+        synced, _ = await client.holder.sync()
         with pytest.raises(Refused, match="destroyed"):
             await client.rotate_or_resume(Name("payroll"), None, synced)
         with pytest.raises(Refused, match="every holder has erased"):
@@ -136,7 +136,7 @@ def test_releases_under_way_become_void(suite: Suite, when: str) -> None:
     async def day() -> None:
         await formed(rig, suite)
         client = rig.asker("app")
-        synced = await client.sync()
+        synced = await client.member.sync()
         request, state = await client.ask(PAYROLL, "in time?", Form.PRIVATE, synced)
         id_ = proposal_id(state.proposal).hex()
         if when != "asked":
@@ -256,7 +256,7 @@ async def a_tally(rig: DomainRig, by: list[str], **bends: object) -> Tally:
 
 async def template(rig: DomainRig):
     client = rig.holder("h1")
-    return client.new_proposal(DESTROY, b"\xa0", client.chain().current)
+    return client.member.new_proposal(DESTROY, b"\xa0", client.member.chain().current)
 
 
 def show(rig: DomainRig, tally: Tally) -> None:
@@ -284,7 +284,7 @@ def test_a_relay_without_a_tally_makes_nobody_erase(lie: str) -> None:
         bent = replace(one, body=one.body[:-1] + bytes([one.body[-1] ^ 1]))
         other = await a_tally(rig, ["h1", "h2", "h3"], kind=Name("custody.rotate"))
         client = rig.asker("app")
-        _, asked = await client.ask(PAYROLL, "a reason", Form.FINAL, await client.sync())
+        _, asked = await client.ask(PAYROLL, "a reason", Form.FINAL, await client.member.sync())
         for name in ("h1", "h2", "h3"):
             release = await rig.approve(name, proposal_id(asked.proposal).hex())
         no = decode(Approval, three.body)
@@ -329,9 +329,11 @@ def test_removed_holders_cannot_sign_a_destruction_afterwards() -> None:
         rig.clock.time += 3600
         for target, by in (("h4", ["h1", "h2"]), ("h3", ["h1", "h2"])):
             proposer = rig.holder(by[0])
-            synced, _ = await proposer.sync_all()
-            proposal = proposer.new_proposal(REMOVE, remove_body(Name(target)), synced.roster)
-            await proposer.propose_with_yes(proposal, synced)
+            synced, _ = await proposer.sync()
+            proposal = proposer.member.new_proposal(
+                REMOVE, remove_body(Name(target)), synced.roster
+            )
+            await proposer.member.propose_with_yes(proposal, synced)
             await rig.approve(by[1], proposal_id(proposal).hex())
             await settle(rig, ["h1", "h2"])
         dated = await a_tally(rig, ["h3", "h4"], roster=old, created=then, expires=then + 3600)
@@ -355,12 +357,12 @@ def test_a_removal_after_the_tally_needs_a_new_one_for_whoever_was_away() -> Non
         await formed(rig, holders=4)
         await rig.destroy("payroll", by=["h1", "h4"])
         proposer = rig.holder("h2")
-        synced = await proposer.sync()  # h2 and h3 do not come to erase before the change
-        proposal = proposer.new_proposal(REMOVE, remove_body(Name("h4")), synced.roster)
-        await proposer.propose_with_yes(proposal, synced)
+        synced = await proposer.member.sync()  # h2 and h3 do not come to erase before the change
+        proposal = proposer.member.new_proposal(REMOVE, remove_body(Name("h4")), synced.roster)
+        await proposer.member.propose_with_yes(proposal, synced)
         third = rig.holder("h3")
-        seen = await third.find(proposal_id(proposal), await third.sync())
-        await third.approve(seen, await third.sync())
+        seen = await third.member.find(proposal_id(proposal), await third.member.sync())
+        await third.approve(seen, await third.member.sync())
         report = await rig.sync("h3")
         assert any("proposed again" in problem for problem in report.problems)
         assert held(rig, "h3") == 1
@@ -467,8 +469,8 @@ def test_rejected_or_open_destructions_change_nothing() -> None:
 
     async def day() -> None:
         await formed(rig)
-        client = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(rig.holder("h1"))
+        synced, _ = await client.holder.sync()
         body = Destroy(key=Name("payroll"), version=None)
         asked = await client.propose_or_resume(body, synced)
         assert await client.state_of(asked) == "waiting"
@@ -476,21 +478,21 @@ def test_rejected_or_open_destructions_change_nothing() -> None:
         await settle(rig, rig.holders())
         for name in ("h2", "h3"):
             other = rig.holder(name)
-            synced, _ = await other.sync_all()
-            seen = await other.find(asked.id, synced)
+            synced, _ = await other.sync()
+            seen = await other.member.find(asked.id, synced)
             assert "ALL VERSIONS" in seen.words
             await other.reject(seen, synced, "no")
         with pytest.raises(Refused, match="rejected"):
             await client.propose_or_resume(body, synced)
-        assert (await client.proposal(asked.id)).status is Status.REJECTED
+        assert (await client.member.proposal(asked.id)).status is Status.REJECTED
         assert [held(rig, name) for name in rig.holders()] == [1, 1, 1]
         assert (await info(rig)).state == "active"
         with pytest.raises(Refused, match="no such key"):
             await rig.destroy("payroll", by=["h1", "h2"], version=2)
         requester = rig.asker("app")
-        proposal = requester.new_proposal(DESTROY, body.to_body(), synced.roster)
+        proposal = requester.member.new_proposal(DESTROY, body.to_body(), synced.roster)
         assert open_proposal(proposal).kind == DESTROY
         with pytest.raises(Refused, match="only a holder"):
-            await requester.propose(proposal)
+            await requester.member.propose(proposal)
 
     rig.run(day())

@@ -111,7 +111,7 @@ def test_a_row_of_the_authority_reads_as_the_authoritys_damage() -> None:
         ((key, _),) = rig.disk._tables[authority_rows.KEYS].items()
         damage(rig.disk, authority_rows.KEYS, key)
         client = rig.asker("app")
-        synced = await client.sync()
+        synced = await client.member.sync()
         ref = KeyRef(name=Name("payroll"), version=1)
         with pytest.raises(Damaged) as told:
             await client.ask(ref, "a test", Form.PRIVATE, synced)
@@ -131,7 +131,7 @@ def test_a_damaged_wrap_holds_up_its_release_alone() -> None:
         asked = {}
         for key in ("lost", "spare"):
             await rig.create(key)
-        synced = await client.sync()
+        synced = await client.member.sync()
         for key in ("lost", "spare"):
             ref = KeyRef(name=Name(key), version=1)
             request, state = await client.ask(ref, key, Form.PRIVATE, synced)
@@ -142,7 +142,7 @@ def test_a_damaged_wrap_holds_up_its_release_alone() -> None:
         row = damage(disk, rows.WRAPS, wrap)
         for key in ("lost", "spare"):
             await rig.approve("h2", asked[key][2].hex())
-        _, report = await rig.holder("h1").sync_all(renew=False)
+        _, report = await rig.holder("h1").sync(renew=False)
         (problem,) = report.problems
         assert rows.WRAPS in problem
         secret = rig.devices["app"].device_secret
@@ -151,7 +151,7 @@ def test_a_damaged_wrap_holds_up_its_release_alone() -> None:
             assert (released is None) == (key == "lost"), "two fragments are needed of each"
         with disk.transaction() as tx:  # the control: with the row it would have come
             tx.put(rows.WRAPS, wrap, row)
-        _, report = await rig.holder("h1").sync_all(renew=False)
+        _, report = await rig.holder("h1").sync(renew=False)
         request, ref, _ = asked["lost"]
         assert await client.collect(request, ref, Form.PRIVATE, synced, secret) is not None
         assert report.problems == []

@@ -42,9 +42,9 @@ def test_a_late_acknowledgement_makes_the_donor_that_a_reshare_waits_for() -> No
         await rig.form(3)
         await rig.requester("app")
         proposer = rig.holder("h3")
-        synced, _ = await proposer.sync_all()
-        removal = proposer.new_proposal(Name(REMOVE), remove_body(Name("h1")), synced.roster)
-        await proposer.propose_with_yes(removal, synced)
+        synced, _ = await proposer.sync()
+        removal = proposer.member.new_proposal(Name(REMOVE), remove_body(Name("h1")), synced.roster)
+        await proposer.member.propose_with_yes(removal, synced)
         state = await rig.propose_key("payroll", acks=2)
         await rig.approve("h2", proposal_id(state.proposal).hex())
         await settle(rig, ["h1", "h2"])  # h3 is away: the key is active without it
@@ -73,8 +73,8 @@ def test_a_lying_donor_is_named_and_holds_up_nothing() -> None:
         await rig.create("payroll")
         before = await rig.release("app", "payroll", by=["h1", "h2"])
         await joins(rig, "h4", by=["h1", "h2"])
-        await rig.holder("h4").sync_all()
-        _, report = await CrookedHolder(rig.devices["h1"].party).sync_all()
+        await rig.holder("h4").sync()
+        _, report = await CrookedHolder(rig.devices["h1"].party).sync()
         assert any("h1 dealt another fragment" in problem for problem in report.problems)
         assert newest(rig).status is EpochStatus.DEALING
         assert newest(rig).dealers == (2, 3)

@@ -14,7 +14,7 @@ from domain_rig import DomainRig
 from tigertally.base.codec import decode
 from tigertally.base.ids import Name
 from tigertally.custody.client import rows
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.client.known import fetch_keys
 from tigertally.custody.messages.kinds import Destroy, Suite
 from tigertally.host.pages import pages
@@ -81,13 +81,13 @@ def test_an_erasure_is_owed_where_nothing_else_is() -> None:
     async def day() -> None:
         await rig.form(3)
         await rig.create("payroll")
-        asking = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await asking.sync_all()
+        asking = KeyProposals(rig.holder("h1"))
+        synced, _ = await asking.holder.sync()
         body = Destroy(key=Name("payroll"), version=None)
         asked = await asking.propose_or_resume(body, synced)
         client, disk = rig.holder("h2"), rig.devices["h2"].disk
-        synced, _ = await client.sync_all()
-        seen = await client.find(asked.id, synced)
+        synced, _ = await client.sync()
+        seen = await client.member.find(asked.id, synced)
         assert not still_owed(disk)
         rig.in_the_way.add("h2")
         await client.approve(seen, synced)
@@ -114,10 +114,10 @@ def test_a_sync_that_has_nothing_else_to_do_pays_what_is_owed() -> None:
                 await rig.sync(name)
         disk = rig.devices["h1"].disk
         assert still_owed(disk), "the epoch of before is out of the store, and on the disk"
-        await rig.holder("h1").sync_all(renew=False)
+        await rig.holder("h1").sync(renew=False)
         assert still_owed(disk), "the control: whoever is in the way is in the way"
         rig.in_the_way.clear()
-        _, report = await rig.holder("h1").sync_all(renew=False)
+        _, report = await rig.holder("h1").sync(renew=False)
         assert not still_owed(disk)
         assert (report.received, report.sent, report.erased) == (0, 0, 0), "nothing else to do"
 
@@ -172,7 +172,7 @@ def test_whatever_a_device_erases_is_scrubbed_by_the_same_command() -> None:
         for days, renew in ((0, True), (0, False), (0, False), (31, True), (0, False)):
             rig.clock.time += days * 24 * 3600
             for name in ("h1", "h2"):
-                await rig.holder(name).sync_all(renew=renew)
+                await rig.holder(name).sync(renew=renew)
                 assert [disk.lost for disk in disks.values()] == [set()] * 3
         assert disks["h1"].scrubbed >= {rows.SEEDS, rows.HELD, rows.WRAPS}, "the control"
         assert disks["app"].scrubbed == {rows.REQUESTS}, "the control"

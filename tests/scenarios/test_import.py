@@ -16,8 +16,9 @@ from tigertally.base.ids import Name
 from tigertally.base.limits import MAX_IMPORT_BYTES
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
-from tigertally.custody.client.imports import IMPORTS, ImportingClient, Progress, UnderWay
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.imports import IMPORTS, Imports, Progress, UnderWay
+from tigertally.custody.client.keys import KeyProposals
+from tigertally.custody.client.requester import Requester
 from tigertally.custody.messages.imports import CONTENT, IMPORT, ContentReply, Imported
 from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
@@ -62,8 +63,8 @@ def test_an_import_from_the_first_command_to_another_requester() -> None:
         assert made.state == "waiting"
         assert await advance(rig) == made, "the same command again resumes"
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
-        seen = await client.find(made.proposal, synced)
+        synced, _ = await client.sync()
+        seen = await client.member.find(made.proposal, synced)
         assert "IMPORT" in seen.words
         assert (seen.proposer, seen.needed) == ("app", 2)
         await rig.approve("h1", made.proposal.hex())
@@ -75,7 +76,7 @@ def test_an_import_from_the_first_command_to_another_requester() -> None:
                 await rig.sync(name)
         other = rig.asker("other")
         with pytest.raises(Refused, match="nothing has been imported"):
-            await other.ask(WALLET, "too early", Form.PRIVATE, await other.sync())
+            await other.ask(WALLET, "too early", Form.PRIVATE, await other.member.sync())
         asked = await advance(rig)
         assert asked.state == "waiting"
         assert asked.proposal != made.proposal
@@ -109,8 +110,8 @@ def test_an_imported_key_moves_with_its_holders_is_not_rotated_and_can_be_destro
     async def day() -> None:
         await day_begins(rig)
         await imported(rig)
-        holder = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await holder.sync_all()
+        holder = KeyProposals(rig.holder("h1"))
+        synced, _ = await holder.holder.sync()
         with pytest.raises(Refused, match="was imported"):
             await holder.rotate_or_resume(Name("wallet"), None, synced)
         joiner = rig.device("h4", Role.HOLDER)
@@ -166,7 +167,7 @@ def test_cut_off_at_any_step_the_same_command_goes_on(cut: str) -> None:
         assert lost == [cut]
         got = await rig.release("other", "wallet", by=["h2", "h3"])
         assert got.secret.matches(Secret(SEED))
-        synced = await rig.holder("h1").sync()
+        synced = await rig.holder("h1").member.sync()
         assert synced.proposals == ()
 
     rig.run(day())
@@ -183,8 +184,8 @@ def test_another_file_halfway_is_refused_and_a_rejection_ends_it() -> None:
         assert await advance(rig) == made
         for name in ("h1", "h3"):
             client = rig.holder(name)
-            synced, _ = await client.sync_all()
-            await client.reject(await client.find(made.proposal, synced), synced, "no")
+            synced, _ = await client.sync()
+            await client.reject(await client.member.find(made.proposal, synced), synced, "no")
         with pytest.raises(Refused, match="rejected"):
             await advance(rig)
         assert not under_way(rig)
@@ -258,8 +259,8 @@ async def until_sealed(rig: DomainRig) -> UnderWay:
     for name in ("h1", "h3"):
         await rig.approve(name, asked.proposal.hex())
     await rig.sync("h1")
-    client = ImportingClient(rig.devices["app"].party)
-    synced = await client.sync()
+    client = Imports(Requester(rig.devices["app"].party))
+    synced = await client.member.sync()
     known = client.under_way("wallet")
     assert known is not None
     with Secret(SEED) as raw:
@@ -363,7 +364,7 @@ def test_the_tally_of_a_key_that_was_given_up_conceals_no_import() -> None:
         asked = await rig.propose_key("wallet")
         id_ = proposal_id(asked.proposal)
         await rig.approve("h2", id_.hex())
-        plain = (await rig.holder("h1").proposal(id_)).approvals
+        plain = (await rig.holder("h1").member.proposal(id_)).approvals
         await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
         del rig.devices["h4"]
         await rig.import_secret("app", "wallet", SEED)

@@ -285,7 +285,7 @@ def test_a_rebuilt_key_leaves_nothing_to_rebuild_it_again() -> None:
         await rig.requester("app")
         await rig.create("payroll", suite=Suite.SHAMIR_GF256)
         client = rig.asker("app")
-        synced = await client.sync()
+        synced = await client.member.sync()
         ref = KeyRef(name=Name("payroll"), version=1)
         request, state = await client.ask(ref, "why", Form.PRIVATE, synced)
         for name in ("h1", "h2"):
@@ -330,7 +330,7 @@ def test_what_a_device_erases_is_scrubbed_from_its_disk_at_once() -> None:
 
     async def scrubs(name: str) -> int:
         before = rig.scrubbed[name]
-        await rig.holder(name).sync_all(renew=False)
+        await rig.holder(name).sync(renew=False)
         return rig.scrubbed[name] - before
 
     async def day() -> None:

@@ -25,7 +25,7 @@ from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import UNLOCK_LIFETIME
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
-from tigertally.custody.client.unlock import UnlockingClient
+from tigertally.custody.client.unlock import Unlock
 from tigertally.custody.messages import sync as paths
 from tigertally.custody.messages.dealing import Erased
 from tigertally.custody.messages.lock import (
@@ -60,6 +60,7 @@ from tigertally.host.writer import MARKS
 from tigertally.quorum import messages
 from tigertally.quorum.authority.rows import ROSTERS
 from tigertally.quorum.card import Role
+from tigertally.quorum.member.client import MemberClient
 from tigertally.quorum.proposal import proposal_id
 from tigertally.storage.sealed import RowSealer
 
@@ -215,7 +216,7 @@ def test_a_locked_authority_still_says_who_it_is_and_shows_its_log() -> None:
         raw = await channel.call(messages.DOMAIN, encode(messages.Nothing()))
         info = decode(messages.DomainInfo, raw)
         assert (info.state, info.unlock_have, info.unlock) == ("locked", 0, 1)
-        report = await rig.holder("h1").audit()
+        report = await rig.audit("h1").report()
         assert len(report.entries) == report.checkpoint.checkpoint.size
 
     rig.run(day())
@@ -245,7 +246,7 @@ def test_nobody_but_a_holder_unlocks(who: str) -> None:
         assert others_than_audit(rig) == before
         said = "app" if who == "app" else "strangers"
         assert failures(rig) == [said], "the second within a minute is counted"
-        assert rig.authority.unlock_failures == 2
+        assert rig.services.lock.failures == 2
         await rig.authority.stop()
         assert failures(rig) == [said, said]
         assert others_than_audit(rig) == before
@@ -475,7 +476,9 @@ def test_exactly_as_many_holders_as_agreed_unlock(unlock: int) -> None:
         names = ["h4", "h2", "h5"][:unlock]
         for place, name in enumerate(names[:-1], start=1):
             for _ in range(2):  # the same holder twice counts once
-                reply = await UnlockingClient(rig.devices[name].party).unlock(wrong_passphrases=0)
+                reply = await Unlock(MemberClient(rig.devices[name].party)).answer(
+                    wrong_passphrases=0
+                )
                 assert (reply.state, reply.have, reply.need) == ("locked", place, unlock)
         assert rig.authority.locked
         assert await rig.unlock_by(names[-1]) == "ready"
@@ -514,7 +517,7 @@ def test_an_unlocking_that_stands_still_begins_anew() -> None:
         rig.start_authority()
         assert await rig.unlock_by("h1") == "locked"
         rig.clock.time += UNLOCK_LIFETIME
-        reply = await UnlockingClient(rig.devices["h2"].party).unlock(wrong_passphrases=0)
+        reply = await Unlock(MemberClient(rig.devices["h2"].party)).answer(wrong_passphrases=0)
         assert (reply.state, reply.have, reply.need) == ("locked", 1, 2)
         assert await rig.unlock_by("h3") == "ready"
 
@@ -528,7 +531,7 @@ def test_wrong_passphrases_on_a_device_are_in_the_authoritys_log() -> None:
     async def day() -> None:
         await rig.form(2)
         rig.start_authority()
-        await UnlockingClient(rig.devices["h1"].party).unlock(wrong_passphrases=4)
+        await Unlock(MemberClient(rig.devices["h1"].party)).answer(wrong_passphrases=4)
         assert failures(rig) == ["h1"]
         with rig.disk.reading() as reader:
             entries = list(rig.authority._log.entries(reader, 0, 1000))
@@ -618,7 +621,7 @@ def test_a_commit_that_fails_takes_no_part_away_that_counts(
 
     async def unlocked_on_a_full_disk(name: str) -> None:
         nonlocal full
-        client = UnlockingClient(rig.devices[name].party)
+        client = Unlock(MemberClient(rig.devices[name].party))
         answer = client.party.channel.call
 
         async def call(path, *args, **more):
@@ -628,7 +631,7 @@ def test_a_commit_that_fails_takes_no_part_away_that_counts(
 
         monkeypatch.setattr(type(client.party.channel), "call", staticmethod(call))
         with pytest.raises(Unavailable, match="the disk is full"):
-            await client.unlock(wrong_passphrases=0)
+            await client.answer(wrong_passphrases=0)
         monkeypatch.undo()
         monkeypatch.setattr(rig.disk, "transaction", maybe_full)
         full = False

@@ -26,10 +26,10 @@ def test_every_tally_is_listed_and_every_checkpoint_compared(
             rig.clock.time += seconds
             await rig.release("app", "payroll", by=["h1", "h2"], reason=f"day {number}")
         holder, app = rig.holder("h3"), rig.asker("app")
-        seen = await holder.tallies(0)
+        seen = await holder.member.tallies(0)
         assert len({one.id for one in seen}) == len(seen) == 2 + 1 + 1 + 4  # joins, app, key
-        own = " ".join(str(one.quotes) for one in await app.tallies(0))
+        own = " ".join(str(one.quotes) for one in await app.member.tallies(0))
         assert all(f"day {number}" in own for number in range(4))
-        assert (await holder.audit()).cosigned_by == ("h1", "h2")
+        assert (await rig.audit("h3").report()).cosigned_by == ("h1", "h2")
 
     rig.run(day())

@@ -26,6 +26,7 @@ from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, Verdict
 from tigertally.quorum.card import Role
 from tigertally.quorum.changes import JOIN, QUORUM, REMOVE
+from tigertally.quorum.member.audit import Audit
 from tigertally.quorum.messages import ProposalState, SyncReply
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import options_body, proposal_id
@@ -44,7 +45,7 @@ async def formed(rig: DomainRig, holders: int = 5) -> None:
 
 async def asked(rig: DomainRig, reason: str) -> ProposalState:
     client = rig.asker("app")
-    _, state = await client.ask(KEY, reason, Form.PRIVATE, await client.sync())
+    _, state = await client.ask(KEY, reason, Form.PRIVATE, await client.member.sync())
     return state
 
 
@@ -213,9 +214,9 @@ def test_the_order_of_approvals_changes_nothing() -> None:
 async def removed(rig: DomainRig, name: str, *, by: list[str]) -> None:
     """A quorum of the others removes a holder."""
     client = rig.holder(by[0])
-    synced, _ = await client.sync_all()
-    proposal = client.new_proposal(REMOVE, options_body(name=name), synced.roster)
-    await client.propose_with_yes(proposal, synced)
+    synced, _ = await client.sync()
+    proposal = client.member.new_proposal(REMOVE, options_body(name=name), synced.roster)
+    await client.member.propose_with_yes(proposal, synced)
     for other in by[1:]:
         await rig.approve(other, proposal_id(proposal).hex())
 
@@ -247,8 +248,8 @@ class TestWhatHoldersSign:
         async def day() -> None:
             await rig.form(4)
             client = rig.holder("h1")
-            old = (await client.sync()).roster
-            stale = client.new_proposal(QUORUM, options_body(threshold=3, unlock=1), old)
+            old = (await client.member.sync()).roster
+            stale = client.member.new_proposal(QUORUM, options_body(threshold=3, unlock=1), old)
             await rig.admit(rig.joining(rig.device("h5", Role.HOLDER)), by=["h1", "h2"])
             state = ProposalState(
                 proposal=stale, approvals=(), rejections=(), late=(), status=Status.PENDING, why=""
@@ -265,9 +266,9 @@ class TestWhatHoldersSign:
         async def day() -> None:
             await rig.form(3)
             await rig.requester("app")
-            roster = (await rig.holder("h1").sync()).roster
+            roster = (await rig.holder("h1").member.sync()).roster
             body = options_body(name="h3")
-            by_app = rig.asker("app").new_proposal(REMOVE, body, roster)
+            by_app = rig.asker("app").member.new_proposal(REMOVE, body, roster)
             offer(rig, pending(by_app))
             await self.refuses(rig, "h1", by_app)
 
@@ -282,9 +283,9 @@ class TestWhatHoldersSign:
             joining = rig.joining(rig.device("victim", Role.HOLDER))
             await joining.ask()
             client = rig.holder("h1")
-            synced = await client.sync()
+            synced = await client.member.sync()
             (true,) = synced.proposals
-            stolen = client.new_proposal(JOIN, true.proposal.body, synced.roster)
+            stolen = client.member.new_proposal(JOIN, true.proposal.body, synced.roster)
             offer(rig, pending(stolen))
             await self.refuses(rig, "h2", stolen)
 
@@ -292,12 +293,12 @@ class TestWhatHoldersSign:
 
     async def refuses(self, rig: DomainRig, name: str, proposal: Envelope) -> None:
         client = rig.holder(name)
-        synced = await client.sync()
+        synced = await client.member.sync()
         seen = next(one for one in synced.proposals if one.id == proposal_id(proposal))
         before = dump(rig.devices[name].disk)
         votes = len(sent_on(rig, messages.VOTE))
         with pytest.raises(Refused):
-            client.new_verdict(proposal, synced, Verdict.APPROVE)
+            client.member.new_verdict(proposal, synced, Verdict.APPROVE)
         with pytest.raises(Refused):
             await client.approve(seen, synced)
         assert dump(rig.devices[name].disk) == before
@@ -330,11 +331,11 @@ class TestVerdictsInSync:
             await formed(rig)
             one = await with_yes(rig, await asked(rig, "one"), "h1", "h2")
             client = rig.holder("h3")
-            synced = await client.sync()
-            seen = await client.find(proposal_id(one.proposal), synced)
+            synced = await client.member.sync()
+            seen = await client.member.find(proposal_id(one.proposal), synced)
             one = await client.reject(seen, synced, "no")
             two = await with_yes(rig, await asked(rig, "two"), "h2")
-            assert (await rig.holder("h4").sync()).proposals
+            assert (await rig.holder("h4").member.sync()).proposals
 
             def rewrite(_: str, raw: bytes) -> bytes:
                 return encode(replace(decode(SyncReply, raw), proposals=(lie(one, two),)))
@@ -342,7 +343,7 @@ class TestVerdictsInSync:
             tell(rig, messages.SYNC, rewrite)
             before = dump(rig.devices["h4"].disk)
             with pytest.raises(PeerFault) as fault:
-                await rig.holder("h4").sync()
+                await rig.holder("h4").member.sync()
             assert fault.value.culprits == ("authority",)
             assert not fault.value.sure
             assert dump(rig.devices["h4"].disk) == before
@@ -380,7 +381,7 @@ async def fork(rig: DomainRig, syncing: int = 2) -> None:
         lead(rig, server, joiner, *half)
         await rig.admit(rig.joining(device), by=half)
         for name in half[:syncing]:
-            await rig.holder(name).sync()
+            await rig.holder(name).member.sync()
 
 
 class TestForkedRosters:
@@ -390,7 +391,7 @@ class TestForkedRosters:
 
         async def day() -> None:
             await fork(rig)
-            ours, theirs = rig.holder("h1").chain(), rig.holder("h3").chain()
+            ours, theirs = rig.holder("h1").member.chain(), rig.holder("h3").member.chain()
             assert ours.current.version == theirs.current.version
             assert ours.current.hash != theirs.current.hash
             await self.shown_the_other(rig, theirs.signed[-1])
@@ -402,27 +403,29 @@ class TestForkedRosters:
             return encode(replace(decode(SyncReply, raw), rosters=(other,)))
 
         client = rig.holder("h1")
-        synced = await client.sync()
-        chain = client.chain()
+        synced = await client.member.sync()
+        chain = client.member.chain()
         tell(rig, messages.SYNC, rewrite)
         with pytest.raises(PeerFault) as convicted:
-            await client.sync()
+            await client.member.sync()
         assert convicted.value.sure
         assert convicted.value.culprits == ("authority",)
-        assert client.chain() == chain
+        assert client.member.chain() == chain
         tell(rig, messages.SYNC, lambda _, raw: raw)  # it behaves again: too late
         calls = len(rig.network.events)
-        asked = client.new_proposal(QUORUM, options_body(threshold=3, unlock=1), synced.roster)
+        asked = client.member.new_proposal(
+            QUORUM, options_body(threshold=3, unlock=1), synced.roster
+        )
         for again in (
+            client.member.sync,
             client.sync,
-            client.sync_all,
             lambda: rig.unlock_by("h1"),
         ):
             with pytest.raises(PeerFault) as stopped:
                 await again()
             assert stopped.value.sure
         with pytest.raises(PeerFault):
-            client.new_verdict(asked, synced, Verdict.APPROVE)
+            client.member.new_verdict(asked, synced, Verdict.APPROVE)
         assert len(rig.network.events) == calls
 
     def test_a_fork_shows_in_the_verdicts_of_the_others(self) -> None:
@@ -432,13 +435,13 @@ class TestForkedRosters:
         async def day() -> None:
             await fork(rig, syncing=1)
             asker = rig.holder("h3")
-            synced = await asker.sync()
-            question = asker.new_proposal(Name("custody.create"), CREATE, synced.roster)
+            synced = await asker.member.sync()
+            question = asker.member.new_proposal(Name("custody.create"), CREATE, synced.roster)
             blind = replace(synced, checkpoint="")  # else the two logs convict it at once
-            yes = asker.new_verdict(question, blind, Verdict.APPROVE)
+            yes = asker.member.new_verdict(question, blind, Verdict.APPROVE)
             offer(rig, replace(pending(question), approvals=(yes,)))
             with pytest.raises(PeerFault, match="another roster") as fault:
-                await rig.holder("h1").sync()
+                await rig.holder("h1").member.sync()
             assert not fault.value.sure
 
         rig.run(day())
@@ -451,7 +454,7 @@ class TestForkedRosters:
             await rig.admit(second(rig), by=["h3", "h4"])
             lead(rig, "twin", "h1")
             with pytest.raises(PeerFault) as convicted:
-                await rig.holder("h1").sync()
+                await rig.holder("h1").member.sync()
             assert convicted.value.sure
 
         rig.run(day())
@@ -475,8 +478,8 @@ def test_an_older_roster_is_not_taken_and_not_unlocked_against() -> None:
         old = dump(rig.disk)
         await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h1", "h2"])
         for name in ("h1", "h2", "h3"):
-            await rig.holder(name).sync()
-        newest = rig.holder("h1").chain().current
+            await rig.holder(name).member.sync()
+        newest = rig.holder("h1").member.chain().current
         rig.disk = filled(old)
         rig.start_authority()
         with pytest.raises(Refused, match="older roster"):
@@ -485,7 +488,7 @@ def test_an_older_roster_is_not_taken_and_not_unlocked_against() -> None:
         with pytest.raises(PeerFault, match="cut"):
             await rig.unlock_by("h1")
         assert rig.authority.locked
-        assert rig.holder("h1").chain().current == newest
+        assert rig.holder("h1").member.chain().current == newest
 
     rig.run(day())
 
@@ -499,12 +502,12 @@ def test_a_stale_authority_is_noticed_at_sync() -> None:
         disk = filled(dump(rig.disk))
         await rig.requester("app")
         for name in ("h1", "h2", "h3"):
-            await rig.holder(name).sync()
+            await rig.holder(name).member.sync()
         twin(rig, disk=disk)
         lead(rig, "twin", "h1")
         before = dump(rig.devices["h1"].disk)
         with pytest.raises(PeerFault, match="cut"):
-            await rig.holder("h1").sync()
+            await rig.holder("h1").member.sync()
         assert dump(rig.devices["h1"].disk) == before
 
     rig.run(day())
@@ -516,9 +519,9 @@ def test_an_older_checkpoint_is_never_cosigned() -> None:
 
     async def day() -> None:
         await rig.form(3)
-        old = (await rig.holder("h1").sync()).checkpoint
+        old = (await rig.holder("h1").member.sync()).checkpoint
         await rig.requester("app")
-        newest = (await rig.holder("h1").sync()).checkpoint
+        newest = (await rig.holder("h1").member.sync()).checkpoint
         assert newest != old
 
         def rewrite(_: str, raw: bytes) -> bytes:
@@ -526,7 +529,7 @@ def test_an_older_checkpoint_is_never_cosigned() -> None:
 
         tell(rig, messages.SYNC, rewrite)
         with pytest.raises(PeerFault):
-            await rig.holder("h1").sync()
+            await rig.holder("h1").member.sync()
 
     rig.run(day())
 
@@ -548,7 +551,7 @@ class TestDifferentLogs:
             seen = rig.holder("h2")
             offer(rig, replace(state, approvals=approval.approvals))
             with pytest.raises(PeerFault) as fault:
-                await seen.sync()
+                await seen.member.sync()
             assert "log" in str(fault.value)
 
         rig.run(day())
@@ -556,17 +559,17 @@ class TestDifferentLogs:
     async def same(self, rig: DomainRig, state: ProposalState) -> ProposalState:
         """The twin is told of the same proposal."""
         lead(rig, "twin", "app")
-        return await rig.asker("app").propose(state.proposal)
+        return await rig.asker("app").member.propose(state.proposal)
 
 
 async def other_entry(rig: DomainRig, name: str) -> None:
     """Something happens at the server this device talks to."""
     client = rig.holder(name)
-    synced = await client.sync()
-    await client.propose(
-        client.new_proposal(QUORUM, options_body(threshold=3, unlock=1), synced.roster)
+    synced = await client.member.sync()
+    await client.member.propose(
+        client.member.new_proposal(QUORUM, options_body(threshold=3, unlock=1), synced.roster)
     )
-    await client.sync()
+    await client.member.sync()
 
 
 def rewritten(rig: DomainRig, change: Callable[[list[AuditEntry]], list[AuditEntry]]) -> None:
@@ -613,15 +616,15 @@ def test_a_rewritten_log_is_caught_by_a_holder_that_cosigned(change) -> None:
         await rig.form(3)
         await rig.requester("app")
         client = rig.holder("h1")
-        await client.sync()
-        report = await client.audit()
+        await client.member.sync()
+        report = await Audit(client.member).report()
         assert report.cosigned_by == ("h1", "h2")
         rewritten(rig, change)
         with pytest.raises(PeerFault) as caught:
-            await client.audit()
+            await Audit(client.member).report()
         assert caught.value.culprits == ("authority",)
         with pytest.raises(PeerFault):
-            await client.sync()
+            await client.member.sync()
 
     rig.run(day())
 
@@ -633,11 +636,11 @@ def test_a_log_that_only_grew_is_no_fault() -> None:
     async def day() -> None:
         await rig.form(3)
         client = rig.holder("h1")
-        first = await client.audit()
+        first = await Audit(client.member).report()
         rewritten(rig, lambda entries: entries)
-        assert (await client.audit()).entries == first.entries
+        assert (await Audit(client.member).report()).entries == first.entries
         await rig.requester("app")
-        assert len((await client.audit()).entries) > len(first.entries)
+        assert len((await Audit(client.member).report()).entries) > len(first.entries)
 
     rig.run(day())
 
@@ -648,12 +651,12 @@ def test_a_forked_log_is_caught_by_comparing_what_others_cosigned() -> None:
 
     async def day() -> None:
         await rig.form(3)
-        await rig.holder("h1").sync()
+        await rig.holder("h1").member.sync()
         saved = dump(rig.disk)
         await other_entry(rig, "h3")
-        state = (await rig.holder("h2").sync()).proposals[0]
+        state = (await rig.holder("h2").member.sync()).proposals[0]
         await rig.approve("h2", str(state.id))
-        told = await rig.holder("h2").proposal(state.id)
+        told = await rig.holder("h2").member.proposal(state.id)
         assert told.approvals
         twin(rig, disk=filled(saved))
         lead(rig, "twin", "h1")
@@ -662,10 +665,10 @@ def test_a_forked_log_is_caught_by_comparing_what_others_cosigned() -> None:
             lead(rig, "twin", stranger.name)
             await rig.joining(stranger).ask()
         client = rig.holder("h1")
-        await client.audit()  # so far h1 has nothing to compare with
+        await Audit(client.member).report()  # so far h1 has nothing to compare with
         rig.network.equivocate("twin", lambda _, path, raw: shown_as(path, raw, told))
         with pytest.raises(PeerFault):
-            await client.audit()
+            await Audit(client.member).report()
 
     rig.run(day())
 
@@ -682,7 +685,7 @@ def test_an_answer_signed_by_nobody_is_refused() -> None:
 
     async def day() -> None:
         await rig.form(2)
-        text = (await rig.holder("h1").sync()).checkpoint
+        text = (await rig.holder("h1").member.sync()).checkpoint
         other = text.replace("\u2014 tigertally", "\u2014 tigertallx")
         assert other != text
 
@@ -691,6 +694,6 @@ def test_an_answer_signed_by_nobody_is_refused() -> None:
 
         tell(rig, messages.SYNC, rewrite)
         with pytest.raises(InvalidSignature):
-            await rig.holder("h1").sync()
+            await rig.holder("h1").member.sync()
 
     rig.run(day())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -20,7 +20,9 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.dealing import Dealings
+from tigertally.custody.client.fragments import Fragments
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.base_key import BaseKey, base_hash
 from tigertally.custody.messages.dealing import (
     Acknowledgement,
@@ -29,6 +31,7 @@ from tigertally.custody.messages.dealing import (
     Dealing,
     DealingPackage,
     Erased,
+    PublishedKeys,
     piece_hash,
 )
 from tigertally.custody.messages.kinds import KeyRef, Suite
@@ -54,25 +57,30 @@ from tigertally.custody.protocol.reshare import share_again
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.authority import EpochRecord, EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
-from tigertally.quorum.receive_keys import PublishedKeys
+from tigertally.quorum.member.client import Party
 from tigertally.transport.memory import Leg
 
 pytestmark = [pytest.mark.requirement("X3"), pytest.mark.requirement("C9")]
 
 
-class LyingDonor(HolderClient):
+class LyingDonor(Holder):
     """A holder that deals by somebody else's rules when keys are shared anew."""
 
+    def __init__(self, rig: DomainRig, name: str, **lies: Any) -> None:
+        super().__init__(rig.devices[name].party)
+        self.dealings = LyingDealings(self, **lies)
+
+
+class LyingDealings(Dealings):
     def __init__(
         self,
-        rig: DomainRig,
-        name: str,
+        holder: Holder,
         *,
         bend: Bend = lambda payloads: None,
         said: Callable[[Occasion], Occasion] = lambda occasion: occasion,
         other_key: bool = False,
     ) -> None:
-        super().__init__(rig.devices[name].party)
+        super().__init__(holder.member, holder.receive_keys)
         self.bend, self.said, self.other_key = bend, said, other_key
 
     def _deal(
@@ -86,8 +94,9 @@ class LyingDonor(HolderClient):
         if self.other_key:
             commitments, payloads = draw_sharing(occasion, randomness)
         else:
-            with self._holding() as holding:
-                commitments, payloads = share_again(occasion, base, me, holding.live, randomness)
+            with self.party.store.reading() as reader:
+                live = rows.Held(reader).live
+                commitments, payloads = share_again(occasion, base, me, live, randomness)
         self.bend(payloads)
         said = self.said(occasion)
         pieces, slots = wrap_pieces(said, me, commitments, payloads, published)
@@ -106,13 +115,12 @@ class BentHeld(rows.Held):
         return None if held is None else replace(held, payloads=tuple(map(bent, held.payloads)))
 
 
-class LyingContributor(HolderClient):
+class LyingContributor(Holder):
     """`shamir-gf256`: it sends the authority's child something else than it holds."""
 
-    @contextmanager
-    def _holding(self) -> Iterator[rows.Held]:
-        with self.party.store.reading() as reader:
-            yield BentHeld(reader)
+    def __init__(self, party: Party) -> None:
+        super().__init__(party)
+        self.dealings._held = BentHeld
 
 
 def bent(payload: bytes) -> bytes:
@@ -177,7 +185,7 @@ def test_a_lying_donor_is_named_and_the_others_deal(lie: dict[str, Any]) -> None
     async def day() -> None:
         good = await domain(rig, 4)
         await remove(rig, "h4", by=["h1", "h2"])
-        await LyingDonor(rig, "h1", **lie).sync_all()
+        await LyingDonor(rig, "h1", **lie).sync()
         reports = await settle(rig, ["h2", "h3", "h1"], 5)
         assert {name for report in reports for name in report.culprits} <= {"h1"}
         assert convicted(rig) == {"h1"}
@@ -201,7 +209,7 @@ def test_liars_who_take_turns_are_left_out_for_good() -> None:
         await remove(rig, "h5", by=["h3", "h4"], acks=2)
         for _ in range(4):
             for name in ("h1", "h2"):
-                await LyingDonor(rig, name, bend=spoil(3, 4)).sync_all()
+                await LyingDonor(rig, name, bend=spoil(3, 4)).sync()
             await settle(rig, ["h3"], 1)
         assert convicted(rig) == {"h1", "h2"}
         await settle(rig, ["h1", "h2", "h3", "h4"], 3)
@@ -220,7 +228,7 @@ def test_a_lying_contributor_is_named_and_left_out() -> None:
         good = await domain(rig, 4, Suite.SHAMIR_GF256)
         await remove(rig, "h4", by=["h1", "h2"])
         for _ in range(3):
-            await LyingContributor(rig.devices["h1"].party).sync_all()
+            await LyingContributor(rig.devices["h1"].party).sync()
             await rig.sync("h2")
             await rig.child_work()
         await settle(rig, ["h2", "h3", "h1"])
@@ -297,18 +305,19 @@ async def joined(rig: DomainRig, n: int) -> Secret:
     """A reshare for the new holder `new` is open; the others have acknowledged, it has not."""
     good = await domain(rig, n)
     await join(rig, "new", by=["h1", "h2"])
-    await rig.holder("new").sync()
-    await HolderClient.sync_all(MuteHolder(rig.devices["new"].party))
+    await rig.holder("new").member.sync()
+    await MuteHolder(rig.devices["new"].party).sync()
     await settle(rig, [f"h{i}" for i in range(1, n + 1)], 2)
     assert open_record(rig).missing == (HolderIndex(n + 1),)
     return good
 
 
-class MuteHolder(HolderClient):
+class MuteHolder(Holder):
     """It publishes receive keys, and does nothing about what it is owed."""
 
-    async def _open(self, *_: Any) -> None:
-        return
+    def __init__(self, party: Party) -> None:
+        super().__init__(party)
+        self.fragments.open = AsyncMock()
 
 
 @pytest.mark.parametrize("lie", ["complains", "silent", "takes nothing", "says it was erased"])
@@ -369,8 +378,8 @@ def test_a_lying_new_holder_costs_no_key(lie: str) -> None:
 def test_a_holder_that_always_says_its_key_was_erased_holds_up_nobody_who_suffices() -> None:
     rig = DomainRig(threshold=2)
 
-    class Forgetful(HolderClient):
-        async def _open(self, synced: Any, opening: Any, me: HolderIndex, report: Any) -> None:
+    class Forgetful(Fragments):
+        async def open(self, synced: Any, opening: Any, me: HolderIndex, report: Any) -> None:
             dealing = decode(Dealing, opening.dealings[0].body)
             notice = Erased(
                 domain=dealing.domain,
@@ -388,8 +397,10 @@ def test_a_holder_that_always_says_its_key_was_erased_holds_up_nobody_who_suffic
         await remove(rig, "h4", by=["h1", "h2"], acks=2)
         for _ in range(6):
             for name in ("h1", "h2"):
-                await rig.holder(name).sync_all(renew=False)
-                await Forgetful(rig.devices["h3"].party).sync_all(renew=False)
+                await rig.holder(name).sync(renew=False)
+                forgetful = rig.holder("h3")
+                forgetful.fragments = Forgetful(forgetful.member)
+                await forgetful.sync(renew=False)
         assert await live_state(rig, "payroll") == ("active", 2)
         assert max(r.attempt for r in epoch_records(rig) if r.base) == 2
         await still_the_key(rig, good, ["h1", "h2"])
@@ -491,7 +502,7 @@ async def refused_by_all(rig: DomainRig, who: list[str], culprit: str, why: str)
     """Nobody takes the epoch that is shown; each device says whose fault it is."""
     held = {name: epochs(rig, name) for name in who}
     for name in who:
-        _, report = await rig.holder(name).sync_all(renew=False)
+        _, report = await rig.holder(name).sync(renew=False)
         assert report.culprits == [culprit], report.problems
         assert any(why in problem for problem in report.problems), report.problems
         assert epochs(rig, name) == held[name]
@@ -504,7 +515,7 @@ async def reshare_opened(rig: DomainRig) -> tuple[Secret, EpochRecord]:
     donors = rig.holders()[: rig.threshold]
     await join(rig, "new", by=donors)
     for name in ("new", *donors):
-        await HolderClient.sync_all(MuteHolder(rig.devices[name].party))
+        await MuteHolder(rig.devices[name].party).sync()
     return good, open_record(rig)
 
 
@@ -543,7 +554,7 @@ def test_another_key_under_the_same_name_is_taken_by_nobody_who_has_the_key() ->
         occasion = occasion_of(record, rig.authority.chain.current.domain)
         occasion = replace(occasion, base=base_hash(base))
         client = rig.holder("h3")
-        published, _ = await client.receive_keys(await client.sync())
+        published, _ = await client.receive_keys.fetch(await client.member.sync())
 
         def dealt(index: HolderIndex) -> DealingPackage:
             again = (
@@ -622,7 +633,7 @@ def test_a_donor_that_was_cut_off_sends_the_same_bytes(leg: Leg) -> None:
         with rig.devices["h1"].store.reading() as reader:
             ((_, kept),) = reader.scan(rows.DEALT)
         rig.network.heal()
-        await rig.holder("h1").sync_all(renew=False)
+        await rig.holder("h1").sync(renew=False)
         assert set(tap.bodies("h1", DEAL)) == {kept}
         await settle(rig, ["h1", "h2"])
         one_epoch(rig, ["h1", "h2"])
@@ -632,16 +643,16 @@ def test_a_donor_that_was_cut_off_sends_the_same_bytes(leg: Leg) -> None:
 
 
 async def donation(
-    rig: DomainRig, name: str, record: EpochRecord, client: HolderClient | None = None
+    rig: DomainRig, name: str, record: EpochRecord, client: Holder | None = None
 ) -> DealingPackage:
     """What an honest donor deals for this attempt; or another client."""
     client = client or rig.holder(name)
-    synced = await client.sync()
-    published, _ = await client.receive_keys(synced)
-    return client._deal(
+    synced = await client.member.sync()
+    published, _ = await client.receive_keys.fetch(synced)
+    return client.dealings._deal(
         occasion_of(record, synced.roster.domain),
         record.base,
-        client.me(synced.roster).index,
+        client.member.me(synced.roster).index,
         published,
     )
 
@@ -669,7 +680,7 @@ def test_a_certificate_that_comes_early_erases_nothing(what: str) -> None:
 
         tell(rig, CUSTODY_SYNC, committed)
         for name in ("h1", "h2", "h3"):
-            _, report = await rig.holder(name).sync_all(renew=False)
+            _, report = await rig.holder(name).sync(renew=False)
             assert report.culprits == ["authority"]
             held = epochs(rig, name)
             assert held[-1].certificate is None
@@ -698,13 +709,13 @@ def test_what_is_shown_once_more_brings_nothing_back() -> None:
         await remove(rig, "h4", by=["h1", "h2"])
         for _ in range(4):  # receive keys stay the same: what is replayed still opens
             for name in ("h1", "h2", "h3"):
-                await rig.holder(name).sync_all(renew=False)
+                await rig.holder(name).sync(renew=False)
         one_epoch(rig, ["h1", "h2", "h3"])
         tell(rig, CUSTODY_SYNC, lambda who, raw: raw)
         await join(rig, "h5", by=["h1", "h2"])
         for _ in range(4):
             for name in ("h5", "h1", "h2", "h3"):
-                await rig.holder(name).sync_all(renew=False)
+                await rig.holder(name).sync(renew=False)
         one_epoch(rig, ["h1", "h2", "h3", "h5"])
         for name in ("h1", "h2", "h3"):
             old = heard[name]
@@ -716,7 +727,7 @@ def test_what_is_shown_once_more_brings_nothing_back() -> None:
                     lambda who, raw, reply=reply: encode(replace(reply, releases=())),
                 )
                 before = epochs(rig, name)
-                _, report = await rig.holder(name).sync_all(renew=False)
+                _, report = await rig.holder(name).sync(renew=False)
                 assert epochs(rig, name) == before
                 assert report.received == report.sent == 0
         tell(rig, CUSTODY_SYNC, lambda who, raw: raw)

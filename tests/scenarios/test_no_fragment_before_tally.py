@@ -91,7 +91,7 @@ async def watched(rig: DomainRig, *, requests: int = 1, suite: Suite) -> Watched
     states = []
     for number in range(requests):
         client = rig.asker("app")
-        synced = await client.sync()
+        synced = await client.member.sync()
         ref = KeyRef(name=Name("payroll"), version=1)
         _, state = await client.ask(ref, f"reason {number}", Form.PRIVATE, synced)
         states.append(state)
@@ -209,8 +209,8 @@ def test_three_half_approved_requests_make_no_tally(suite: Suite) -> None:
         approvals = []
         for id_ in seen.ids:
             client = rig.holder("h1")
-            synced = await client.sync()
-            approvals += list((await client.find(id_, synced)).state.approvals)
+            synced = await client.member.sync()
+            approvals += list((await client.member.find(id_, synced)).state.approvals)
         assert len(approvals) == 3
         for state in seen.states:
             demand(rig, lambda state=state: [complete(state, *approvals)])
@@ -238,7 +238,7 @@ def test_an_old_tally_serves_no_new_request(suite: Suite) -> None:
         before = len(seen.leaked())
         assert before == 3
         client = rig.holder("h1")
-        old = await client.proposal(seen.ids[0])
+        old = await client.member.proposal(seen.ids[0])
         mixed = replace(old, proposal=seen.states[1].proposal)
         demand(rig, lambda: [mixed, old, mixed])
         await seen.approve("h4", request=1)
@@ -264,7 +264,7 @@ def test_after_expiry_nothing_leaves() -> None:
             await seen.approve(name)
         already = seen.leaked()
         assert len(already) == 1  # h3's own approval completed it
-        told = await rig.holder("h1").proposal(seen.ids[0])
+        told = await rig.holder("h1").member.proposal(seen.ids[0])
         assert told.status is Status.COMPLETE
         rig.clock.time = open_proposal(told.proposal).expires
         demand(rig, lambda: [told])
@@ -315,10 +315,12 @@ def test_messages_in_any_order_and_twice(seed: int) -> None:
 
 async def remove_requester(rig: DomainRig, name: str, by: Sequence[str]) -> None:
     client = rig.holder(by[0])
-    synced, _ = await client.sync_all()
-    proposal = client.new_proposal(changes.REQUESTER_REMOVE, options_body(name=name), synced.roster)
-    verdict = client.new_verdict(proposal, synced, Verdict.APPROVE)
-    state = await client.propose(proposal, approval=verdict)
+    synced, _ = await client.sync()
+    proposal = client.member.new_proposal(
+        changes.REQUESTER_REMOVE, options_body(name=name), synced.roster
+    )
+    verdict = client.member.new_verdict(proposal, synced, Verdict.APPROVE)
+    state = await client.member.propose(proposal, approval=verdict)
     for other in by[1:]:
         state = await rig.approve(other, proposal_id(state.proposal).hex())
     assert state.status is Status.COMPLETE
@@ -369,7 +371,7 @@ def test_a_stranger_gets_nothing_although_a_relay_shows_its_request() -> None:
         demand(rig, lambda: [told])
         for name in ("h1", "h2", "h3"):
             client = rig.holder(name)
-            synced, report = await client.sync_all()
+            synced, report = await client.sync()
             assert any("requester of the domain" in problem for problem in report.problems)
             with pytest.raises(Refused, match="requester of the domain"):
                 await client.approve(see(told, synced.chain, client.party.kinds), synced)
@@ -387,7 +389,7 @@ def test_a_tally_without_the_persons_own_yes_moves_no_device() -> None:
         seen = await watched(rig, suite=Suite.PEDERSEN_ED25519)
         for name in ("h1", "h2", "h3"):
             await seen.approve(name)
-        told = await rig.holder("h1").proposal(seen.ids[0])
+        told = await rig.holder("h1").member.proposal(seen.ids[0])
         demand(rig, lambda: [told])
         for name in ("h4", "h5"):
             report = await rig.sync(name)

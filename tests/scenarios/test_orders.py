@@ -59,7 +59,7 @@ def status(rig: DomainRig) -> EpochStatus:
 async def everybody_once(rig: DomainRig, order: Sequence[str], *, renew: bool) -> None:
     for place, name in enumerate(order, start=1):
         assert status(rig) is EpochStatus.OPEN
-        _, report = await rig.holder(name).sync_all(renew=renew)
+        _, report = await rig.holder(name).sync(renew=renew)
         assert report.problems == []
         assert (report.received, report.acknowledged) == (1, 1)
         (held,) = held_by(rig, name)
@@ -69,7 +69,7 @@ async def everybody_once(rig: DomainRig, order: Sequence[str], *, renew: bool) -
 
 async def everybody_is_certified(rig: DomainRig, order: Sequence[str]) -> None:
     for name in order:
-        _, report = await rig.holder(name).sync_all()
+        _, report = await rig.holder(name).sync()
         assert report.problems == []
         (held,) = held_by(rig, name)
         assert held.certificate is not None
@@ -144,7 +144,7 @@ async def random_day(rig: DomainRig, dice: random.Random, suites: Sequence[Suite
                     if state.status is Status.COMPLETE:
                         waiting[key] = []
             if dice.random() < 0.7:
-                _, report = await rig.holder(name).sync_all(renew=dice.random() < 0.5)
+                _, report = await rig.holder(name).sync(renew=dice.random() < 0.5)
                 assert report.problems == []
             await rig.child_work()
         if len(epoch_records(rig)) >= 2 and all(

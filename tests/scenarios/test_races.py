@@ -32,25 +32,25 @@ LIFE = 24 * 3600
 async def question(rig: DomainRig, *, by: str = "h1") -> ProposalState:
     """A change that is proposed and has no vote yet."""
     client = rig.holder(by)
-    roster = (await client.sync()).roster
+    roster = (await client.member.sync()).roster
     body = options_body(threshold=rig.threshold, unlock=2)
-    return await client.propose(client.new_proposal(QUORUM, body, roster))
+    return await client.member.propose(client.member.new_proposal(QUORUM, body, roster))
 
 
 async def say(rig: DomainRig, name: str, state: ProposalState, verdict: Verdict) -> ProposalState:
     client = rig.holder(name)
-    synced = await client.sync()
-    cast = client.new_verdict(state.proposal, synced, verdict)
-    return await client.vote(state, cast)
+    synced = await client.member.sync()
+    cast = client.member.new_verdict(state.proposal, synced, verdict)
+    return await client.member.vote(state, cast)
 
 
 async def outcome(rig: DomainRig, state: ProposalState) -> ProposalState:
-    return await rig.holder("h1").proposal(proposal_id(state.proposal))
+    return await rig.holder("h1").member.proposal(proposal_id(state.proposal))
 
 
 async def audited(rig: DomainRig) -> Counter[str]:
     """How often each kind of entry stands in the log."""
-    return Counter(entry.kind for entry in (await rig.holder("h1").audit()).entries)
+    return Counter(entry.kind for entry in (await rig.audit("h1").report()).entries)
 
 
 async def settled(*steps) -> list[object]:
@@ -88,7 +88,9 @@ def test_the_same_approval_twice_counts_once() -> None:
         await rig.form(4)
         state = await question(rig)
         client = rig.holder("h1")
-        cast = client.new_verdict(state.proposal, await client.sync(), Verdict.APPROVE)
+        cast = client.member.new_verdict(
+            state.proposal, await client.member.sync(), Verdict.APPROVE
+        )
         raw = encode(VoteRequest(verdict=cast, attachment=b""))
         channel = rig.devices["h1"].party.channel
         answers = await asyncio.gather(*(channel.call(messages.VOTE, raw) for _ in range(4)))
@@ -97,10 +99,12 @@ def test_the_same_approval_twice_counts_once() -> None:
         await channel.call(messages.VOTE, raw)
         assert dump(rig.disk) == kept
         assert len((await outcome(rig, state)).approvals) == 1
-        again = client.new_verdict(state.proposal, await client.sync(), Verdict.REJECT)
+        again = client.member.new_verdict(
+            state.proposal, await client.member.sync(), Verdict.REJECT
+        )
         kept = dump(rig.disk)
         with pytest.raises(Refused):
-            await client.vote(state, again)
+            await client.member.vote(state, again)
         assert dump(rig.disk) == kept
 
     rig.run(day())
@@ -134,14 +138,16 @@ def test_approval_against_expiry(seconds: int) -> None:
         state = await question(rig)
         await say(rig, "h1", state, Verdict.APPROVE)
         client = rig.holder("h2")
-        cast = client.new_verdict(state.proposal, await client.sync(), Verdict.APPROVE)
+        cast = client.member.new_verdict(
+            state.proposal, await client.member.sync(), Verdict.APPROVE
+        )
         rig.clock.time += LIFE + seconds
         if seconds < 0:
-            assert (await client.vote(state, cast)).status is Status.COMPLETE
+            assert (await client.member.vote(state, cast)).status is Status.COMPLETE
         else:
             kept = dump(rig.disk)
             with pytest.raises(Refused):
-                await client.vote(state, cast)
+                await client.member.vote(state, cast)
             assert dump(rig.disk) == kept
         expected = Status.COMPLETE if seconds < 0 else Status.EXPIRED
         assert (await outcome(rig, state)).status is expected
@@ -160,12 +166,12 @@ def test_a_device_signs_nothing_after_expiry() -> None:
         await rig.form(3)
         state = await question(rig)
         client = rig.holder("h2")
-        synced = await client.sync()
+        synced = await client.member.sync()
         rig.clock.time += LIFE
         kept = dump(rig.devices["h2"].disk)
         for verdict in Verdict:
             with pytest.raises(Refused):
-                client.new_verdict(state.proposal, synced, verdict)
+                client.member.new_verdict(state.proposal, synced, verdict)
         assert dump(rig.devices["h2"].disk) == kept
 
     rig.run(day())
@@ -232,7 +238,7 @@ def test_two_joins_at_once(seed: int) -> None:
         roster = rig.authority.chain.current
         assert len({holder.index for holder in roster.holders}) == len(roster.holders)
         assert {"h1", "h2", "h3"} < {str(holder.name) for holder in roster.holders}
-        chains = {rig.holder(name).chain().current.hash for name in await everybody(rig)}
+        chains = {rig.holder(name).member.chain().current.hash for name in await everybody(rig)}
         assert chains == {roster.hash}
 
     rig.run(day())
@@ -253,7 +259,7 @@ async def stuck(rig: DomainRig, id_: str) -> bool:
 async def everybody(rig: DomainRig) -> list[str]:
     names = [str(holder.name) for holder in rig.authority.chain.current.holders]
     for name in names:
-        await rig.holder(name).sync()
+        await rig.holder(name).member.sync()
     return names
 
 
@@ -265,10 +271,10 @@ def test_a_holder_votes_for_one_successor_at_a_time() -> None:
         one, two = await question(rig), await question(rig, by="h2")
         await say(rig, "h1", one, Verdict.APPROVE)
         client = rig.holder("h1")
-        synced = await client.sync()
+        synced = await client.member.sync()
         kept = dump(rig.devices["h1"].disk)
         with pytest.raises(Refused, match="another change"):
-            client.new_verdict(two.proposal, synced, Verdict.APPROVE)
+            client.member.new_verdict(two.proposal, synced, Verdict.APPROVE)
         assert dump(rig.devices["h1"].disk) == kept
         rig.clock.time += LIFE  # the first has expired: the vote is free
         three = await question(rig, by="h3")
@@ -321,7 +327,7 @@ def test_a_bad_day_has_one_outcome(seed: int) -> None:
         after = await audited(rig) - before
         assert after["tally.executed"] == after["roster.changed"]
         assert after["roster.changed"] == rig.authority.chain.current.version - 4
-        assert len({rig.holder(n).chain().current.hash for n in await everybody(rig)}) == 1
+        assert len({rig.holder(n).member.chain().current.hash for n in await everybody(rig)}) == 1
 
     rig.run(day())
 
@@ -364,7 +370,7 @@ def test_a_release_on_a_bad_day_ends_with_one_key(seed: int) -> None:
         rig.network.heal()
         for name in ("h2", "h3"):
             await rig.sync(name)
-        synced = await client.sync()
+        synced = await client.member.sync()
         secret = rig.devices["app"].device_secret
         got = await client.collect(request, KEY, Form.PRIVATE, synced, secret)
         assert got is not None
@@ -376,4 +382,4 @@ def test_a_release_on_a_bad_day_ends_with_one_key(seed: int) -> None:
 
 async def again(rig: DomainRig):
     client = rig.asker("app")
-    return await client.ask(KEY, "a bad day", Form.PRIVATE, await client.sync())
+    return await client.ask(KEY, "a bad day", Form.PRIVATE, await client.member.sync())

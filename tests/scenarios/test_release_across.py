@@ -160,7 +160,7 @@ def test_a_removed_holders_approval_counts_no_more() -> None:
             KeyRef(name=Name("payroll"), version=1),
             "a race",
             Form.PRIVATE,
-            await rig.asker("app").sync(),
+            await rig.asker("app").member.sync(),
         )
         assert state.status is Status.PENDING
         assert open_proposal(again.proposal).body == open_proposal(asking.request.proposal).body
@@ -217,7 +217,7 @@ def test_who_waits_for_a_key_hears_of_the_change_at_once() -> None:
             except AskAgain:
                 return True
 
-        waiting = asyncio.create_task(until(rig.asker("app"), void, wait=3600))
+        waiting = asyncio.create_task(until(rig.asker("app").member, void, wait=3600))
         await asyncio.sleep(1)
         assert not waiting.done(), "the control: nothing has changed yet"
         await set_quorum(rig, 3, by=["h1", "h2", "h3"])
@@ -305,9 +305,11 @@ def test_a_removed_requesters_request_ends() -> None:
         asking = await Asking.make(rig)
         await asking.approved("h1")
         proposer = rig.holder("h1")
-        synced, _ = await proposer.sync_all()
-        proposal = proposer.new_proposal(REQUESTER_REMOVE, remove_body(Name("app")), synced.roster)
-        await proposer.propose_with_yes(proposal, synced)
+        synced, _ = await proposer.sync()
+        proposal = proposer.member.new_proposal(
+            REQUESTER_REMOVE, remove_body(Name("app")), synced.roster
+        )
+        await proposer.member.propose_with_yes(proposal, synced)
         await rig.approve("h2", proposal_id(proposal).hex())
         for step in (asking.collect, lambda: asking.approved("h2")):
             with pytest.raises(Refused):

@@ -29,7 +29,6 @@ from tigertally.base.ids import HolderIndex, Name
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
-from tigertally.custody.client.roster import ChangingClient
 from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.lock import Envelopes
 from tigertally.custody.messages.sync import CONTRIBUTE
@@ -40,6 +39,7 @@ from tigertally.custody.service.rows import SEALED
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.changes import REMOVE, remove_body
+from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.proposal import proposal_id
 from tigertally.storage.sealed import RowSealer
 
@@ -61,9 +61,11 @@ async def domain(rig: DomainRig, suite: Suite) -> bytes:
 
 async def vote_out(rig: DomainRig) -> None:
     """h4 is removed; from here on it is out, and nobody has synced yet."""
-    client = ChangingClient(rig.devices["h1"].party)
-    synced, _ = await client.sync_all()
-    id_ = await client.propose_or_resume(REMOVE, remove_body(Name("h4")), synced)
+    holder = rig.holder("h1")
+    synced, _ = await holder.sync()
+    id_ = await RosterChanges(holder.member).propose_or_resume(
+        REMOVE, remove_body(Name("h4")), synced
+    )
     await rig.approve("h2", id_.hex())
     assert len(rig.authority.chain.current.holders) == 3
 
@@ -133,7 +135,7 @@ def test_its_approvals_are_worthless_from_the_change_of_the_roster() -> None:
 
     async def asked(reason: str) -> str:
         client = rig.asker("app")
-        _, state = await client.ask(REF, reason, Form.PRIVATE, await client.sync())
+        _, state = await client.ask(REF, reason, Form.PRIVATE, await client.member.sync())
         return proposal_id(state.proposal).hex()
 
     async def day() -> None:

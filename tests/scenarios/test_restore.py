@@ -88,7 +88,7 @@ def test_it_needs_so_many_that_every_quorum_has_one_of_them(holders, threshold, 
         kinds = [kind for kind, _ in audit_kinds(rig)]
         assert kinds.count("authority.restored") == 1
         assert kinds.count("restore.accepted") == need
-        assert (await rig.holder("h1").audit()).entries
+        assert (await rig.audit("h1").report()).entries
         rig.start_authority()
         assert await rig.unlock_by("h1") == "ready" or unlock > 1, "a restart is a restart again"
 
@@ -341,7 +341,7 @@ def test_a_holder_that_was_away_brings_what_only_it_knows():
         assert "accepted by" in told(rig, "h2")[0]
         await same_key(rig, "payroll", ["h2", "h3"], key, "after")
         for name in rig.holders():
-            assert (await rig.holder(name).audit()).cosigned_by
+            assert (await rig.audit(name).report()).cosigned_by
 
     rig.run(day())
 
@@ -357,7 +357,7 @@ def test_a_lying_authority_that_pretends_a_restore_gets_nowhere():
         kept = backup(rig)
         await rig.create("second")
         await rounds(rig, ["h1", "h2", "h3"], 1)
-        await rig.asker("app").sync()
+        await rig.asker("app").member.sync()
         barrier = rig.authority.writer.memory.barrier
         restore(rig, kept)
         put_memory(rig.authority, barrier=barrier)  # it has kept what it must not have
@@ -368,12 +368,12 @@ def test_a_lying_authority_that_pretends_a_restore_gets_nowhere():
                 await rig.sync(name)
             assert caught.value.culprits == ("authority",)
             with pytest.raises(PeerFault):
-                await rig.holder(name).audit()
+                await rig.audit(name).report()
         assert {n: rig.devices[n].disk._tables for n in before} == before
         with rig.disk.transaction() as tx:
             tx.delete(PENDING, b"pending")  # claims that it was accepted
         with pytest.raises(PeerFault, match="too few"):
-            await rig.asker("app").sync()
+            await rig.asker("app").member.sync()
         assert (await accept(rig, "h2")).state == "ready"
         await rounds(rig, ["h1", "h2", "h3"])
         assert not any(convicted(rig, name) for name in rig.holders())
@@ -404,7 +404,7 @@ def test_acceptances_of_removed_holders_and_copies_do_not_count():
         with pytest.raises(TigertallyError):
             await rig.sync("h1")
         with pytest.raises(PeerFault, match="too few"):
-            await rig.holder("h1").audit()
+            await rig.audit("h1").report()
 
     rig.run(day())
 
@@ -430,7 +430,7 @@ def test_two_signed_roots_of_one_size_convict_also_after_a_restore():
             while rig.authority._log.size(tx) < entries:
                 rig.authority._log.append(tx, time=1, kind="x", actor="x", summary="x")
         with pytest.raises(PeerFault, match="forked") as caught:
-            await rig.holder("h3").audit()
+            await rig.audit("h3").report()
         assert caught.value.sure
         assert convicted(rig, "h3")
 
@@ -454,7 +454,7 @@ def test_a_backup_restored_twice_and_a_backup_of_a_restored_one():
         for source in (kept, backup(rig)):
             restore(rig, source)
             with pytest.raises(PeerFault, match="too few"):
-                await rig.holder("h1").audit()
+                await rig.audit("h1").report()
             for name in ("h2", "h3"):
                 await accept(rig, name)
             await rounds(rig, ["h1", "h2", "h3"])
@@ -462,7 +462,7 @@ def test_a_backup_restored_twice_and_a_backup_of_a_restored_one():
             await same_key(rig, "one", ["h1", "h3"], key, why)
         assert len(told(rig, "h1")) == 3
         for name in rig.holders():
-            assert (await rig.holder(name).audit()).entries
+            assert (await rig.audit(name).report()).entries
 
     rig.run(day())
 
@@ -564,10 +564,10 @@ def test_no_holder_alone_says_who_may_ask_for_a_key_that_was_lost():
         await rig.requester("other")
         kept = backup(rig)
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         terms = {"suite": Suite.PEDERSEN_ED25519, "acks": 3}
         body = Create(key=Name("late"), options=KeyOptions.of((Name("app"),)), **terms)
-        state = await client.create_key(body, synced)
+        state = await client.dealings.create_key(body, synced)
         await rig.approve("h2", proposal_id(state.proposal).hex())
         await rounds(rig, ["h1", "h2", "h3"], 2)
         restore(rig, kept)
@@ -576,10 +576,10 @@ def test_no_holder_alone_says_who_may_ask_for_a_key_that_was_lost():
         before = known_keys(rig)
         assert [one.options.requesters for one in before.values()] == [(Name("app"),)]
         (held,) = held_by(rig, "h1")
-        proposal = client.new_proposal(
-            CREATE, replace(body, options=KeyOptions.of()).to_body(), client.chain().current
+        proposal = client.member.new_proposal(
+            CREATE, replace(body, options=KeyOptions.of()).to_body(), client.member.chain().current
         )
-        yes = client.new_verdict(proposal, synced, Verdict.APPROVE)
+        yes = client.member.new_verdict(proposal, synced, Verdict.APPROVE)
         forged = KeyTerms(
             options=KeyOptions.of(unattended=True),
             making=Tally(proposal=proposal, approvals=(yes, yes)),
@@ -833,7 +833,7 @@ def test_a_reshare_goes_on_with_attempts_that_no_device_knows(suite):
         await rig.admit(rig.joining(rig.device("h4", Role.HOLDER)), by=["h1", "h2"])
         for name in ("h4", "h2"):
             await rig.sync(name)
-        await rig.holder("h1").sync_all()
+        await rig.holder("h1").sync()
         await rig.child_work()
         await lose_the_second_attempt(rig, "h4")
         (found,) = await rig.asker("app").keys()

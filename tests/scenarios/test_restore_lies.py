@@ -107,11 +107,11 @@ def test_two_pretended_restores_do_not_hide_a_fork(excuse):
         with other.transaction() as tx:
             tx.delete(PENDING, b"pending")
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
-        proposal = client.new_proposal(
+        synced, _ = await client.sync()
+        proposal = client.member.new_proposal(
             changes.QUORUM, changes.quorum_body(threshold=2, unlock=1), synced.roster
         )
-        await client.propose_with_yes(proposal, synced)
+        await client.member.propose_with_yes(proposal, synced)
         carry_over(rig.disk, other)
         with pytest.raises(PeerFault, match="another log") as caught:
             await rig.approve("h2", proposal_id(proposal).hex())
@@ -126,15 +126,15 @@ def test_who_signs_a_checkpoint_that_nobody_made_vouches_for_nothing():
     async def day() -> None:
         await rig.form(3)
         client = rig.holder("h3")
-        synced, _ = await client.sync_all()
-        proposal = client.new_proposal(
+        synced, _ = await client.sync()
+        proposal = client.member.new_proposal(
             changes.QUORUM, changes.quorum_body(threshold=3, unlock=1), synced.roster
         )
-        before = (await rig.holder("h1").audit()).cosigned_by
+        before = (await rig.audit("h1").report()).cosigned_by
         made_up = replace(synced, checkpoint=synced.checkpoint.replace("\n", "0\n", 2))
-        await client.propose_with_yes(proposal, made_up)
+        await client.member.propose_with_yes(proposal, made_up)
         assert "h3" not in before
-        assert (await rig.holder("h1").audit()).cosigned_by == before
+        assert (await rig.audit("h1").report()).cosigned_by == before
 
     rig.run(day())
 
@@ -168,14 +168,14 @@ def claim_of(rig: DomainRig, name: str, key: str, *, making: Tally | None = None
 
 async def made_for(rig: DomainRig, key: str, *requesters: str) -> None:
     client = rig.holder("h1")
-    synced, _ = await client.sync_all()
+    synced, _ = await client.sync()
     body = Create(
         key=Name(key),
         suite=Suite.PEDERSEN_ED25519,
         acks=len(synced.roster.holders),
         options=KeyOptions.of(tuple(map(Name, requesters))),
     )
-    asked = await client.create_key(body, synced)
+    asked = await client.dealings.create_key(body, synced)
     await rig.approve("h2", proposal_id(asked.proposal).hex())
     await rounds(rig, rig.holders(), 2)
 
@@ -221,7 +221,7 @@ def test_a_restore_makes_no_removed_holder_one_again(when):
         key = (await rig.release("app", "payroll", by=["h1", "h2"])).secret.to_secret_bytes()
         kept = backup(rig)
         await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
-        await rig.holder("h1").sync()
+        await rig.holder("h1").member.sync()
         restore(rig, kept)
         for name in ("h4", "h2", "h3"):
             reply = await accept(rig, name)

@@ -8,7 +8,7 @@ from change_rig import change, settle
 from domain_rig import DomainRig
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
-from tigertally.custody.client.keys import Asked, CreatingClient
+from tigertally.custody.client.keys import Asked, KeyProposals
 from tigertally.custody.client.rows import all_held
 from tigertally.custody.messages.kinds import ROTATE, Create, Rotate, Suite
 from tigertally.custody.messages.options import KeyOptions
@@ -38,7 +38,7 @@ def test_both_versions_work_and_a_reshare_carries_both(suite: Suite) -> None:
         assert await rig.asker("app").newest_version(Name("payroll")) == 1, "the newest that works"
         await rig.child_work()
         await settle(rig, rig.holders())
-        assert await CreatingClient(rig.devices["h1"].party).state_of(asked) == "active"
+        assert await KeyProposals(rig.holder("h1")).state_of(asked) == "active"
         assert await states(rig) == {1: ("active", 1), 2: ("active", 1)}
         assert await rig.asker("app").newest_version(Name("payroll")) == 2
         second = await rig.release("app", "payroll", by=["h2", "h3"], version=2, reason="new")
@@ -65,8 +65,8 @@ def test_the_same_command_resumes_and_the_next_one_makes_the_next_version() -> N
         await rig.form(3)
         await rig.requester("app")
         await rig.create("payroll")
-        client = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(rig.holder("h1"))
+        synced, _ = await client.holder.sync()
         asked = await client.rotate_or_resume(Name("payroll"), None, synced)
         assert await client.state_of(asked) == "waiting"
         assert (await client.rotate_or_resume(Name("payroll"), None, synced)) == asked
@@ -74,9 +74,9 @@ def test_the_same_command_resumes_and_the_next_one_makes_the_next_version() -> N
             await client.rotate_or_resume(Name("payroll"), 2, synced)
         await rig.carry(asked, by=["h2"])
         assert (await client.rotate_or_resume(Name("payroll"), None, synced)) == asked
-        rival = CreatingClient(rig.devices["h3"].party)
+        rival = KeyProposals(rig.holder("h3"))
         with pytest.raises(Refused, match="still being made"):
-            await rival.rotate_or_resume(Name("payroll"), None, (await rival.sync_all())[0])
+            await rival.rotate_or_resume(Name("payroll"), None, (await rival.holder.sync())[0])
         await settle(rig, rig.holders())
         client.forget(asked)
         third = await client.rotate_or_resume(Name("payroll"), 2, synced)
@@ -94,14 +94,14 @@ def test_two_rotations_at_once_make_one_version() -> None:
         await rig.create("payroll")
         asked = []
         for name in ("h1", "h2"):
-            client = CreatingClient(rig.devices[name].party)
-            synced, _ = await client.sync_all()
+            client = KeyProposals(rig.holder(name))
+            synced, _ = await client.holder.sync()
             asked.append(await client.rotate_or_resume(Name("payroll"), None, synced))
         assert asked[0].body == asked[1].body, "both want version 2"
         await rig.carry(asked[0], by=["h3"])
         with pytest.raises(Refused, match=r"void|being made"):
             await rig.approve("h3", asked[1].id.hex())
-        assert (await rig.holder("h2").proposal(asked[1].id)).status is Status.VOID
+        assert (await rig.holder("h2").member.proposal(asked[1].id)).status is Status.VOID
         await settle(rig, rig.holders())
         assert await states(rig) == {1: ("active", 1), 2: ("active", 1)}
 
@@ -131,15 +131,15 @@ def test_other_terms_are_refused_by_the_authority_and_by_the_device(change: str)
         }
         body = Rotate(**{**terms, **bends[change]})
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
-        proposal = client.new_proposal(ROTATE, body.to_body(), synced.roster)
+        synced, _ = await client.sync()
+        proposal = client.member.new_proposal(ROTATE, body.to_body(), synced.roster)
         before = rig.authority_rows()
         with pytest.raises(Refused):
-            await client.propose(proposal)
+            await client.member.propose(proposal)
         assert rig.authority_rows() == before
         if change != "version":
             with pytest.raises(Refused, match="other terms"):
-                await client.create_key(body, synced, proposal=proposal)
+                await client.dealings.create_key(body, synced, proposal=proposal)
 
     rig.run(day())
 
@@ -181,10 +181,10 @@ def test_whoever_waits_for_a_key_that_was_given_up_is_told_and_may_ask_again() -
     async def day() -> None:
         await rig.form(4)
         await rig.requester("app")
-        client = CreatingClient(rig.devices["h1"].party)
+        client = KeyProposals(rig.holder("h1"))
 
         async def ask() -> Asked:
-            synced, _ = await client.sync_all()
+            synced, _ = await client.holder.sync()
             body = Create(
                 key=Name("vault"),
                 suite=Suite.PEDERSEN_ED25519,
@@ -203,7 +203,7 @@ def test_whoever_waits_for_a_key_that_was_given_up_is_told_and_may_ask_again() -
         assert (await rig.bring("app", "wallet", b"a seed")).state == "pending"
         await change(rig, REMOVE, remove_body(Name("h4")), by=["h1", "h2"])
         del rig.devices["h4"]
-        await client.sync_all()
+        await client.holder.sync()
         with pytest.raises(Refused, match="same command again") as caught:
             await client.state_of(asked)
         assert caught.value.code == 3

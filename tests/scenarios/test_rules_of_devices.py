@@ -23,12 +23,12 @@ from tigertally.base.errors import Refused, Unavailable
 from tigertally.base.ids import HolderIndex, Name, ProposalId
 from tigertally.base.limits import CLOCK_SKEW, MAX_PROPOSAL_LIFETIME, PROPOSAL_LIFETIME
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.client.holder import HolderClient
-from tigertally.custody.client.keys import CreatingClient
-from tigertally.custody.client.release import SendingClient
+from tigertally.custody.client.holder import Holder
+from tigertally.custody.client.keys import KeyProposals
+from tigertally.custody.client.release import Releases
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.requester import RequesterClient
-from tigertally.custody.client.unattended import GRANTED, UnattendedClient
+from tigertally.custody.client.requester import Requester
+from tigertally.custody.client.unattended import GRANTED, answer_by_rules
 from tigertally.custody.messages.destroy import EraseDue
 from tigertally.custody.messages.kinds import (
     CREATE,
@@ -79,9 +79,9 @@ def of_before() -> Iterator[None]:
     with ExitStack() as stack:
         for where in (
             "tigertally.quorum.member.client.check_dated",
-            "tigertally.custody.client.voting.check_open",
+            "tigertally.custody.client.holder.check_open",
             "tigertally.quorum.member.memory.check_formed",
-            "tigertally.custody.client.voting.check_may_make",
+            "tigertally.custody.client.dealing.check_may_make",
         ):
             stack.enter_context(mock.patch(where))
         yield
@@ -90,8 +90,8 @@ def of_before() -> Iterator[None]:
 async def refuses(rig: DomainRig, name: str, id_: ProposalId, why: str) -> None:
     """A holder's device does not say yes, keeps nothing, and nothing has changed elsewhere."""
     client = rig.holder(name)
-    synced, _ = await client.sync_all()
-    seen = await client.find(id_, synced)
+    synced, _ = await client.sync()
+    seen = await client.member.find(id_, synced)
     disks = dump(rig.disk), dump(rig.devices[name].disk)
     with pytest.raises((Refused, Unavailable), match=why):
         await client.approve(seen, synced)
@@ -104,8 +104,8 @@ async def refuses(rig: DomainRig, name: str, id_: ProposalId, why: str) -> None:
 async def dated_ahead(rig: DomainRig) -> ProposalId:
     """A requester in the year 2100 asks for a key; the authority does not mind."""
     device = rig.devices["app"]
-    client = RequesterClient(replace(device.party, clock=ManualClock(IN_2100)))
-    synced = await client.sync()
+    client = Requester(replace(device.party, clock=ManualClock(IN_2100)))
+    synced = await client.member.sync()
     ref = KeyRef(name=Name("payroll"), version=1)
     with careless(rig, RELEASE):
         request, _ = await client.ask(ref, "later", Form.PRIVATE, synced)
@@ -125,19 +125,19 @@ def test_nobody_says_yes_to_a_proposal_of_the_future() -> None:
             both = "this device says 2027-01-15T.* made at 2100-01-01T"
             await refuses(rig, "h1", id_, f"dated in the future: {both}")
             client = rig.holder("h2")
-            seen = await client.find(id_, await client.sync())
-            state = await client.reject(seen, await client.sync(), "wrong year")
+            seen = await client.member.find(id_, await client.member.sync())
+            state = await client.reject(seen, await client.member.sync(), "wrong year")
             assert len(state.rejections) == 1  # one may say no
-        crook = CreatingClient(replace(rig.devices["h1"].party, clock=ManualClock(IN_2100)))
+        crook = KeyProposals(Holder(replace(rig.devices["h1"].party, clock=ManualClock(IN_2100))))
         with careless(rig, CREATE, REMOVE), of_before():
-            synced = await crook.sync()
-            key = await crook.create_key(making("ledger"), synced)
-            removal = crook.new_proposal(REMOVE, remove_body(Name("h3")), synced.roster)
-            await crook.propose_with_yes(removal, synced)
+            synced = await crook.member.sync()
+            key = await crook.holder.dealings.create_key(making("ledger"), synced)
+            removal = crook.member.new_proposal(REMOVE, remove_body(Name("h3")), synced.roster)
+            await crook.member.propose_with_yes(removal, synced)
         for proposal in (key.proposal, removal):
             await refuses(rig, "h2", proposal_id(proposal), "dated in the future")
             with pytest.raises(Refused, match="dated in the future"):
-                rig.holder("h2").new_verdict(proposal, synced, Verdict.APPROVE)
+                rig.holder("h2").member.new_verdict(proposal, synced, Verdict.APPROVE)
 
     rig.run(day())
 
@@ -151,10 +151,10 @@ def test_no_rule_allows_a_proposal_of_the_future_or_counts_it() -> None:
         await rig.requester("app")
         await rig.create("payroll")
         await dated_ahead(rig)
-        client = UnattendedClient(rig.devices["h1"].party)
-        synced, report = await client.sync_all()
+        client = Holder(rig.devices["h1"].party)
+        synced, report = await client.sync()
         rules = parse_rules("[[rule]]\nkey = '*'\nrequester = 'app'\nreason = '.*'\nper_day = 2")
-        (one,) = await client.answer_by_rules(synced, rules, report)
+        (one,) = await answer_by_rules(client, synced, rules, report)
         assert (one.approved, one.decision.rule, report.problems) == (False, None, [])
         assert "dated in the future" in one.decision.why
         assert not rig.devices["h1"].disk._tables.get(GRANTED)
@@ -173,7 +173,7 @@ def test_no_fragment_leaves_ten_years_later() -> None:
         await rig.create("payroll")
         id_ = await dated_ahead(rig)
         with careless(rig, RELEASE):
-            with of_before(), mock.patch.object(SendingClient, "send_fragment"):
+            with of_before(), mock.patch.object(Releases, "send"):
                 for name in ("h1", "h2"):
                     state = await rig.approve(name, str(id_))
             assert state.status is Status.COMPLETE
@@ -205,7 +205,7 @@ def test_a_tally_of_the_past_that_was_dated_ahead_is_history() -> None:
             await rig.admit(joining, by=["h1", "h2"])
         for name in rig.holders():
             assert (await rig.sync(name)).problems == []
-        (*_, made) = await rig.holder("h3").tallies(IN_2100)
+        (*_, made) = await rig.holder("h3").member.tallies(IN_2100)
         assert made.proposal.created == IN_2100
         chain = rig.authority.chain
         assert parse_chain(chain.to_bytes(), rig.key.public).current == chain.current
@@ -222,24 +222,24 @@ def test_votes_and_wraps_end_by_this_devices_clock() -> None:
         await rig.requester("app")
         await rig.create("payroll")
         now, ahead = rig.clock.time, ManualClock(rig.clock.time + 250)
-        asker = RequesterClient(replace(rig.devices["app"].party, clock=ahead))
+        asker = Requester(replace(rig.devices["app"].party, clock=ahead))
         with mock.patch("tigertally.quorum.member.client.PROPOSAL_LIFETIME", MAX_PROPOSAL_LIFETIME):
             lifetime = {"lifetime": MAX_PROPOSAL_LIFETIME}
-            synced = await asker.sync()
-            real = asker.new_proposal
-            with mock.patch.object(asker, "new_proposal", lambda *a: real(*a, **lifetime)):
+            synced = await asker.member.sync()
+            real = asker.member.new_proposal
+            with mock.patch.object(asker.member, "new_proposal", lambda *a: real(*a, **lifetime)):
                 ref = KeyRef(name=Name("payroll"), version=1)
                 request, _ = await asker.ask(ref, "slow", Form.PRIVATE, synced)
         await rig.approve("h1", proposal_id(request.proposal).hex())
         with rig.devices["h1"].store.reading() as reader:
             (wrap,) = [decode(KeptWrap, row) for _, row in reader.scan(device_rows.WRAPS)]
         assert wrap.expires == now + MAX_PROPOSAL_LIFETIME
-        removal = rig.holder("h1").new_proposal(
+        removal = rig.holder("h1").member.new_proposal(
             REMOVE, remove_body(Name("h3")), synced.roster, lifetime=MAX_PROPOSAL_LIFETIME
         )
         rig.clock.time -= 250  # a device that is behind keeps its vote no longer for that
         client = rig.holder("h1")
-        await client.propose_with_yes(removal, synced)
+        await client.member.propose_with_yes(removal, synced)
         with rig.devices["h1"].store.reading() as reader:
             vote = decode(Vote, reader.get(VOTES, synced.roster.hash) or b"")
         assert vote.expires == rig.clock.time + MAX_PROPOSAL_LIFETIME
@@ -253,20 +253,20 @@ def test_a_vote_given_by_a_clock_that_was_ahead_does_not_bind_for_decades() -> N
     async def day() -> None:
         await rig.form(4)
         client = rig.holder("h1")
-        synced = await client.sync()
+        synced = await client.member.sync()
         others = [
-            client.new_proposal(REMOVE, remove_body(Name(name)), synced.roster)
+            client.member.new_proposal(REMOVE, remove_body(Name(name)), synced.roster)
             for name in ("h3", "h4")
         ]
         with rig.devices["h1"].store.transaction() as tx:
             proposal = decode(Proposal, others[0].body)
             remember_vote(tx, proposal, proposal_id(others[0]), now=rig.clock.time)
         with pytest.raises(Refused, match="has approved another change"):
-            client.new_verdict(others[1], synced, Verdict.APPROVE)
+            client.member.new_verdict(others[1], synced, Verdict.APPROVE)
         with rig.devices["h1"].store.transaction() as tx:
             vote = Vote(proposal=proposal_id(others[0]), expires=IN_2100)
             tx.put(VOTES, synced.roster.hash, encode(vote))
-        client.new_verdict(others[1], synced, Verdict.APPROVE)
+        client.member.new_verdict(others[1], synced, Verdict.APPROVE)
 
     rig.run(day())
 
@@ -288,12 +288,12 @@ def test_a_change_that_was_held_back_beyond_its_end_is_told(held_back: bool) -> 
             await rig.sync("h3")  # its proposal has ended, and nothing of it is shown
             rig.clock.time += 3600
         lead(rig, "twin", "h3")
-        synced = await rig.holder("h3").sync()
+        synced = await rig.holder("h3").member.sync()
         assert synced.roster.requesters[0].name == "app"
         said = told(rig, "h3")
         assert len(said) == held_back  # one that was away all the time has nothing to tell
         assert all("the authority held it back, or a clock was wrong" in line for line in said)
-        await rig.holder("h3").sync()
+        await rig.holder("h3").member.sync()
         assert told(rig, "h3") == said
 
     rig.run(day())
@@ -306,8 +306,8 @@ async def proposed(rig: DomainRig, body: Making, *, by: str = "h1") -> ProposalI
     """A dishonest holder proposes to make a key; the authority takes everything."""
     client = rig.holder(by)
     with of_before():
-        synced, _ = await client.sync_all()
-        state = await client.create_key(body, synced)
+        synced, _ = await client.sync()
+        state = await client.dealings.create_key(body, synced)
     return proposal_id(state.proposal)
 
 
@@ -413,16 +413,16 @@ def test_a_domain_that_is_forming_makes_nothing() -> None:
         await rig.form(2)
         with careless(rig, REQUESTER_REMOVE, REMOVE):
             client = rig.holder("h1")
-            synced = await client.sync()
-            removal = client.new_proposal(REMOVE, remove_body(Name("h2")), synced.roster)
+            synced = await client.member.sync()
+            removal = client.member.new_proposal(REMOVE, remove_body(Name("h2")), synced.roster)
             with of_before(), pytest.raises(Refused, match="fewer than"):
-                await client.propose_with_yes(removal, synced)
+                await client.member.propose_with_yes(removal, synced)
             with pytest.raises(Unavailable, match="forming: 2 of 3"):
-                await client.propose_with_yes(removal, synced)
+                await client.member.propose_with_yes(removal, synced)
         with careless(rig, DESTROY):
             body = Destroy(key=Name("payroll"), version=None).to_body()
-            proposal = client.new_proposal(DESTROY, body, synced.roster)
-            await client.propose(proposal)
+            proposal = client.member.new_proposal(DESTROY, body, synced.roster)
+            await client.member.propose(proposal)
             await refuses(rig, "h2", proposal_id(proposal), "the domain is forming: 2 of 3 holders")
 
     rig.run(day())
@@ -447,17 +447,17 @@ def test_what_a_tally_that_was_held_back_destroys(made: str, dated: int, why: st
     async def day() -> None:
         await rig.form(3)
         clients = {name: rig.holder(name) for name in ("h1", "h2")}
-        synced = await clients["h1"].sync()
+        synced = await clients["h1"].member.sync()
         body = Destroy(key=Name("ledger"), version=None).to_body()
         if made == "before":
             await rig.create("ledger")
         if dated:
             late = replace(clients["h1"].party, clock=ManualClock(dated))
-            clients["h1"] = HolderClient(late)
-        proposal = clients["h1"].new_proposal(DESTROY, body, synced.roster)
+            clients["h1"] = Holder(late)
+        proposal = clients["h1"].member.new_proposal(DESTROY, body, synced.roster)
         with of_before():
             verdicts = [
-                client.new_verdict(proposal, await client.sync(), Verdict.APPROVE)
+                client.member.new_verdict(proposal, await client.member.sync(), Verdict.APPROVE)
                 for client in clients.values()
             ]
         rig.clock.time += 3600
@@ -465,7 +465,7 @@ def test_what_a_tally_that_was_held_back_destroys(made: str, dated: int, why: st
             await rig.create("ledger")
         due = EraseDue(tally=Tally(proposal=proposal, approvals=tuple(verdicts)))
         client, report = rig.holder("h3"), Report()
-        erasing = client._erase(await client.sync(), due, HolderIndex(3), report)
+        erasing = client.erasures.erase(await client.member.sync(), due, HolderIndex(3), report)
         if why:
             with pytest.raises(Refused, match=why):
                 await erasing

@@ -55,7 +55,7 @@ def rig():
 def asked_of(rig, **what):
     """A release by a program that is not ours, not yet signed."""
     app = rig.devices["app"]
-    roster = rig.asker("app").chain().current
+    roster = rig.asker("app").member.chain().current
     return release_of(app.key, app.wrapping_key, roster, now=rig.clock.now(), **what)
 
 
@@ -63,7 +63,7 @@ async def hand_in(rig, **what):
     nonce = Nonce(rig.randomness.bytes(32))
     proposal = replace(asked_of(rig, **what), nonce=nonce)
     envelope = sign_proposal(rig.devices["app"].key, proposal)
-    return await rig.asker("app").propose(envelope)
+    return await rig.asker("app").member.propose(envelope)
 
 
 def before_the_rule(monkeypatch):
@@ -85,7 +85,7 @@ def test_an_authority_that_shows_two_proposals_gets_nothing_signed(rig):
     async def day():
         app, client = rig.asker("app"), rig.holder("h2")
         made = twins(app.party.key, asked_of(rig), asked_of(rig, form=Form.PRIVATE))
-        harmless, twin = [await app.propose(envelope) for envelope in made]
+        harmless, twin = [await app.member.propose(envelope) for envelope in made]
         id_ = proposal_id(harmless.proposal)
         for _ in ("before the question", "after the yes"):
             shown, _, _ = await look(client, id_)
@@ -105,7 +105,7 @@ def test_an_authority_that_shows_two_proposals_gets_nothing_signed(rig):
 
 
 async def approvals(rig, state):
-    return len((await rig.holder("h1").proposal(proposal_id(state.proposal))).approvals)
+    return len((await rig.holder("h1").member.proposal(proposal_id(state.proposal))).approvals)
 
 
 def test_what_was_closed_or_reads_otherwise_by_the_answer_is_not_signed(rig):
@@ -137,9 +137,9 @@ def test_what_was_closed_or_reads_otherwise_by_the_answer_is_not_signed(rig):
         second = proposal_id(state.proposal)
         shown, _, _ = await look(client, second)
         remove = rig.holder("h1")
-        synced = await remove.sync()
-        gone = remove.new_proposal(REQUESTER_REMOVE, remove_body(Name("app")), synced.roster)
-        await remove.propose_with_yes(gone, synced)
+        synced = await remove.member.sync()
+        gone = remove.member.new_proposal(REQUESTER_REMOVE, remove_body(Name("app")), synced.roster)
+        await remove.member.propose_with_yes(gone, synced)
         await rig.approve("h3", str(proposal_id(gone)))
         with pytest.raises(Refused, match="the proposal is void: nothing was signed"):
             await look(client, second)
@@ -169,7 +169,7 @@ def test_a_new_reason_that_hides_something_is_refused_everywhere(rig, monkeypatc
         client = rig.asker("app")
         with pytest.raises(MalformedMessage) as own:  # by the program that we make
             key = next(iter(await client.keys())).ref
-            await client.ask(key, reason, Form.PRIVATE, await client.sync())
+            await client.ask(key, reason, Form.PRIVATE, await client.member.sync())
         with pytest.raises(Refused) as admitted:  # by the authority, from any other
             await hand_in(rig, form=Form.PRIVATE, reason=reason)
         assert fault in str(own.value)
@@ -243,17 +243,17 @@ def test_what_was_written_before_is_shown_with_facts_first_and_delimited(rig, mo
             reason=Text(MARKS),
             time=rig.clock.now(),
         )
-        await rig.holder("h3").vote(shown.state, sign_approval(rig.devices["h3"].key, no))
+        await rig.holder("h3").member.vote(shown.state, sign_approval(rig.devices["h3"].key, no))
         state = await rig.holder("h1").reject(shown, synced, "no")
         assert state.status is Status.REJECTED
         monkeypatch.undo()
-        (listed,) = [one for one in await rig.holder("h1").tallies(0) if one.id == id_]
+        (listed,) = [one for one in await rig.holder("h1").member.tallies(0) if one.id == id_]
         said = [str(quote) for quote in listed.refusals]
         assert said == [
             "reason to reject, as h3 says: “x\u033f\u033f<U+033F ×497>”",
             "reason to reject, as h1 says: “no”",
         ]
-        report = await rig.holder("h2").audit()
+        report = await rig.audit("h2").report()
         (made,) = [e for e in report.entries if e.kind == "proposal.made" and e.detail == id_]
         assert made.summary.startswith("custody.release: FORM PRIVATE: ")
         assert made.summary.endswith("”")

@@ -8,9 +8,10 @@ from domain_rig import DomainRig
 from tigertally.base.errors import Unavailable
 from tigertally.base.ids import Name
 from tigertally.custody.client import rows
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.requester import RequesterClient
-from tigertally.custody.client.unattended import Answered, UnattendedClient
+from tigertally.custody.client.requester import Requester
+from tigertally.custody.client.unattended import Answered, answer_by_rules
 from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.rules import Rules
@@ -29,14 +30,14 @@ per_day = 2
 
 async def make_key(rig: DomainRig, key: str, *, unattended: bool) -> None:
     client = rig.holder("h1")
-    synced, _ = await client.sync_all()
+    synced, _ = await client.sync()
     body = Create(
         key=Name(key),
         suite=Suite.PEDERSEN_ED25519,
         acks=len(synced.roster.holders),
         options=KeyOptions.of(unattended=unattended),
     )
-    state = await client.create_key(body, synced)
+    state = await client.dealings.create_key(body, synced)
     for name in rig.holders()[1:]:
         if state.status is Status.PENDING:
             state = await rig.approve(name, proposal_id(state.proposal).hex())
@@ -47,25 +48,25 @@ async def make_key(rig: DomainRig, key: str, *, unattended: bool) -> None:
 
 async def alone(rig: DomainRig, name: str, rules: Rules) -> list[Answered]:
     """One turn of an unattended device; each time it has just been started."""
-    client = UnattendedClient(rig.devices[name].party)
-    synced, report = await client.sync_all()
-    answered = await client.answer_by_rules(synced, rules, report)
-    await client.sync_all(renew=False)
+    client = Holder(rig.devices[name].party)
+    synced, report = await client.sync()
+    answered = await answer_by_rules(client, synced, rules, report)
+    await client.sync(renew=False)
     assert report.problems == []
     return answered
 
 
 async def ask(
     rig: DomainRig, key: str, reason: str, form: Form = Form.FINAL
-) -> tuple[RequesterClient, object]:
+) -> tuple[Requester, object]:
     client = rig.asker("app")
-    synced = await client.sync()
+    synced = await client.member.sync()
     request, _ = await client.ask(KeyRef(name=Name(key), version=1), reason, form, synced)
     return client, request
 
 
 async def status_of(rig: DomainRig, reason: str) -> tuple[Status, int]:
-    for seen in await rig.holder("h1").tallies(0):
+    for seen in await rig.holder("h1").member.tallies(0):
         if seen.proposal.kind == "custody.release" and seen.proposal.options()["reason"] == reason:
             return seen.state.status, len(seen.approvals)
     raise AssertionError(reason)
@@ -89,7 +90,8 @@ def test_rules_allow_what_they_say_and_nothing_else() -> None:
         await rig.sync("h1")
         secret = rig.devices["app"].device_secret
         ref = KeyRef(name=Name("night-backup"), version=1)
-        released = await client.collect(request, ref, Form.FINAL, await client.sync(), secret)  # type: ignore[arg-type]
+        synced = await client.member.sync()
+        released = await client.collect(request, ref, Form.FINAL, synced, secret)  # type: ignore[arg-type]
         assert released is not None
 
         for key, reason, form, why in (
@@ -123,16 +125,16 @@ def test_counts_outlive_restarts_crashes_and_clocks() -> None:
         await make_key(rig, "night-backup", unattended=True)
         await ask(rig, "night-backup", "job 1")
         # A crash after the count is stored, before the approval leaves: it is counted once.
-        client = UnattendedClient(rig.devices["h1"].party)
-        synced, report = await client.sync_all()
+        client = Holder(rig.devices["h1"].party)
+        synced, report = await client.sync()
 
         async def no_way(*_: object, **__: object) -> None:
             raise Unavailable("the line is dead")
 
-        client.vote = no_way  # type: ignore[method-assign,assignment]
+        client.member.vote = no_way  # type: ignore[method-assign,assignment]
         for _ in range(3):
             with pytest.raises(Unavailable):
-                await client.answer_by_rules(synced, rules, report)
+                await answer_by_rules(client, synced, rules, report)
         assert await status_of(rig, "job 1") == (Status.PENDING, 0)
         assert [a.approved for a in await alone(rig, "h1", rules)] == [True]
         assert await status_of(rig, "job 1") == (Status.PENDING, 1)
@@ -175,10 +177,10 @@ def test_a_fault_in_one_holds_up_no_other() -> None:
             rows.erase_key(tx, KeyRef(name=Name("night-a"), version=1))
         await ask(rig, "night-a", "job 1")
         await ask(rig, "night-b", "job 2")
-        client = UnattendedClient(rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = Holder(rig.devices["h1"].party)
+        synced, _ = await client.sync()
         report = Report()
-        told = await client.answer_by_rules(synced, rules, report)
+        told = await answer_by_rules(client, synced, rules, report)
         assert sorted(a.approved for a in told) == [False, True]
         assert "holds no active fragment" in report.problems[0]
         assert await status_of(rig, "job 1") == (Status.PENDING, 0)

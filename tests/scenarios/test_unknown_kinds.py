@@ -12,8 +12,9 @@ import pytest
 from domain_rig import DomainRig
 from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.unattended import UnattendedClient
+from tigertally.custody.client.unattended import answer_by_rules
 from tigertally.custody.messages.kinds import Form, KeyRef
 from tigertally.custody.rules_file import parse_rules
 from tigertally.quorum import messages
@@ -62,17 +63,17 @@ def rig():
 async def noticed(rig, by="h1"):
     """Propose a notice; with the proposer's yes if it is a holder."""
     client = rig.holder(by)
-    synced = await client.sync()
-    proposal = client.new_proposal(NOTICE, BODY, synced.roster)
+    synced = await client.member.sync()
+    proposal = client.member.new_proposal(NOTICE, BODY, synced.roster)
     if synced.roster.holder_of(client.party.key.public) is None:
-        return await client.propose(proposal)
-    return await client.propose_with_yes(proposal, synced)
+        return await client.member.propose(proposal)
+    return await client.member.propose_with_yes(proposal, synced)
 
 
 def test_it_is_listed_and_everything_else_goes_on(rig):
     async def day():
         state = await noticed(rig)
-        synced, report = await rig.holder("h3").sync_all()
+        synced, report = await rig.holder("h3").sync()
         assert report.problems == []
         (one,) = synced.unknown
         assert isinstance(one, UnknownProposal)
@@ -82,7 +83,7 @@ def test_it_is_listed_and_everything_else_goes_on(rig):
         released = await rig.release("app", "payroll", by=["h3", "h2"])
         assert released.approved_by == ("h2", "h3")
         await rig.create("other")
-        (known,) = (await rig.holder("h2").sync()).proposals
+        (known,) = (await rig.holder("h2").member.sync()).proposals
         assert (known.id, known.words) == (one.id, "a notice about payroll · proposed by h1")
 
     rig.run(day())
@@ -95,12 +96,12 @@ def test_whoever_asks_as_version_1_did_is_not_shown_it(rig):
         state = await noticed(rig)
         for door in (messages.SYNC, messages.TALLIES):
             rig.devices["h3"].party.lacking.note(door, rig.clock.now())
-        synced = await rig.holder("h3").sync()
+        synced = await rig.holder("h3").member.sync()
         assert synced.open == ()
         id_ = proposal_id(state.proposal)
-        known = {one.id for one in await rig.holder("h3").tallies(0)}
-        assert known == {one.id for one in await rig.holder("h2").tallies(0)} - {id_}
-        assert await rig.holder("h3").audit()
+        known = {one.id for one in await rig.holder("h3").member.tallies(0)}
+        assert known == {one.id for one in await rig.holder("h2").member.tallies(0)} - {id_}
+        assert await rig.audit("h3").report()
 
     rig.run(day())
 
@@ -109,15 +110,15 @@ def test_it_cannot_be_approved_and_nothing_is_signed(rig):
     async def day():
         await noticed(rig)
         client = rig.holder("h3")
-        synced = await client.sync()
+        synced = await client.member.sync()
         (one,) = synced.unknown
-        found = await client.find(one.id, synced)
+        found = await client.member.find(one.id, synced)
         assert found == one
         before = rig.authority_rows()
         with pytest.raises(NewerVersion, match=r"unknown kind.*upgraded"):
             await client.approve(found, synced)
         with pytest.raises(NewerVersion):  # below the commands too
-            client.new_verdict(one.state.proposal, synced, Verdict.APPROVE)
+            client.member.new_verdict(one.state.proposal, synced, Verdict.APPROVE)
         assert rig.authority_rows() == before
 
     rig.run(day())
@@ -127,11 +128,11 @@ def test_a_no_needs_no_understanding(rig):
     async def day():
         await noticed(rig)
         client = rig.holder("h3")
-        synced = await client.sync()
+        synced = await client.member.sync()
         (one,) = synced.unknown
         state = await client.reject(one, synced, "what is this?")
         assert (state.status, len(state.rejections)) == (Status.PENDING, 1)
-        state = await rig.holder("h2").reject(one, await rig.holder("h2").sync(), "")
+        state = await rig.holder("h2").reject(one, await rig.holder("h2").member.sync(), "")
         assert state.status is Status.REJECTED
 
     rig.run(day())
@@ -143,14 +144,14 @@ def test_tallies_and_audit_verify(rig):
         state = await rig.approve("h2", proposal_id(state.proposal).hex())
         assert state.status is Status.COMPLETE
         client = rig.holder("h3")
-        seen = await client.tallies(0)
+        seen = await client.member.tallies(0)
         unknown = [one for one in seen if isinstance(one, UnknownProposal)]
         assert [one.proposal.kind for one in unknown] == [NOTICE]
         assert len(unknown[0].approvals) == 2
         assert len([one for one in seen if isinstance(one, SeenProposal)]) == len(seen) - 1
-        report = await client.audit()
+        report = await rig.audit("h3").report()
         assert report.cosigned_by == ("h1", "h2")
-        assert await client.prove(0, 3)
+        assert await rig.audit("h3").prove(0, 3)
 
     rig.run(day())
 
@@ -160,10 +161,10 @@ def test_no_rule_ever_allows_it(rig):
         await noticed(rig)
         asker = rig.asker("app")
         ref = KeyRef(name=Name("payroll"), version=1)
-        await asker.ask(ref, "a job", Form.FINAL, await asker.sync())
-        client = UnattendedClient(rig.devices["h3"].party)
-        synced, _ = await client.sync_all()
-        (answered,) = await client.answer_by_rules(synced, parse_rules(RULE), Report())
+        await asker.ask(ref, "a job", Form.FINAL, await asker.member.sync())
+        client = Holder(rig.devices["h3"].party)
+        synced, _ = await client.sync()
+        (answered,) = await answer_by_rules(client, synced, parse_rules(RULE), Report())
         assert answered.proposal.proposal.kind == "custody.release"
         assert len(synced.unknown) == 1
 
@@ -176,7 +177,7 @@ def test_a_requester_with_an_older_program_goes_on(rig):
         upgraded(rig, "app")
         await noticed(rig, by="app")
         rig.devices["app"].party = today
-        (one,) = (await rig.asker("app").sync()).unknown
+        (one,) = (await rig.asker("app").member.sync()).unknown
         assert one.proposer == "app"
         assert await rig.release("app", "payroll", by=["h1", "h3"])
 
@@ -200,15 +201,15 @@ def test_a_known_kind_with_an_unknown_option(rig):
 
     async def day():
         client = rig.holder("h1")
-        synced = await client.sync()
+        synced = await client.member.sync()
         kinds = rig.services.quorum._kinds
         lenient = replace(kinds["custody.destroy"], parse=dict, words=lambda body: "tomorrow's")
         rig.services.quorum._kinds = {**kinds, "custody.destroy": lenient}
         rig.services.quorum._executors["custody.destroy"] = Notice()
         body = options_body(key="payroll", after=7)
-        proposal = client.new_proposal(Name("custody.destroy"), body, synced.roster)
-        await client.propose(proposal)
-        synced, report = await rig.holder("h3").sync_all()
+        proposal = client.member.new_proposal(Name("custody.destroy"), body, synced.roster)
+        await client.member.propose(proposal)
+        synced, report = await rig.holder("h3").sync()
         (one,) = synced.unknown
         assert "unknown options: after" in one.detail
         assert "after" not in one.words

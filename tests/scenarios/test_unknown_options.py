@@ -16,6 +16,7 @@ from domain_rig import DomainRig
 from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
 from tigertally.custody.client import rows as device_rows
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.known import newest_usable
 from tigertally.custody.client.report import Report
 from tigertally.custody.messages import kinds
@@ -38,9 +39,9 @@ async def make(rig: DomainRig, key: str, *, acks: int = 2) -> None:
     """A key with the option: h1 proposes, h2 approves, both sync."""
     with knowing():
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         body = Create(key=Name(key), suite=Suite.PEDERSEN_ED25519, acks=acks, options=HERE)
-        state = await client.create_key(body, synced)
+        state = await client.dealings.create_key(body, synced)
         await rig.approve("h2", proposal_id(state.proposal).hex())
         for name in ("h1", "h2", "h1"):
             await rig.sync(name)
@@ -97,7 +98,7 @@ def test_such_a_key_is_made_without_the_older_device(rig):
         with knowing():
             client = rig.asker("app")
             asked = KeyRef(name=Name("local"), version=1)
-            _, state = await client.ask(asked, "r", Form.PRIVATE, await client.sync())
+            _, state = await client.ask(asked, "r", Form.PRIVATE, await client.member.sync())
             id_ = proposal_id(state.proposal).hex()
         with pytest.raises(Refused, match="no active fragment of local version 1"):
             await rig.approve("h3", id_)
@@ -163,7 +164,7 @@ def test_shown_it_all_the_same_a_device_refuses_that_key_in_words(rig, monkeypat
             state = await rig.propose_key("other")
             await rig.approve("h2", proposal_id(state.proposal).hex())
         monkeypatch.setattr(sync, "option_names", lambda *_: frozenset())
-        _, report = await rig.holder("h3").sync_all()
+        _, report = await rig.holder("h3").sync()
         assert not await held(rig, "h3", "local")
         assert report.received == 1  # the other key came with it
         assert report.culprits == []
@@ -193,15 +194,15 @@ def test_it_does_not_approve_such_a_key_and_signs_nothing(rig):
     async def day():
         with knowing():
             client = rig.holder("h1")
-            synced, _ = await client.sync_all()
+            synced, _ = await client.sync()
             body = Create(key=Name("local"), suite=Suite.PEDERSEN_ED25519, acks=2, options=HERE)
-            asked = await client.create_key(body, synced)
+            asked = await client.dealings.create_key(body, synced)
         id_ = proposal_id(asked.proposal)
         device = rig.holder("h3")
         with authority_of_tomorrow(rig):
-            synced, report = await device.sync_all()
-            seen = [one.id for one in await device.tallies(0)]
-            state = await device.proposal(id_)
+            synced, report = await device.sync()
+            seen = [one.id for one in await device.member.tallies(0)]
+            state = await device.member.proposal(id_)
         assert report.problems == []
         v1 = device.party.lacking.holds(SYNC, rig.clock.now())
         assert [one.id for one in synced.unknown] == ([] if v1 else [id_])
@@ -211,7 +212,7 @@ def test_it_does_not_approve_such_a_key_and_signs_nothing(rig):
             with pytest.raises(NewerVersion, match="upgraded"):
                 await device.approve(one, synced)
         with authority_of_tomorrow(rig):
-            assert len((await device.proposal(id_)).approvals) == 1
+            assert len((await device.member.proposal(id_)).approvals) == 1
 
     rig.run(day())
 
@@ -271,7 +272,7 @@ def test_a_relay_cannot_take_an_option_away(rig):
         rig.services.syncing._opening = stripped
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sync, "option_names", lambda *_: frozenset())
-            _, report = await rig.holder("h4").sync_all()
+            _, report = await rig.holder("h4").sync()
         assert not await held(rig, "h4", "local")
         assert any("something else" in said for said in report.problems), report.problems
         rig.services.syncing._opening = honest
@@ -283,7 +284,7 @@ def test_a_relay_cannot_take_an_option_away(rig):
 
 def test_no_rule_releases_a_key_whose_terms_are_not_known(rig):
     """As on a device that was put back to an older program."""
-    from tigertally.custody.client.unattended import UnattendedClient
+    from tigertally.custody.client.unattended import answer_by_rules
     from tigertally.custody.rules_file import parse_rules
 
     rules = parse_rules('[[rule]]\nkey = "*"\nrequester = "app"\nreason = ".*"\nper_day = 9\n')
@@ -294,16 +295,16 @@ def test_no_rule_releases_a_key_whose_terms_are_not_known(rig):
             unattended = KeyOptions.of(unattended=True, more={OPTION: "eu"})
             device_rows.put_terms(tx, ref, device_rows.Terms(options=unattended))
         asker = rig.asker("app")
-        _, state = await asker.ask(ref, "r", Form.FINAL, await asker.sync())
-        client = UnattendedClient(rig.devices["h3"].party)
-        synced, _ = await client.sync_all()
-        (answered,) = await client.answer_by_rules(synced, rules, Report())
+        _, state = await asker.ask(ref, "r", Form.FINAL, await asker.member.sync())
+        client = Holder(rig.devices["h3"].party)
+        synced, _ = await client.sync()
+        (answered,) = await answer_by_rules(client, synced, rules, Report())
         assert not answered.approved
         assert "does not know" in answered.decision.why
         with pytest.raises(NewerVersion, match="region"):
             await rig.approve("h3", proposal_id(state.proposal).hex())
         with knowing():
-            (answered,) = await client.answer_by_rules(synced, rules, Report())
+            (answered,) = await answer_by_rules(client, synced, rules, Report())
         assert answered.approved
 
     rig.run(day())

@@ -16,7 +16,7 @@ from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
 from tigertally.cli.key import _shown
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.client.known import ask_keys, newest_usable
 from tigertally.custody.messages import kinds, v1
 from tigertally.custody.messages.kinds import KeyRef, Suite, known_here
@@ -104,8 +104,8 @@ def test_shown_such_a_key_a_device_reads_all_and_acts_on_the_others(monkeypatch)
         assert decode(KeysReplyV1, encode(old)) == old
         assert [one.state for one in old.keys] == [NEWER_STATE, "active"]
 
-        client = CreatingClient(rig.devices["h1"].party)
-        synced, _ = await client.sync_all()
+        client = KeyProposals(rig.holder("h1"))
+        synced, _ = await client.holder.sync()
         before = rig.authority_rows()["proposal"]
         with pytest.raises(NewerVersion, match="tomorrow"):
             await client.rotate_or_resume(Name("later"), None, synced)

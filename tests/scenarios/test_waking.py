@@ -24,9 +24,9 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
 from tigertally.base.limits import PROPOSAL_LIFETIME
 from tigertally.base.secret import Secret
-from tigertally.custody.client.imports import ImportingClient, Progress
-from tigertally.custody.client.keys import CreatingClient
-from tigertally.custody.client.requester import Released
+from tigertally.custody.client.imports import Imports, Progress
+from tigertally.custody.client.keys import KeyProposals
+from tigertally.custody.client.requester import Released, Requester
 from tigertally.custody.messages.kinds import Create, Destroy, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.sync import CUSTODY_SYNC
@@ -155,9 +155,9 @@ async def one_name_asked_for_twice(rig: LiveRig) -> None:
 
 async def a_rotation(rig: LiveRig) -> None:
     async def rotate() -> None:
-        client = CreatingClient(rig.devices["h1"].party)
+        client = KeyProposals(rig.holder("h1"))
         async with rig.locks["h1"]:
-            synced, _ = await client.sync_all()
+            synced, _ = await client.holder.sync()
             asked = await client.rotate_or_resume(Name("payroll"), None, synced)
         await rig.waits("h1", client, asked, "active")
 
@@ -184,14 +184,14 @@ async def a_release(rig: LiveRig) -> None:
 async def get(rig: LiveRig) -> Released:
     """`key get`, by the requester."""
     client = rig.asker("app")
-    synced = await client.sync()
+    synced = await client.member.sync()
     request, _ = await client.ask(KEY, "a test", Form.PRIVATE, synced)
 
     async def step() -> Released | None:
         secret = rig.devices["app"].device_secret
-        return await client.collect(request, KEY, Form.PRIVATE, await client.sync(), secret)
+        return await client.collect(request, KEY, Form.PRIVATE, await client.member.sync(), secret)
 
-    return await rig.waiting(client, step)
+    return await rig.waiting(client.member, step)
 
 
 async def a_rejected_release(rig: LiveRig) -> None:
@@ -206,18 +206,18 @@ async def a_rejected_release(rig: LiveRig) -> None:
 
 async def bring(rig: LiveRig, key: str) -> Progress:
     """`key import`, by the requester."""
-    client = ImportingClient(rig.devices["app"].party)
+    client = Imports(Requester(rig.devices["app"].party))
     body = replace(wanted(key, PEDERSEN), imported=True)
     with Secret(b"seed phrase") as secret:
-        known = client.begin(body, secret, await client.sync())
+        known = client.begin(body, secret, await client.member.sync())
 
         async def step() -> Progress | None:
             device_secret = rig.devices["app"].device_secret
             now = client.under_way(key) or known
-            made = await client.advance(now, secret, await client.sync(), device_secret)
+            made = await client.advance(now, secret, await client.member.sync(), device_secret)
             return made if made.state == "active" else None
 
-        return await rig.waiting(client, step)
+        return await rig.waiting(client.member, step)
 
 
 async def an_import(rig: LiveRig) -> None:

@@ -248,7 +248,7 @@ def test_a_report_is_its_holders_own_and_never_older() -> None:
         with one.store.reading() as reader:
             claims = claims_of(all_held(reader))
         assert len(claims) == 1
-        domain = (await rig.holder("h1").sync()).roster.domain
+        domain = (await rig.holder("h1").member.sync()).roster.domain
         later = rig.clock.time + 1000
         good = sign_report(one.key, domain, HolderIndex(1), number=later, claims=claims)
         with pytest.raises(Refused, match="handed in by its holder"):
@@ -287,7 +287,7 @@ def test_a_thousand_keys_are_a_few_words() -> None:
             for name in rig.holders():
                 await rig.sync(name)
         assert (await rig.sync("h1")).waiting_for == ()
-        entries = (await rig.holder("h1").audit()).entries
+        entries = (await rig.audit("h1").report()).entries
         opened = [entry for entry in entries if entry.kind == "custody.opened"][-1]
         assert "and 9 more: attempt 1" in opened.summary
         assert len(opened.detail) == 32, "the hash of the statement that names them all"

@@ -22,7 +22,8 @@ from tigertally.base.clock import SystemClock
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.client.keys import CreatingClient
+from tigertally.custody.client.holder import Holder
+from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.messages.kinds import Create, Suite
 from tigertally.node.connect import connected
 from tigertally.node.profile import open_profile
@@ -294,7 +295,7 @@ def test_three_versions(base: Recorded, domain: Domain, monkeypatch: pytest.Monk
         assert keys_of(town, *some, by=("alice", "carol")) == {n: base.keys[n] for n in some}
 
 
-Propose = Callable[[CreatingClient, Synced], Awaitable[Envelope]]
+Propose = Callable[[KeyProposals, Synced], Awaitable[Envelope]]
 
 
 async def proposes(town: MixedTown, name: str, propose: Propose) -> str:
@@ -302,20 +303,20 @@ async def proposes(town: MixedTown, name: str, propose: Propose) -> str:
     secret = Secret(PASSPHRASE.encode())
     with open_profile(town.home, Name(name), passphrase=lambda: secret) as profile:
         async with connected(profile) as party:
-            client = CreatingClient(party)
-            synced, _ = await client.sync_all()
+            client = KeyProposals(Holder(party))
+            synced, _ = await client.holder.sync()
             return str(proposal_id(await propose(client, synced)))
 
 
-async def notice_by(client: CreatingClient, synced: Synced) -> Envelope:
+async def notice_by(client: KeyProposals, synced: Synced) -> Envelope:
     body = options_body(about="payroll")
-    proposal = client.new_proposal(tomorrow.NOTICE, body, synced.roster)
-    return (await client.propose_with_yes(proposal, synced)).proposal
+    proposal = client.member.new_proposal(tomorrow.NOTICE, body, synced.roster)
+    return (await client.member.propose_with_yes(proposal, synced)).proposal
 
 
-async def key_by(client: CreatingClient, synced: Synced) -> Envelope:
+async def key_by(client: KeyProposals, synced: Synced) -> Envelope:
     body = Create(key=Name("local"), suite=Suite.PEDERSEN_ED25519, acks=2, options=tomorrow.HERE)
-    return (await client.create_key(body, synced)).proposal
+    return (await client.holder.dealings.create_key(body, synced)).proposal
 
 
 def test_a_restored_authority_learns_from_devices_of_both_versions(

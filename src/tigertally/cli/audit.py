@@ -79,16 +79,17 @@ def prove(
 
     The file also shows the rosters, and with them all members' names and public keys.
     """
-    from tigertally.quorum.member.audit import AuditingClient
+    from tigertally.quorum.member.audit import Audit
+    from tigertally.quorum.member.client import MemberClient
     from tigertally.quorum.proof import verify_proof
 
     output = claimed(out, force)
 
     async def work(open_profile: OpenProfile, party: Party) -> tuple[bytes, Fingerprint]:
-        client = AuditingClient(party)
+        member = MemberClient(party)
         with open_profile.exclusive(doing="proving audit entries"):
-            raw = await client.prove(index, count)
-        return raw, client.chain().current.authority.fingerprint
+            raw = await Audit(member).prove(index, count)
+        return raw, member.chain().current.authority.fingerprint
 
     raw, authority = as_member(profile, passphrase_file, work)
     proven = verify_proof(raw, authority)
@@ -148,10 +149,11 @@ def list_(
 
 
 def _report(profile: Name, passphrase_file: Path | None) -> AuditReport:
-    from tigertally.quorum.member.audit import AuditingClient
+    from tigertally.quorum.member.audit import Audit
+    from tigertally.quorum.member.client import MemberClient
 
     async def work(open_profile: OpenProfile, party: Party) -> AuditReport:
         with open_profile.exclusive(doing="verifying the audit log"):
-            return await AuditingClient(party).audit()
+            return await Audit(MemberClient(party)).report()
 
     return as_member(profile, passphrase_file, work)

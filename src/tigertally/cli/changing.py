@@ -57,24 +57,25 @@ async def _change(
     done: Callable[[Roster], bool],
     wait: float,
 ) -> dict[str, Any]:
-    from tigertally.custody.client.roster import ChangingClient
+    from tigertally.custody.client.holder import Holder
     from tigertally.node.connect import until
+    from tigertally.quorum.member.roster_changes import RosterChanges
 
-    client = ChangingClient(party)
+    holder = Holder(party)
     with open_profile.exclusive(doing="changing the roster"):
-        synced, report = await client.sync_all()
+        synced, report = await holder.sync()
         warn(report)
-        proposal = await client.propose_or_resume(kind, body, synced)
+        proposal = await RosterChanges(holder.member).propose_or_resume(kind, body, synced)
 
     async def step() -> Synced | None:
         with open_profile.exclusive(doing="waiting for a change of the roster"):
-            now, again = await client.sync_all(renew=False)
+            now, again = await holder.sync(renew=False)
         warn(again)
         return now if done(now.roster) else None
 
     if wait and not done(synced.roster):
         note(f"waiting for holders to approve {proposal}")
-    changed = await until(client, step, wait=wait)
+    changed = await until(holder.member, step, wait=wait)
     return {
         "proposal": str(proposal),
         "state": "waiting" if changed is None else "complete",

@@ -235,7 +235,7 @@ def _profile(
 async def _enrol(
     open_profile: OpenProfile, role: Role, target: Target, pin: str | None, wait: float
 ) -> Joined:
-    from tigertally.custody.client.holder import HolderClient
+    from tigertally.custody.client.holder import Holder
     from tigertally.node.connect import introduced, until
     from tigertally.quorum.card import Role as Roles
     from tigertally.quorum.member.client import MemberClient
@@ -268,7 +268,7 @@ async def _enrol(
             if target.invitation:
                 check_invitation(target.invitation, chain.current)
             if role is Roles.HOLDER:
-                await HolderClient(party).sync_all()
+                await Holder(party).sync()
         return Joined(state="enrolled", proposal=done.proposal, roster=chain.current)
 
 

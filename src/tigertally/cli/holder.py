@@ -134,19 +134,19 @@ def inbox(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     """List what waits for an answer, verified on this device."""
     from tigertally.cli.proposals import document_of, row_of
     from tigertally.cli.times import format_time
-    from tigertally.custody.client.holder import HolderClient
+    from tigertally.custody.client.holder import Holder
     from tigertally.quorum.card import Role
     from tigertally.quorum.member.client import Synced
     from tigertally.quorum.member.displayed import remember_displayed
 
     async def work(open_profile: OpenProfile, party: Party) -> tuple[Synced, HolderIndex]:
         with open_profile.exclusive(doing="looking into the inbox"):
-            client = HolderClient(party)
-            synced, report = await client.sync_all(renew=False)
+            client = Holder(party)
+            synced, report = await client.sync(renew=False)
             with party.store.transaction() as tx:
                 remember_displayed(tx, synced.open, now=party.clock.now())
         warn(report)
-        return synced, client.me(synced.roster).index
+        return synced, client.member.me(synced.roster).index
 
     synced, me = as_member(profile, passphrase_file, work, role=Role.HOLDER)
     oldest_first = sorted(synced.open, key=lambda seen: (seen.proposal.created, seen.id))
@@ -200,14 +200,14 @@ def reject(
 def sync(profile: Profile, passphrase_file: PassphraseFile = None) -> None:
     """Do everything this device owes and fetch everything it is owed."""
     from tigertally.cli.proposals import unanswered_by
-    from tigertally.custody.client.holder import HolderClient
+    from tigertally.custody.client.holder import Holder
     from tigertally.quorum.card import Role
 
     async def work(open_profile: OpenProfile, party: Party) -> tuple[Report, int]:
-        client = HolderClient(party)
+        client = Holder(party)
         with open_profile.exclusive(doing="syncing"):
-            synced, report = await client.sync_all()
-        me = client.me(synced.roster).index
+            synced, report = await client.sync()
+        me = client.member.me(synced.roster).index
         return report, unanswered_by(me, synced.open)
 
     report, unanswered = as_member(profile, passphrase_file, work, role=Role.HOLDER)
@@ -275,14 +275,15 @@ def unlock(
     After a restore every holder who unlocks also accepts, signed, that the domain goes on from the
     back-up. An older roster is never accepted: the authority takes the newest that holders know.
     """
-    from tigertally.custody.client.unlock import UnlockingClient
+    from tigertally.custody.client.unlock import Unlock
     from tigertally.custody.messages.lock import AnswerReply
     from tigertally.quorum.card import Role
+    from tigertally.quorum.member.client import MemberClient
 
     async def work(open_profile: OpenProfile, party: Party) -> AnswerReply:
         wrong = open_profile.wrong_passphrases()
         with open_profile.exclusive(doing="unlocking"):
-            reply = await UnlockingClient(party).unlock(
+            reply = await Unlock(MemberClient(party)).answer(
                 wrong_passphrases=wrong, accept_rollback=accept_rollback
             )
         open_profile.clear_wrong_passphrases(wrong)

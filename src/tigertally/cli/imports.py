@@ -13,7 +13,7 @@ from tigertally.cli.output import emit, facts, note
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
     from tigertally.base.secret import Secret
-    from tigertally.custody.client.imports import ImportingClient, Progress
+    from tigertally.custody.client.imports import Imports, Progress
     from tigertally.custody.messages.kinds import Create
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.member.client import Party, Synced
@@ -78,23 +78,24 @@ def _completed(wanted: Create, synced: Synced, party: Party) -> Create:
 async def _import(
     open_profile: OpenProfile, party: Party, wanted: Create, secret: Secret, wait: float
 ) -> dict[str, Any]:
-    from tigertally.custody.client.imports import ImportingClient
+    from tigertally.custody.client.imports import Imports
+    from tigertally.custody.client.requester import Requester
     from tigertally.node.connect import until
 
-    client = ImportingClient(party)
+    imports = Imports(Requester(party))
     with open_profile.exclusive(doing="importing a secret"):
-        synced = await client.sync()
-        known = client.begin(_completed(wanted, synced, party), secret, synced)
+        synced = await imports.member.sync()
+        known = imports.begin(_completed(wanted, synced, party), secret, synced)
     reached: list[Progress] = []
 
     async def step() -> Progress | None:
-        progress = await _advance(open_profile, client, known.ref.name, secret)
+        progress = await _advance(open_profile, imports, known.ref.name, secret)
         if wait and (not reached or reached[-1] != progress):
             note(f"import of {known.ref}: {progress.state} ({progress.proposal})")
         reached.append(progress)
         return progress if progress.state == "active" else None
 
-    await until(client, step, wait=wait)
+    await until(imports.member, step, wait=wait)
     last = reached[-1]
     return {
         "proposal": str(last.proposal),
@@ -105,7 +106,7 @@ async def _import(
 
 
 async def _advance(
-    open_profile: OpenProfile, client: ImportingClient, name: Name, secret: Secret
+    open_profile: OpenProfile, imports: Imports, name: Name, secret: Secret
 ) -> Progress:
     from tigertally.base.errors import Refused
     from tigertally.node.recovery import device_secret_of
@@ -114,7 +115,7 @@ async def _advance(
         open_profile.exclusive(doing="importing a secret"),
         device_secret_of(open_profile) as device_secret,
     ):
-        known = client.under_way(name)  # as it is now: another command may have got further
+        known = imports.under_way(name)  # as it is now: another command may have got further
         if known is None:
             raise Refused(f"the import of {name} was ended by another command of this profile")
-        return await client.advance(known, secret, await client.sync(), device_secret)
+        return await imports.advance(known, secret, await imports.member.sync(), device_secret)

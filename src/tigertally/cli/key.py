@@ -29,7 +29,7 @@ from tigertally.cli.outputs import claimed
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
-    from tigertally.custody.client.keys import Asked, CreatingClient
+    from tigertally.custody.client.keys import Asked, KeyProposals
     from tigertally.custody.client.requester import Released
     from tigertally.custody.messages.kinds import Create
     from tigertally.custody.messages.options import KeyOptions
@@ -85,8 +85,8 @@ def create(
         options=_options(requester, unattended),
     )
 
-    async def propose(client: CreatingClient, synced: Synced) -> Asked:
-        return await client.propose_or_resume(_completed(asked, synced.roster), synced)
+    async def propose(keys: KeyProposals, synced: Synced) -> Asked:
+        return await keys.propose_or_resume(_completed(asked, synced.roster), synced)
 
     carry_out(
         profile, passphrase_file, propose, doing="proposing a key", done="active", wait=seconds
@@ -120,8 +120,8 @@ def rotate(
 
     seconds = options.waiting(wait, no_wait)
 
-    async def propose(client: CreatingClient, synced: Synced) -> Asked:
-        return await client.rotate_or_resume(Name(name), acks, synced)
+    async def propose(keys: KeyProposals, synced: Synced) -> Asked:
+        return await keys.rotate_or_resume(Name(name), acks, synced)
 
     carry_out(
         profile, passphrase_file, propose, doing="rotating a key", done="active", wait=seconds
@@ -147,8 +147,8 @@ def destroy(
     seconds = options.waiting(wait, no_wait)
     body = Destroy(key=Name(name), version=version)
 
-    async def propose(client: CreatingClient, synced: Synced) -> Asked:
-        return await client.propose_or_resume(body, synced)
+    async def propose(keys: KeyProposals, synced: Synced) -> Asked:
+        return await keys.propose_or_resume(body, synced)
 
     doing = "destroying a key"
     carry_out(profile, passphrase_file, propose, doing=doing, done="destroyed", wait=seconds)
@@ -242,10 +242,10 @@ def _keys(
     """All keys, or all versions of one; and how many more the authority cannot read."""
     from tigertally.cli.members import names_of
     from tigertally.custody.client.known import ask_keys
-    from tigertally.custody.client.requester import RequesterClient
+    from tigertally.quorum.member.client import MemberClient
 
     async def work(_: OpenProfile, party: Party) -> tuple[list[dict[str, Any]], int]:
-        names = names_of((await RequesterClient(party).sync()).chain)
+        names = names_of((await MemberClient(party).sync()).chain)
         reply = await ask_keys(party, name)
         return [_shown(info, names) for info in reply.keys], reply.unreadable
 

@@ -11,7 +11,7 @@ from tigertally.cli.output import emit, facts, note
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
-    from tigertally.custody.client.keys import Asked, CreatingClient
+    from tigertally.custody.client.keys import Asked, KeyProposals
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.member.client import Party, Synced
 
@@ -20,7 +20,7 @@ _WAITS = {
     "pending": "approved; waiting for holders to sync…",
 }
 
-Propose = Callable[["CreatingClient", "Synced"], Awaitable["Asked"]]
+Propose = Callable[["KeyProposals", "Synced"], Awaitable["Asked"]]
 
 
 def carry_out(
@@ -58,23 +58,25 @@ async def _work(
     done: str,
     wait: float,
 ) -> dict[str, Any]:
-    from tigertally.custody.client.keys import CreatingClient
+    from tigertally.custody.client.holder import Holder
+    from tigertally.custody.client.keys import KeyProposals
     from tigertally.node.connect import until
 
-    client = CreatingClient(party)
+    holder = Holder(party)
+    keys = KeyProposals(holder)
     with open_profile.exclusive(doing=doing):
-        synced, report = await client.sync_all()
+        synced, report = await holder.sync()
         warn(report)
-        asked = await propose(client, synced)
+        asked = await propose(keys, synced)
 
     told = ""
 
     async def step() -> str | None:
         nonlocal told
         with open_profile.exclusive(doing=f"waiting, {doing}"):
-            _, again = await client.sync_all(renew=False)
+            _, again = await holder.sync(renew=False)
             warn(again)
-            state = await client.state_of(asked)
+            state = await keys.state_of(asked)
         if state == done:
             return done
         if wait and state != told:
@@ -82,21 +84,21 @@ async def _work(
             note(_WAITS.get(state, state).format(asked.id))
         return None
 
-    await until(client, step, wait=wait)
-    state = await client.state_of(asked)
+    await until(holder.member, step, wait=wait)
+    state = await keys.state_of(asked)
     if state == done:
-        client.forget(asked)
+        keys.forget(asked)
     document = {"proposal": str(asked.id), "key": str(asked.body.key), "state": state}
-    return {**document, **await _versions(client, asked)}
+    return {**document, **await _versions(keys, asked)}
 
 
-async def _versions(client: CreatingClient, asked: Asked) -> dict[str, Any]:
+async def _versions(keys: KeyProposals, asked: Asked) -> dict[str, Any]:
     """Which version is made; or how far the erasing is, over all versions that are destroyed."""
     from tigertally.custody.messages.kinds import Destroy
 
     if not isinstance(asked.body, Destroy):
         return {"version": asked.body.ref.version}
-    found = await client.concerned(asked)
+    found = await keys.concerned(asked)
     missing = {int(index) for info in found for index in info.missing}
     gone = [info for info in found if info.state == "destroyed"]
     erased = {int(index) for info in gone for index in info.erased} - missing

@@ -16,7 +16,7 @@ from tigertally.cli.output import note
 
 if TYPE_CHECKING:
     from tigertally.crypto.outputs import Output
-    from tigertally.custody.client.requester import Released, RequesterClient
+    from tigertally.custody.client.requester import Released, Requester
     from tigertally.custody.client.rows import Request
     from tigertally.custody.messages.kinds import Form, KeyRef
     from tigertally.node.profile import OpenProfile
@@ -60,12 +60,12 @@ async def _release(
     wanted: Wanted,
     use: Callable[[Released], dict[str, Any]],
 ) -> dict[str, Any]:
-    from tigertally.custody.client.requester import AskAgain, RequesterClient
+    from tigertally.custody.client.requester import AskAgain, Requester
     from tigertally.node.connect import until
     from tigertally.node.recovery import device_secret_of
     from tigertally.quorum.proposal import proposal_id
 
-    client = RequesterClient(party)
+    client = Requester(party)
     ref, request = await _asked(open_profile, client, wanted)
 
     async def step() -> Released | None:
@@ -74,15 +74,15 @@ async def _release(
             open_profile.exclusive(doing="collecting a key"),
             device_secret_of(open_profile) as secret,
         ):
-            synced = await client.sync()
+            synced = await client.member.sync()
             try:
                 return await client.collect(request, ref, wanted.form, synced, secret)
             except AskAgain as why:
-                request, _ = await client.repeat(request, await client.sync())
+                request, _ = await client.repeat(request, await client.member.sync())
                 note(f"{why}: asked again as {proposal_id(request.proposal)}")
                 return None
 
-    key = await until(client, step, wait=wanted.wait)
+    key = await until(client.member, step, wait=wanted.wait)
     id_ = str(proposal_id(request.proposal))
     if key is None:
         return {"proposal": id_, "state": "waiting"}
@@ -97,7 +97,7 @@ async def _release(
 
 
 async def _asked(
-    open_profile: OpenProfile, client: RequesterClient, wanted: Wanted
+    open_profile: OpenProfile, client: Requester, wanted: Wanted
 ) -> tuple[KeyRef, Request]:
     """Which key it is, and the request for it: a new one, or the one that this goes on with."""
     from tigertally.custody.messages.kinds import KeyRef
@@ -105,7 +105,7 @@ async def _asked(
     from tigertally.quorum.words import quoted
 
     with open_profile.exclusive(doing="asking for a key"):
-        synced = await client.sync()
+        synced = await client.member.sync()
         version = wanted.version or await client.newest_version(Name(wanted.name))
         ref = KeyRef(name=Name(wanted.name), version=version)
         if not client.has_asked(ref, wanted.reason, wanted.form):

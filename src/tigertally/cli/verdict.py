@@ -18,7 +18,7 @@ from tigertally.cli.proposals import card_of, quoted_of
 from tigertally.cli.question import ask, at_terminal, check_screen, named_by, show
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.client.answer import check_same, look
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.node.kinds import all_kinds
 from tigertally.node.profile import OpenProfile
 from tigertally.quorum.card import Role
@@ -64,7 +64,7 @@ class Answer:
             return  # the same command again: our yes may have been the last one, and changed much
         check_may_vote_on(seen.proposal, synced.roster, all_kinds())
 
-    async def sign(self, client: HolderClient, seen: Seen, synced: Synced) -> ProposalState:
+    async def sign(self, client: Holder, seen: Seen, synced: Synced) -> ProposalState:
         """Sign it and hand it in."""
         if self.approve:
             state, _ = await client.approve(seen, synced)
@@ -115,7 +115,7 @@ def _unasked(
     """Show it, for whoever reads the log, and sign it."""
 
     async def work(_: OpenProfile, party: Party) -> tuple[Seen, ProposalState]:
-        client = HolderClient(party)
+        client = Holder(party)
         with open_profile.exclusive(doing=answer.doing):
             seen, synced, report = await look(client, id_)
             warn(report)
@@ -136,12 +136,12 @@ def _asked(
 
     async def find(_: OpenProfile, party: Party) -> tuple[Seen, Synced]:
         with open_profile.exclusive(doing=answer.doing):
-            found, synced, report = await look(HolderClient(party), id_)
+            found, synced, report = await look(Holder(party), id_)
         warn(report)
         return found, synced
 
     async def sign(_: OpenProfile, party: Party) -> ProposalState:
-        client = HolderClient(party)
+        client = Holder(party)
         with open_profile.exclusive(doing=answer.doing):
             again, now, report = await look(client, id_)
             warn(report)

@@ -10,12 +10,14 @@ import structlog
 
 from tigertally.base.clock import SystemClock
 from tigertally.base.randomness import SystemRandomness
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.report import Report
-from tigertally.custody.client.unattended import UnattendedClient
+from tigertally.custody.client.unattended import answer_by_rules
 from tigertally.host.daemon import follow, say_ready, serve, stop_event, stoppable
 from tigertally.node.connect import connected
 from tigertally.node.profile import OpenProfile
 from tigertally.node.rulebook import RuleBook
+from tigertally.quorum.member.client import MemberClient
 from tigertally.quorum.member.witness import notices
 
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
@@ -55,14 +57,14 @@ async def run_holder(profile: OpenProfile, *, rules: Path | None = None) -> None
     if book is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, book.reload)
     async with connected(profile) as party:
-        client = UnattendedClient(party)
+        holder = Holder(party)
         say_ready(str(profile.info.member))
-        await stoppable(stop, lambda: follow_authority(client, profile, log, book))
+        await stoppable(stop, lambda: follow_authority(holder, profile, log, book))
     log.info("stopped")
 
 
 async def follow_authority(
-    client: UnattendedClient,
+    holder: Holder,
     profile: OpenProfile,
     log: structlog.stdlib.BoundLogger,
     book: RuleBook | None,
@@ -77,20 +79,20 @@ async def follow_authority(
         nonlocal renewed, told, waited
         renew = clock() - renewed >= _RENEW_SECONDS
         with profile.exclusive(doing="syncing"):
-            synced, report = await client.sync_all(renew=renew)
+            synced, report = await holder.sync(renew=renew)
             if book is not None:
                 book.changed.clear()
-                book.tell(await client.answer_by_rules(synced, book.rules, report))
+                book.tell(await answer_by_rules(holder, synced, book.rules, report))
         renewed = clock() if renew else renewed
         waited = _tell(report, log, waited)
         told = _tell_notices(profile, log, told)
         # In this step, not before it is done: let in to no long poll, it would sync all the time.
-        await _news(client, book)
+        await _news(holder.member, book)
 
-    await follow(step, client.news, log)
+    await follow(step, holder.member.news, log)
 
 
-async def _news(client: UnattendedClient, book: RuleBook | None) -> None:
+async def _news(client: MemberClient, book: RuleBook | None) -> None:
     """Wait for news of the authority, or until the rules are others."""
     if book is None:
         await client.news(_RENEW_SECONDS)

@@ -30,12 +30,14 @@ class Journal(Generic[K, V, S]):
         table: one row for each.
         follows: by state, which may follow. Whatever is not in it is the end: the row goes.
         state: how far a value of the table is.
+        moved: the same value in another state.
         what: what is under way, for an error.
     """
 
     table: Table[K, V]
     follows: Mapping[S, frozenset[S]]
     state: Callable[[V], S]
+    moved: Callable[[V, S], V]
     what: str
 
     def under_way(self, reader: Reader, key: K) -> V | None:
@@ -50,19 +52,19 @@ class Journal(Generic[K, V, S]):
             raise UsageError(f"{self.what} cannot begin as {self.state(value).value}")
         self.table.put(tx, key, value)
 
-    def move(self, tx: Transaction, key: K, value: V) -> bool:
+    def move(self, tx: Transaction, key: K, target: S) -> bool:
         """Store that it has come this far; says whether it goes on.
 
         Raises:
             UsageError: nothing is under way, or this does not follow from where it is. Nothing
                 has changed.
         """
-        known, target = self.under_way(tx, key), self.state(value)
+        known = self.under_way(tx, key)
         if known is None or target not in self.follows[self.state(known)]:
             where = "there is none" if known is None else f"it is {self.state(known).value}"
             raise UsageError(f"{self.what} cannot become {target.value} now: {where}")
         if target in self.follows:
-            self.table.put(tx, key, value)
+            self.table.put(tx, key, self.moved(known, target))
             return True
         self.table.drop(tx, key)
         return False

@@ -217,6 +217,6 @@ def test_what_a_stranger_writes_behind_such_a_removal_opens_after_a_restart(orde
         assert not lost
         await rig.admit(dora, by=["h1", "h2"])
         with pytest.raises(Refused, match="not a member"):
-            await rig.holder("h3").sync()
+            await rig.holder("h3").member.sync()
 
     rig.run(day())

@@ -58,7 +58,7 @@ def test_members_and_joiners_wait_and_strangers_do_not():
         await rig.joining(joiner).ask()
         assert [await waits(rig, name) for name in ("h1", "app", "joiner")] == [1, 1, 1]
         client = rig.holder("h1")
-        synced, _ = await client.sync_all()
+        synced, _ = await client.sync()
         await client.reject(synced.proposals[0], synced, Text("no"))
         with pytest.raises(Unavailable):
             await waits(rig, "joiner")

@@ -24,11 +24,11 @@ from tigertally.storage.table import (
     Table,
     Times,
     fixed,
+    from_time,
     joined,
     message,
     number,
     sealed_in,
-    since,
 )
 
 
@@ -257,7 +257,7 @@ def test_a_time_index_says_what_a_list_says(steps, now, most):
         index = Times("wrap-ends", fixed(Hash))
         in_order = sorted((end, key) for key, end in known.items())
         assert list(index.keys(tx)) == in_order
-        assert list(index.keys(tx, after=since(now))) == [m for m in in_order if m[0] >= now]
+        assert list(index.keys(tx, after=from_time(now))) == [m for m in in_order if m[0] >= now]
         dead = [mark for mark in in_order if mark[0] <= now][:most]
         assert index.until(tx, now, limit=most) == dead
         assert WRAPS.drop_ended(tx, now, most=most) == len(dead)

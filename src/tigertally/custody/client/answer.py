@@ -1,16 +1,16 @@
 """A holder's answer to one proposal: find it, show it, sign it only if it still reads the same.
 
-shown, synced, report = await look(client, id_)     # show it to the person, and ask
-again, synced, report = await look(client, id_)     # after the answer
+shown, synced, report = await look(holder, id_)     # show it to the person, and ask
+again, synced, report = await look(holder, id_)     # after the answer
 check_same(shown, again)
-await client.approve(again, synced)
+await holder.approve(again, synced)
 """
 
 from __future__ import annotations
 
 from tigertally.base.errors import Refused, WrongTime
 from tigertally.base.ids import ProposalId
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.report import Report
 from tigertally.custody.messages.kinds import RELEASE
 from tigertally.quorum.member.client import Synced
@@ -20,25 +20,25 @@ from tigertally.quorum.pending import Status
 from tigertally.quorum.tally import THIS_DEVICE, check_unexpired
 
 
-async def look(client: HolderClient, id_: ProposalId) -> tuple[Seen, Synced, Report]:
+async def look(holder: Holder, id_: ProposalId) -> tuple[Seen, Synced, Report]:
     """Sync and find exactly this proposal; from here on it counts as displayed.
 
     Raises:
         Refused: the authority knows none, or it is closed: there is nothing to answer.
         PeerFault: the authority shows another.
     """
-    synced, report = await client.sync_all()
-    seen = await client.find(id_, synced)
+    synced, report = await holder.sync()
+    seen = await holder.member.find(id_, synced)
     # A complete one may still be answered: a release takes spare fragments.
     if seen.state.status not in (Status.PENDING, Status.COMPLETE):
         why = f"; {authority_says(seen.state.why)}" if seen.state.why else ""
         raise Refused(f"the proposal is {seen.state.status.value}: nothing was signed{why}")
-    now = client.party.clock.now()
+    now = holder.party.clock.now()
     try:
         check_unexpired(seen.proposal, now=now, clock=THIS_DEVICE)
     except WrongTime as error:
         raise WrongTime(f"{error}; nothing was signed") from error
-    with client.party.store.transaction() as tx:
+    with holder.party.store.transaction() as tx:
         remember_displayed(tx, [seen], now=now)
     return seen, synced, report
 

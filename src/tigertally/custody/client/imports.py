@@ -14,7 +14,7 @@ from tigertally.base.ids import ProposalId
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client.known import check_not_given_up, fetch_keys
-from tigertally.custody.client.requester import RequesterClient
+from tigertally.custody.client.requester import Requester
 from tigertally.custody.messages.imports import IMPORT
 from tigertally.custody.messages.kinds import CREATE, Create, Form, KeyRef, parse_create
 from tigertally.custody.protocol.imports import check_size, same_source, seal_import, source_mark
@@ -62,8 +62,13 @@ class Progress:
     state: str
 
 
-class ImportingClient(RequesterClient):
-    """Importing a secret."""
+class Imports:
+    """The imports of a requester: `begin` one, then `advance` it until it is active."""
+
+    def __init__(self, requester: Requester) -> None:
+        self.requester = requester
+        self.member = requester.member
+        self.party = requester.party
 
     def under_way(self, name: str) -> UnderWay | None:
         """The import of that name which this device has begun."""
@@ -84,7 +89,7 @@ class ImportingClient(RequesterClient):
             if not same_source(known.mark, known.salt, proposal_id(known.proposal), secret):
                 raise Refused(f"the import of {body.key} that is under way is of another secret")
             return known
-        proposal = self.new_proposal(CREATE, body.to_body(), synced.roster)
+        proposal = self.member.new_proposal(CREATE, body.to_body(), synced.roster)
         salt = self.party.randomness.bytes(32)
         mark = source_mark(salt, proposal_id(proposal), secret)
         made = UnderWay(proposal=proposal, salt=salt, mark=mark, content=None)
@@ -102,7 +107,7 @@ class ImportingClient(RequesterClient):
         """
         made = proposal_id(known.proposal)
         try:
-            state = await self.propose(known.proposal)
+            state = await self.member.propose(known.proposal)
         except Refused:
             self._done(known)
             raise
@@ -110,7 +115,7 @@ class ImportingClient(RequesterClient):
             return Progress(proposal=made, state="waiting")
         if state.status is not Status.COMPLETE:
             self._done(known)
-            raise Refused(f"the proposal is {state.status.value}; {self.why_ended(state)}")
+            raise Refused(f"the proposal is {state.status.value}; {self.member.why_ended(state)}")
         found = [i for i in await fetch_keys(self.party, known.ref.name) if i.ref == known.ref]
         if not found:
             try:
@@ -136,9 +141,13 @@ class ImportingClient(RequesterClient):
         self, known: UnderWay, secret: Secret, synced: Synced, device_secret: Secret
     ) -> tuple[ProposalId, UnderWay | None]:
         """Ask for the private key, seal under it, keep the result, forget the key."""
-        request, _ = await self.ask(known.ref, f"import {known.ref.name}", Form.PRIVATE, synced)
+        request, _ = await self.requester.ask(
+            known.ref, f"import {known.ref.name}", Form.PRIVATE, synced
+        )
         id_ = proposal_id(request.proposal)
-        released = await self.collect_key(request, known.ref, Form.PRIVATE, synced, device_secret)
+        released = await self.requester.collect_key(
+            request, known.ref, Form.PRIVATE, synced, device_secret
+        )
         if released is None:
             return id_, None
         with released.secret as private:
@@ -147,7 +156,7 @@ class ImportingClient(RequesterClient):
             )
         sealed = replace(known, content=content)
         self._store(sealed)
-        self.forget(request)
+        self.requester.forget(request)
         return id_, sealed
 
     def _store(self, known: UnderWay) -> None:
@@ -158,4 +167,4 @@ class ImportingClient(RequesterClient):
         with self.party.store.transaction() as tx:
             tx.delete(IMPORTS, known.ref.name.encode())
             owe(tx, now=self.party.clock.now())
-        self.scrub()
+        self.member.scrub()

@@ -10,7 +10,7 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.known import check_not_given_up, fetch_keys, newest_usable
 from tigertally.custody.messages.kinds import (
     CREATE,
@@ -44,8 +44,16 @@ class Asked:
     what: Hash
 
 
-class CreatingClient(HolderClient):
-    """Proposing keys, versions, and the end of keys."""
+class KeyProposals:
+    """A holder's proposals of keys, of versions, and of the end of keys.
+
+    `propose_or_resume` (or `rotate_or_resume`); `state_of` until it is done; then `forget`.
+    """
+
+    def __init__(self, holder: Holder) -> None:
+        self.holder = holder
+        self.member = holder.member
+        self.party = holder.party
 
     async def propose_or_resume(self, body: Create | Destroy, synced: Synced) -> Asked:
         """Propose this, or find the proposal that this device made for the very same.
@@ -97,26 +105,27 @@ class CreatingClient(HolderClient):
             return Asked(id=ProposalId(row), body=_body_of(state.proposal), what=what)
         self._drop_asked(what, ProposalId(row))
         if state is not None and state.status is Status.REJECTED:
-            raise Refused(f"the holders rejected this; {self.why_ended(state)}")
+            raise Refused(f"the holders rejected this; {self.member.why_ended(state)}")
         return None
 
     async def _state_if_known(self, id_: ProposalId) -> ProposalState | None:
         """None where the authority never got the proposal: this device was cut off before."""
         try:
-            return await self.proposal(id_)
+            return await self.member.proposal(id_)
         except Refused:
             return None
 
     async def _propose(self, body: Wanted, what: Hash, synced: Synced) -> Asked:
         """Remember the proposal, then hand it in: whatever happens between, it is found again."""
-        proposal = self.new_proposal(_kind_of(body), body.to_body(), synced.roster)
+        proposal = self.member.new_proposal(_kind_of(body), body.to_body(), synced.roster)
         asked = Asked(id=proposal_id(proposal), body=body, what=what)
-        self._keep(ASKED, what, asked.id)
+        with self.party.store.transaction() as tx:
+            tx.put(ASKED, what, asked.id)
         try:
             if isinstance(body, Destroy):
-                await self.propose_with_yes(proposal, synced)
+                await self.member.propose_with_yes(proposal, synced)
             else:
-                await self.create_key(body, synced, proposal=proposal)
+                await self.holder.dealings.create_key(body, synced, proposal=proposal)
         except Refused:
             self.forget(asked)
             raise
@@ -138,18 +147,18 @@ class CreatingClient(HolderClient):
             Refused: the proposal was rejected, expired, or has become impossible; or the key was
                 given up. It is forgotten, so that one may ask again.
         """
-        state = await self.proposal(asked.id)
+        state = await self.member.proposal(asked.id)
         if state.status is Status.PENDING:
             return "waiting"
         if state.status is not Status.COMPLETE:
             self.forget(asked)
-            raise Refused(f"the proposal is {state.status.value}; {self.why_ended(state)}")
+            raise Refused(f"the proposal is {state.status.value}; {self.member.why_ended(state)}")
         found = await self.concerned(asked)
         if found:
             return found[-1].state
         if not isinstance(asked.body, Destroy):
             try:
-                check_not_given_up(state.proposal, self.chain())
+                check_not_given_up(state.proposal, self.member.chain())
             except Refused:
                 self.forget(asked)
                 raise

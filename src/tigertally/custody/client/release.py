@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, Refused
-from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.codec import encode
+from tigertally.base.errors import Refused
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
-from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
+from tigertally.custody.client.approvers import first_approval
+from tigertally.custody.client.receive_keys import ReceiveKeys
 from tigertally.custody.client.report import Report
 from tigertally.custody.messages.kinds import parse_release
 from tigertally.custody.messages.sync import (
     DELIVER,
-    RECEIVE_KEYS,
     DeliverRequest,
-    ReceiveKeysReply,
-    ReceiveKeysRequest,
 )
 from tigertally.custody.policy import check_may_ask
 from tigertally.custody.protocol.relayed import shown_by_authority
@@ -28,64 +23,44 @@ from tigertally.custody.protocol.release import (
     wrap_fragment,
 )
 from tigertally.custody.state.holder import KeptWrap
-from tigertally.quorum.approval import Verdict
-from tigertally.quorum.member.audit import AuditingClient
-from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.client import MemberClient, Synced
 from tigertally.quorum.member.conviction import check_not_convicted
 from tigertally.quorum.member.memory import SeenProposal, UnknownProposal, check_cast, see
 from tigertally.quorum.messages import ProposalState
-from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, parsed_body
-from tigertally.quorum.receive_keys import PublishedKeys, newest_by_holder
 from tigertally.quorum.tally import Tally
 
 
-class SendingClient(AuditingClient):
-    """The release part of a holder's device."""
+class Releases:
+    """What this device gives to a release: `approve` wraps, `send` follows the complete tally.
 
-    def _keep(self, table: str, key: bytes, value: bytes) -> None:
-        with self.party.store.transaction() as tx:
-            tx.put(table, key, value)
+    The authority asks again for what has not arrived: `send` then, too.
+    """
 
-    def _drop(self, table: str, key: bytes) -> None:
-        with self.party.store.transaction() as tx:
-            tx.delete(table, key)
+    def __init__(self, member: MemberClient, receive_keys: ReceiveKeys) -> None:
+        self.member = member
+        self.party = member.party
+        self.receive_keys = receive_keys
 
-    async def _call(self, path: str, body: bytes) -> bytes:
-        """Ask the authority. Its word alone names no culprit: what it claims stays its claim."""
-        try:
-            return await self.party.channel.call(path, body)
-        except PeerFault as error:
-            raise PeerFault(f"the authority says: {error}") from error
-
-    async def receive_keys(
-        self, synced: Synced, proposal: ProposalId | None = None
-    ) -> tuple[Mapping[HolderIndex, PublishedKeys], Envelope | None]:
-        """Everybody's receive keys, verified, and the authority's fresh key for a proposal."""
-        request = ReceiveKeysRequest(proposal=proposal)
-        reply = decode(ReceiveKeysReply, await self._call(RECEIVE_KEYS, encode(request)))
-        with shown_by_authority():
-            roster = synced.roster
-            return newest_by_holder(reply.keys, roster.domain, roster.signer), reply.fresh
-
-    async def approve_release(
-        self, seen: SeenProposal, synced: Synced, report: Report
-    ) -> ProposalState:
-        """Wrap our fragment for this request, keep it, say yes; send it if the tally is complete.
+    async def approve(self, seen: SeenProposal, synced: Synced) -> ProposalState:
+        """Wrap our fragment for this request, keep it, say yes.
 
         Raises:
             Refused: no fragment of the live epoch is here, or the requester is no member.
         """
         self._check_asker(synced, seen.proposal)
         wrap, new = await self._wrapped(seen, synced)
-        verdict = self._first_approval(seen, synced, wrap if new else None)
-        state = await self.vote(seen.state, verdict)
-        if state.status is Status.COMPLETE:
-            try:
-                await self.send_fragment(synced, state, report)
-            except Refused as error:  # a newer epoch was certified meanwhile: the next sync sends
-                report.blame(error)
-        return state
+        verdict = first_approval(
+            self.member, seen.state.proposal, synced, wrap=wrap if new else None
+        )
+        return await self.member.vote(seen.state, verdict)
+
+    async def completed(self, state: ProposalState, synced: Synced, report: Report) -> None:
+        """Send at once what our own yes has completed."""
+        try:
+            await self.send(synced, state, report)
+        except Refused as error:  # a newer epoch was certified meanwhile: the next sync sends
+            report.blame(error)
 
     def _check_asker(self, synced: Synced, proposal: Proposal) -> None:
         """Is the asker a member, and one of those for whom the key was made?"""
@@ -96,22 +71,6 @@ class SendingClient(AuditingClient):
         if terms is not None:
             terms.options.check_known(ref)
             check_may_ask(ref, terms.options.requesters, name)
-
-    def _first_approval(
-        self, seen: SeenProposal, synced: Synced, wrap: KeptWrap | None = None
-    ) -> Envelope:
-        """Our approval, the same bytes each time; kept, together with a new wrap."""
-        with self.party.store.reading() as reader:
-            row = reader.get(rows.APPROVED, seen.id)
-        if row is None:
-            row = encode(self.new_verdict(seen.state.proposal, synced, Verdict.APPROVE))
-        elif wrap is None:
-            return decode(Envelope, row)
-        with self.party.store.transaction() as tx:
-            if wrap is not None:
-                rows.put_wrap(tx, wrap)
-            tx.put(rows.APPROVED, seen.id, row)
-        return decode(Envelope, row)
 
     async def _wrapped(self, seen: SeenProposal, synced: Synced) -> tuple[KeptWrap, bool]:
         """Our fragment of the live epoch, wrapped for this request only; is it new (not kept)?"""
@@ -127,13 +86,13 @@ class SendingClient(AuditingClient):
         statement = held.parsed()
         fresh = None
         if statement.suite.authority_deals:
-            _, fresh = await self.receive_keys(synced, seen.id)
+            _, fresh = await self.receive_keys.fetch(synced, seen.id)
         fragment = wrap_fragment(
             held,
             release,
             seen.id,
             target=target_of(statement.suite, release, seen.id, synced.roster, fresh),
-            me=self.me(synced.roster).index,
+            me=self.member.me(synced.roster).index,
             key=self.party.key,
         )
         wrap = KeptWrap(
@@ -146,7 +105,7 @@ class SendingClient(AuditingClient):
         )
         return wrap, True
 
-    async def send_fragment(self, synced: Synced, state: ProposalState, report: Report) -> None:
+    async def send(self, synced: Synced, state: ProposalState, report: Report) -> None:
         """Send the fragment that we wrapped at approval, once the whole tally is verified.
 
         Raises:
@@ -171,5 +130,5 @@ class SendingClient(AuditingClient):
             with self.party.store.transaction() as tx:
                 rows.put_wrap(tx, wrap)
         request = DeliverRequest(fragment=wrap.fragment)
-        await self._call(DELIVER, encode(request))
+        await self.party.call(DELIVER, encode(request))
         report.sent += 1

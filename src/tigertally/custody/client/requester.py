@@ -36,8 +36,7 @@ from tigertally.custody.protocol.release import (
     rebuild,
 )
 from tigertally.quorum.chain import Chain
-from tigertally.quorum.member.audit import AuditingClient
-from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.client import MemberClient, Party, Synced
 from tigertally.quorum.member.memory import see
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
@@ -67,11 +66,18 @@ class Released:
 
 
 class AskAgain(Refused):
-    """Holders or quorum have changed, and the request ended with them: `RequesterClient.repeat`."""
+    """Holders or quorum have changed, and the request ended with them: `Requester.repeat`."""
 
 
-class RequesterClient(AuditingClient):
-    """Asking for keys."""
+class Requester:
+    """A requester's device.
+
+    `ask` for a key; `collect` until it is there (`repeat` where that says `AskAgain`); `forget`.
+    """
+
+    def __init__(self, party: Party) -> None:
+        self.party = party
+        self.member = MemberClient(party)
 
     async def keys(self, name: Name | None = None) -> tuple[KeyInfo, ...]:
         """The domain's keys as the authority tells; nothing secret rests on it."""
@@ -103,13 +109,13 @@ class RequesterClient(AuditingClient):
                 return await self.repeat(request, synced)
             self.forget(request)
             if state is not None and state.status is Status.REJECTED:
-                raise Refused(f"the holders rejected this request; {self.why_ended(state)}")
+                raise Refused(f"the holders rejected this request; {self.member.why_ended(state)}")
         return await self._new(key, reason, form, what, synced)
 
     async def _again(self, request: Request) -> ProposalState | None:
         """Hand in a request that may never have arrived; None where it is too late for it."""
         try:
-            return await self.propose(request.proposal)
+            return await self.member.propose(request.proposal)
         except Refused:
             return None
 
@@ -120,7 +126,7 @@ class RequesterClient(AuditingClient):
             Refused: it is not possible any more (it is forgotten).
         """
         body = decode(Proposal, request.proposal.body).body
-        proposal = self.new_proposal(RELEASE, body, synced.roster)
+        proposal = self.member.new_proposal(RELEASE, body, synced.roster)
         return await self._put(replace(request, proposal=proposal))
 
     def _known(self, what: Hash) -> Request | None:
@@ -139,7 +145,7 @@ class RequesterClient(AuditingClient):
             form=form,
             wrapping_key=private.public,
         )
-        proposal = self.new_proposal(RELEASE, body.to_body(), synced.roster)
+        proposal = self.member.new_proposal(RELEASE, body.to_body(), synced.roster)
         seed = private.seed.to_secret_bytes()
         return await self._put(Request(proposal=proposal, seed=seed, what=what))
 
@@ -148,7 +154,7 @@ class RequesterClient(AuditingClient):
         with self.party.store.transaction() as tx:
             tx.put(rows.REQUESTS, request.what, encode(request))
         try:
-            return request, await self.propose(request.proposal)
+            return request, await self.member.propose(request.proposal)
         except Refused:
             self.forget(request)
             raise
@@ -158,7 +164,7 @@ class RequesterClient(AuditingClient):
         with self.party.store.transaction() as tx:
             tx.delete(rows.REQUESTS, request.what)
             owe(tx, now=self.party.clock.now())
-        self.scrub()
+        self.member.scrub()
 
     async def collect(
         self, request: Request, key: KeyRef, form: Form, synced: Synced, device_secret: Secret
@@ -196,7 +202,7 @@ class RequesterClient(AuditingClient):
         if reply.state.status is not Status.COMPLETE:
             self._check_not_void(request, reply.state, synced)
             self.forget(request)
-            why = self.why_ended(reply.state)
+            why = self.member.why_ended(reply.state)
             raise Refused(f"the request is {reply.state.status.value}; {why}")
         released = self._assembled(
             request, reply, key, form=form, synced=synced, device_secret=device_secret
@@ -211,7 +217,9 @@ class RequesterClient(AuditingClient):
         ours = reply.certificate is None or (
             decode(Statement, reply.certificate.statement).roster in known
         )
-        return synced if ours and reply.state.status is not Status.VOID else await self.sync()
+        return (
+            synced if ours and reply.state.status is not Status.VOID else await self.member.sync()
+        )
 
     def _check_not_void(self, request: Request, state: ProposalState, synced: Synced) -> None:
         """Not on the authority's word: we see for ourselves that holders or quorum have changed."""

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, PeerFault, Refused
 from tigertally.base.ids import Hash, ProposalId
 from tigertally.custody.client import rows
-from tigertally.custody.client.holder import HolderClient
+from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.report import Report
 from tigertally.custody.messages.kinds import RELEASE, parse_release
 from tigertally.custody.protocol.release import requester_name
 from tigertally.custody.rules import Decision, Rules, decide
 from tigertally.custody.state.holder import Terms
-from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.client import Party, Synced
 from tigertally.quorum.member.memory import SeenProposal
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import parsed_body
@@ -41,54 +41,54 @@ class Answered:
     approved: bool
 
 
-class UnattendedClient(HolderClient):
-    """Everything a holder does, and approvals by rule."""
+async def answer_by_rules(
+    holder: Holder, synced: Synced, rules: Rules, report: Report
+) -> list[Answered]:
+    """Decide on every open proposal that this holder has not answered; approve what may be.
 
-    async def answer_by_rules(self, synced: Synced, rules: Rules, report: Report) -> list[Answered]:
-        """Decide on every open proposal that this holder has not answered; approve what may be.
+    A fault in one holds up no other: it is in the report.
+    """
+    me = holder.member.me(synced.roster).index
+    answered = []
+    for seen in synced.proposals:
+        if seen.voted(me) or seen.state.status is not Status.PENDING:
+            continue
+        decision = _decided(holder.party, seen, synced, rules)
+        approved = False
+        if decision.allowed:
+            try:
+                await holder.approve(seen, synced)
+                approved = True
+            except _FAULTS as error:
+                report.blame(error)
+        answered.append(Answered(proposal=seen, decision=decision, approved=approved))
+    return answered
 
-        A fault in one holds up no other: it is in the report.
-        """
-        me = self.me(synced.roster).index
-        answered = []
-        for seen in synced.proposals:
-            if seen.voted(me) or seen.state.status is not Status.PENDING:
-                continue
-            decision = self._decided(seen, synced, rules)
-            approved = False
-            if decision.allowed:
-                try:
-                    await self.approve(seen, synced)
-                    approved = True
-                except _FAULTS as error:
-                    report.blame(error)
-            answered.append(Answered(proposal=seen, decision=decision, approved=approved))
-        return answered
 
-    def _decided(self, seen: SeenProposal, synced: Synced, rules: Rules) -> Decision:
-        """Decide; what is allowed is counted in the same transaction, before anything is sent."""
-        now = self.party.clock.now()
-        try:
-            check_open(seen.proposal, now=now, clock=THIS_DEVICE)
-            requester = (
-                requester_name(synced.roster, seen.proposal)
-                if seen.proposal.kind == RELEASE
-                else seen.proposer
-            )
-        except Refused as error:
-            return Decision(rule=None, why=str(error))
-        with self.party.store.transaction() as tx:
-            decision = decide(
-                rules,
-                seen.proposal,
-                _terms(tx, seen),
-                requester=requester,
-                now=now,
-                counts=granted_since(tx, rules.day_start(now), but=seen.id),
-            )
-            if decision.rule is not None:
-                grant(tx, seen.id, decision.rule.name, now)
-        return decision
+def _decided(party: Party, seen: SeenProposal, synced: Synced, rules: Rules) -> Decision:
+    """Decide; what is allowed is counted in the same transaction, before anything is sent."""
+    now = party.clock.now()
+    try:
+        check_open(seen.proposal, now=now, clock=THIS_DEVICE)
+        requester = (
+            requester_name(synced.roster, seen.proposal)
+            if seen.proposal.kind == RELEASE
+            else seen.proposer
+        )
+    except Refused as error:
+        return Decision(rule=None, why=str(error))
+    with party.store.transaction() as tx:
+        decision = decide(
+            rules,
+            seen.proposal,
+            _terms(tx, seen),
+            requester=requester,
+            now=now,
+            counts=granted_since(tx, rules.day_start(now), but=seen.id),
+        )
+        if decision.rule is not None:
+            grant(tx, seen.id, decision.rule.name, now)
+    return decision
 
 
 def _terms(reader: Reader, seen: SeenProposal) -> Terms | None:

@@ -55,10 +55,14 @@ class _Asked:
     challenge: Challenge
 
 
-class UnlockingClient(MemberClient):
+class Unlock:
     """Gives the authority its barrier key back, if it is in the state that this device knows."""
 
-    async def unlock(self, *, wrong_passphrases: int, accept_rollback: bool = False) -> AnswerReply:
+    def __init__(self, member: MemberClient) -> None:
+        self.member = member
+        self.party = member.party
+
+    async def answer(self, *, wrong_passphrases: int, accept_rollback: bool = False) -> AnswerReply:
         """Answer one unlock challenge.
 
         Args:
@@ -129,7 +133,7 @@ class UnlockingClient(MemberClient):
     def _checked_rosters(self, asked: _Asked) -> Chain:
         """(3) The newest roster that we know, or a successor."""
         challenge = asked.challenge
-        with self.taking(encode(asked.reply)) as tx:
+        with self.member.taking(encode(asked.reply)) as tx:
             chain = self._taken(tx, asked)
             if challenge.domain != chain.current.domain:
                 raise PeerFault("the challenge is of another domain", culprits=("authority",))
@@ -142,7 +146,7 @@ class UnlockingClient(MemberClient):
 
     def _checked_log(self, asked: _Asked) -> None:
         """(4) A log that goes on from ours."""
-        with self.taking(encode(asked.reply)) as tx:
+        with self.member.taking(encode(asked.reply)) as tx:
             chain = load_chain(tx)
             witness = load_witness(tx, chain.current)
             witness = advance(
@@ -156,7 +160,7 @@ class UnlockingClient(MemberClient):
         """(4') The log of a restored authority. We follow to it only when enough have accepted."""
         origin = _origin(asked.challenge)
         witness = asked.witness
-        with self.taking(shown):
+        with self.member.taking(shown):
             opened = open_records(decode(RestorationsReply, shown).records, witness.key)
             restoration, _ = restoration_of(opened, origin)
             domain = DomainId(asked.chain.current.domain)
@@ -174,7 +178,7 @@ class UnlockingClient(MemberClient):
     ) -> AnswerReply:
         """(5) Our part of the barrier key; to a restored authority also what we hold and accept."""
         party = self.party
-        me = self.me(chain.current).index
+        me = self.member.me(chain.current).index
         acceptance = None
         if restoration is not None:
             await tell_restored(party, me)
@@ -211,7 +215,7 @@ class UnlockingClient(MemberClient):
         answer = refuse_challenge(
             asked.reply.challenge,
             asked.challenge,
-            holder=self.me(chain.current).index,
+            holder=self.member.me(chain.current).index,
             roster=chain.current,
             why=str(error),
             key=self.party.key,

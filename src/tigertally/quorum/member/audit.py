@@ -37,18 +37,21 @@ class AuditReport:
     cosigned_by: tuple[str, ...]
 
 
-class AuditingClient(MemberClient):
-    """A member that can verify the whole audit log."""
+class Audit:
+    """A member verifies the whole audit log."""
 
-    async def audit(self) -> AuditReport:
+    def __init__(self, member: MemberClient) -> None:
+        self.member = member
+
+    async def report(self) -> AuditReport:
         """Fetch the whole log and verify it against all that we and other holders have seen.
 
         Raises:
             PeerFault: it was rewritten, truncated or forked.
         """
-        await self.follow((await self._audit_page(0, (), limit=0)).checkpoint)
-        with self.party.store.reading() as reader:
-            chain = self._load(reader)
+        await self.member.follow((await self._audit_page(0, (), limit=0)).checkpoint)
+        with self.member.party.store.reading() as reader:
+            chain = self.member.load(reader)
             witness = load_witness(reader, chain.current)
         entries: list[AuditEntry] = []
         while True:
@@ -57,11 +60,11 @@ class AuditingClient(MemberClient):
             signed = SignedCheckpoint.from_text(reply.checkpoint)
             if len(entries) >= signed.checkpoint.size or not reply.entries:
                 break
-        with self.taking(reply.checkpoint.encode()):
+        with self.member.taking(reply.checkpoint.encode()):
             advanced = advance(witness, reply.checkpoint, proofs_by_size(reply.proofs))
         with blaming_the_authority():
             verify_entries(entries[: signed.checkpoint.size], signed.checkpoint)
-        with self.taking(reply.checkpoint.encode()) as tx:
+        with self.member.taking(reply.checkpoint.encode()) as tx:
             latest = load_witness(tx, chain.current)
             store_witness(tx, newest_witness(latest, witness, advanced))
         return AuditReport(
@@ -74,29 +77,34 @@ class AuditingClient(MemberClient):
         """Audit the whole log, then write some of its entries as a file for third parties.
 
         Raises:
-            PeerFault: as `audit`.
+            PeerFault: as `report`.
             Refused: there are no such entries, or they do not fit into a file.
         """
-        report = await self.audit()
+        report = await self.report()
         try:
-            seen = await self.tallies(0)
+            seen = await self.member.tallies(0)
         except Unavailable:
             seen = ()  # locked: then without the holders' verdicts
         verdicts = [e for one in seen for e in (*one.state.approvals, *one.state.rejections)]
         return make_proof(
-            self.chain(), report.entries, report.checkpoint, verdicts, first=first, count=count
+            self.member.chain(),
+            report.entries,
+            report.checkpoint,
+            verdicts,
+            first=first,
+            count=count,
         )
 
     async def _audit_page(
         self, since: int, prove: tuple[int, ...], *, limit: int = _AUDIT_PAGE
     ) -> AuditReply:
         request = AuditRequest(since=since, limit=limit, prove=prove)
-        return await ask(self.party.channel, messages.AUDIT, request)
+        return await ask(self.member.party.channel, messages.AUDIT, request)
 
     async def _cosigners(self) -> tuple[str, ...]:
         """Compare every checkpoint cosigned in an approval; the names of those holders."""
         try:
-            seen = await self.tallies(0)
+            seen = await self.member.tallies(0)
         except Unavailable:
             return ()  # a locked authority shows its log, but not the tallies behind the barrier
         verdicts = [a for one in seen for a in (*one.approvals, *one.rejections) if a.checkpoint]
@@ -104,8 +112,8 @@ class AuditingClient(MemberClient):
         vouching: list[Approval] = []
         for start in range(0, len(verdicts), _PROVEN_AT_ONCE):
             vouching += await self._compare(verdicts[start : start + _PROVEN_AT_ONCE])
-        with self.party.store.reading() as reader:
-            chain = self._load(reader)
+        with self.member.party.store.reading() as reader:
+            chain = self.member.load(reader)
         put_to = {one.id: chain.for_proposal(one.proposal) for one in seen}
         names = {str(put_to[one.proposal].holder(one.holder).name) for one in vouching}
         return tuple(sorted(names))
@@ -115,11 +123,11 @@ class AuditingClient(MemberClient):
 
         Returns the verdicts that vouch for our log.
         """
-        with self.party.store.reading() as reader:
-            chain = self._load(reader)
+        with self.member.party.store.reading() as reader:
+            chain = self.member.load(reader)
             size = load_witness(reader, chain.current).size
         reply = await self._audit_page(0, (size, *cosigned_sizes(verdicts)), limit=0)
-        with self.taking(reply.checkpoint.encode()) as tx:
+        with self.member.taking(reply.checkpoint.encode()) as tx:
             proofs = proofs_by_size(reply.proofs)
             witness = advance(load_witness(tx, chain.current), reply.checkpoint, proofs)
             lines = load_lines(tx)

@@ -122,6 +122,13 @@ class Party:
             now=self.clock.now(),
         )
 
+    async def call(self, path: str, body: bytes) -> bytes:
+        """Ask the authority. Its word alone names no culprit: what it claims stays its claim."""
+        try:
+            return await self.channel.call(path, body)
+        except PeerFault as error:
+            raise PeerFault(f"the authority says: {error}") from error
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
@@ -158,10 +165,10 @@ class MemberClient:
     def chain(self) -> Chain:
         """The rosters that this member has verified; `Unavailable` before it has enrolled."""
         with self.party.store.reading() as reader:
-            return self._load(reader)
+            return self.load(reader)
 
-    def _load(self, reader: Reader) -> Chain:
-        """The stored rosters; what was read once is not read again."""
+    def load(self, reader: Reader) -> Chain:
+        """Return the stored rosters; what was read once is not read again."""
         self._loaded = load_chain(reader, self._loaded)
         return self._loaded
 
@@ -204,7 +211,7 @@ class MemberClient:
             raise fault
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
-            chain = self._load(reader)
+            chain = self.load(reader)
             witness = load_witness(reader, chain.current)
         request = SyncRequest(roster_version=len(chain.signed), checkpoint_size=witness.size)
         reply, raw = await self.party.ask(messages.SYNC, request, _SYNC_BEFORE)
@@ -225,7 +232,7 @@ class MemberClient:
         """
         origin = SignedCheckpoint.from_text(checkpoint).checkpoint.origin
         with self.party.store.reading() as reader:
-            chain = self._load(reader)
+            chain = self.load(reader)
             if origin == load_witness(reader, chain.current).origin:
                 return False
         shown = await self.party.channel.call(messages.RESTORATIONS, encode(messages.Nothing()))

@@ -6,7 +6,7 @@ import pytest
 
 from tigertally.base.errors import NewerVersion
 from tigertally.base.ids import Hash, Name
-from tigertally.custody.client.terms import terms_of_base
+from tigertally.custody.client.admissible import terms_of_base
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.options import KeyOptions

@@ -77,7 +77,7 @@ def test_five_wrong_tries_void_the_pin_and_each_is_audited():
         assert dump(rig.disk) == before, "a void PIN writes no more"
         assert rig.authority.chain is None
         with pytest.raises(Unavailable):
-            rig.holder("h1").chain()
+            rig.holder("h1").member.chain()
 
     rig.run(day())
     said = entries(rig)
@@ -136,7 +136,7 @@ def test_a_fresh_pin_takes_the_place_of_a_void_one():
         with pytest.raises(Refused, match="has its first holder"), rig.disk.transaction() as tx:
             renew_pin(tx, rig.key, now=rig.clock.now(), randomness=rig.randomness)
         assert dump(rig.disk) == before
-        assert (await rig.holder("h1").audit()).entries[-2].kind == "pin.wrong"
+        assert (await rig.audit("h1").report()).entries[-2].kind == "pin.wrong"
 
     rig.run(day())
     said = [line.split(":")[0] for line in entries(rig)]

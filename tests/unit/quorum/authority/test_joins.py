@@ -198,9 +198,9 @@ def test_a_requester_fills_no_disk_with_short_requests_either() -> None:
 
         before = dump(rig.disk)
         with pytest.raises(Refused, match="stands for 10 minutes at least"):
-            await rig.asker("app").propose(asked(1))
+            await rig.asker("app").member.propose(asked(1))
         assert dump(rig.disk) == before
-        state = await rig.asker("app").propose(asked(MIN_PROPOSAL_SECONDS))
+        state = await rig.asker("app").member.propose(asked(MIN_PROPOSAL_SECONDS))
         assert state.status is Status.PENDING
 
     rig.run(day())

@@ -66,7 +66,7 @@ async def refused(rig, step, error=Refused, match=None):
 async def ask(rig, name, kind, body, **rest):
     client = rig.holder(name)
     roster = rig.authority.chain.current
-    return await client.propose(client.new_proposal(kind, body, roster, **rest))
+    return await client.member.propose(client.member.new_proposal(kind, body, roster, **rest))
 
 
 QUORUM_BODY = options_body(threshold=2, unlock=2)
@@ -84,8 +84,8 @@ async def test_only_holders_propose_changes(rig):
 @day()
 async def test_nobody_hands_in_anothers_proposal(rig):
     client = rig.holder("h1")
-    proposal = client.new_proposal(QUORUM, QUORUM_BODY, rig.authority.chain.current)
-    await refused(rig, rig.holder("h2").propose(proposal), match="proposer")
+    proposal = client.member.new_proposal(QUORUM, QUORUM_BODY, rig.authority.chain.current)
+    await refused(rig, rig.holder("h2").member.propose(proposal), match="proposer")
 
 
 @day()
@@ -139,60 +139,60 @@ async def test_while_forming_joining_needs_everybody(rig):
 async def test_a_locked_authority_commits_nothing(rig):
     state = await ask(rig, "h1", QUORUM, QUORUM_BODY)
     client = rig.holder("h2")
-    synced = await client.sync()
+    synced = await client.member.sync()
     rig.start_authority()
-    verdict = client.new_verdict(state.proposal, synced, Verdict.APPROVE)
-    await refused(rig, client.vote(state, verdict), Locked)
+    verdict = client.member.new_verdict(state.proposal, synced, Verdict.APPROVE)
+    await refused(rig, client.member.vote(state, verdict), Locked)
     await refused(rig, ask(rig, "h1", REMOVE, options_body(name="h3")), Locked)
-    await refused(rig, client.proposal(proposal_id(state.proposal)), Locked)
-    await refused(rig, client.sync(), Locked)
+    await refused(rig, client.member.proposal(proposal_id(state.proposal)), Locked)
+    await refused(rig, client.member.sync(), Locked)
     await refused(rig, rig.joining(rig.device("zoe", Role.HOLDER)).ask(), Locked)
     assert rig.authority.locked
     await rig.unlock_by("h3")
-    assert (await client.vote(state, verdict)).approvals
+    assert (await client.member.vote(state, verdict)).approvals
 
 
 @day()
 async def test_dates(rig):
     client = rig.holder("h1")
     roster = rig.authority.chain.current
-    early = client.new_proposal(QUORUM, QUORUM_BODY, roster, lifetime=60)
+    early = client.member.new_proposal(QUORUM, QUORUM_BODY, roster, lifetime=60)
     rig.clock.time += 60
-    await refused(rig, client.propose(early), match="expired")
+    await refused(rig, client.member.propose(early), match="expired")
     rig.clock.time += CLOCK_SKEW + 1
-    ahead = client.new_proposal(QUORUM, QUORUM_BODY, roster)
+    ahead = client.member.new_proposal(QUORUM, QUORUM_BODY, roster)
     rig.clock.time -= CLOCK_SKEW + 1
-    await refused(rig, client.propose(ahead), match="future")
+    await refused(rig, client.member.propose(ahead), match="future")
 
 
 @day()
 async def test_a_verdict_is_handed_in_by_its_holder(rig):
     state = await ask(rig, "h1", QUORUM, QUORUM_BODY)
     client = rig.holder("h1")
-    verdict = client.new_verdict(state.proposal, await client.sync(), Verdict.APPROVE)
-    await refused(rig, rig.holder("h2").vote(state, verdict), match="its holder")
+    verdict = client.member.new_verdict(state.proposal, await client.member.sync(), Verdict.APPROVE)
+    await refused(rig, rig.holder("h2").member.vote(state, verdict), match="its holder")
     raw = encode(ProposeRequest(proposal=state.proposal, approval=verdict, attachment=b""))
     h2 = rig.devices["h2"].party.channel
     await refused(rig, h2.call(messages.PROPOSE, raw), match="its holder")
-    assert (await client.vote(state, verdict)).approvals == (verdict,)
+    assert (await client.member.vote(state, verdict)).approvals == (verdict,)
 
 
 @day()
 async def test_attachments_are_bound_and_only_where_they_belong(rig):
     state = await ask(rig, "h1", QUORUM, QUORUM_BODY)
     client = rig.holder("h1")
-    synced = await client.sync()
-    plain = client.new_verdict(state.proposal, synced, Verdict.APPROVE)
+    synced = await client.member.sync()
+    plain = client.member.new_verdict(state.proposal, synced, Verdict.APPROVE)
     carrying = decode(Approval, plain.body)
     key = rig.devices["h1"].key
     for verdict in Verdict:
         signed = sign_approval(
             key, replace(carrying, verdict=verdict, attachment=attachment_hash(b"x"))
         )
-        await refused(rig, client.vote(state, signed, attachment=b"x"), MalformedMessage)
-        await refused(rig, client.vote(state, signed, attachment=b"y"), MalformedMessage)
-        await refused(rig, client.vote(state, signed), MalformedMessage)
-    await refused(rig, client.vote(state, plain, attachment=b"x"), MalformedMessage)
+        await refused(rig, client.member.vote(state, signed, attachment=b"x"), MalformedMessage)
+        await refused(rig, client.member.vote(state, signed, attachment=b"y"), MalformedMessage)
+        await refused(rig, client.member.vote(state, signed), MalformedMessage)
+    await refused(rig, client.member.vote(state, plain, attachment=b"x"), MalformedMessage)
 
 
 @day()
@@ -200,11 +200,13 @@ async def test_a_reason_to_reject_that_hides_something_is_not_taken(rig):
     """From no program: our own signs none."""
     state = await ask(rig, "h1", QUORUM, QUORUM_BODY)
     client = rig.holder("h2")
-    plain = client.new_verdict(state.proposal, await client.sync(), Verdict.REJECT, reason="late")
+    plain = client.member.new_verdict(
+        state.proposal, await client.member.sync(), Verdict.REJECT, reason="late"
+    )
     hiding = replace(decode(Approval, plain.body), reason=Text("late\u2800"))
     signed = sign_approval(rig.devices["h2"].key, hiding)
-    await refused(rig, client.vote(state, signed), match="the reason has U\\+2800")
-    assert (await client.vote(state, plain)).rejections == (plain,)
+    await refused(rig, client.member.vote(state, signed), match="the reason has U\\+2800")
+    assert (await client.member.vote(state, plain)).rejections == (plain,)
 
 
 @day()
@@ -214,22 +216,23 @@ async def test_a_verdict_under_a_roster_that_nobody_knows(rig):
     state = await ask(rig, "h1", QUORUM, QUORUM_BODY)
     client = rig.holder("h1")
     good = decode(
-        Approval, client.new_verdict(state.proposal, await client.sync(), Verdict.APPROVE).body
+        Approval,
+        client.member.new_verdict(state.proposal, await client.member.sync(), Verdict.APPROVE).body,
     )
     made_up = type(good.roster)(bytes(32))
     signed = sign_approval(rig.devices["h1"].key, replace(good, roster=made_up))
-    await refused(rig, client.vote(state, signed))
+    await refused(rig, client.member.vote(state, signed))
 
 
 @day()
 async def test_a_change_of_holders_voids_what_is_open(rig):
     quorum = await ask(rig, "h1", QUORUM, QUORUM_BODY)
     client = rig.holder("h2")
-    verdict = client.new_verdict(quorum.proposal, await client.sync(), Verdict.REJECT)
+    verdict = client.member.new_verdict(quorum.proposal, await client.member.sync(), Verdict.REJECT)
     await rig.requester("app")
-    now = await client.proposal(proposal_id(quorum.proposal))
+    now = await client.member.proposal(proposal_id(quorum.proposal))
     assert now.status is Status.VOID
-    await refused(rig, client.vote(quorum, verdict))
+    await refused(rig, client.member.vote(quorum, verdict))
 
 
 @day(holders=4, threshold=2)
@@ -238,12 +241,12 @@ async def test_a_release_outlives_a_change_of_requesters_but_not_of_holders(rig)
     await rig.create("payroll")
     asker = rig.asker("app")
     ref = KeyRef(name=Name("payroll"), version=1)
-    _, state = await asker.ask(ref, "long", Form.PRIVATE, await asker.sync())
+    _, state = await asker.ask(ref, "long", Form.PRIVATE, await asker.member.sync())
     id_ = proposal_id(state.proposal)
     await rig.requester("web")
     assert (await rig.approve("h1", str(id_))).status is Status.PENDING
     await rig.admit(rig.joining(rig.device("h5", Role.HOLDER)), by=["h1", "h2"])
-    assert (await rig.holder("h1").proposal(id_)).status is Status.VOID
+    assert (await rig.holder("h1").member.proposal(id_)).status is Status.VOID
 
 
 @day()
@@ -251,7 +254,7 @@ async def test_one_member_cannot_fill_the_table(rig):
     client = rig.holder("h1")
     roster = rig.authority.chain.current
     for _ in range(MAX_OPEN_OF_ONE):
-        await client.propose(client.new_proposal(QUORUM, QUORUM_BODY, roster))
+        await client.member.propose(client.member.new_proposal(QUORUM, QUORUM_BODY, roster))
     await refused(rig, ask(rig, "h1", QUORUM, QUORUM_BODY), Unavailable)
     assert await ask(rig, "h2", QUORUM, QUORUM_BODY)
 
@@ -274,8 +277,8 @@ async def test_a_strangers_proposal_has_no_more_items_than_its_messages_may_have
     rig.device("mallory", Role.HOLDER)
     for who, error in (("mallory", MalformedMessage), ("h1", NewerVersion)):
         device = rig.devices[who]
-        synced = await rig.holder("h1").sync()
-        proposal = rig.holder(who).new_proposal(Name(JOIN), many, synced.roster)
+        synced = await rig.holder("h1").member.sync()
+        proposal = rig.holder(who).member.new_proposal(Name(JOIN), many, synced.roster)
         built.clear()
         raw = encode(ProposeRequest(proposal=proposal, approval=None, attachment=b""))
         with pytest.MonkeyPatch.context() as patch:
@@ -288,7 +291,7 @@ async def test_a_strangers_proposal_has_no_more_items_than_its_messages_may_have
 async def test_the_same_proposal_again_changes_nothing(rig):
     state = await ask(rig, "h1", QUORUM, QUORUM_BODY)
     before = dump(rig.disk)
-    assert await rig.holder("h1").propose(state.proposal) == state
+    assert await rig.holder("h1").member.propose(state.proposal) == state
     assert dump(rig.disk) == before
 
 
@@ -298,8 +301,8 @@ async def test_a_stranger_cannot_read_a_proposal_that_it_has_seen(rig):
     state = await ask(rig, "h1", QUORUM, QUORUM_BODY)
     rig.device("mallory", Role.HOLDER)
     mallory = rig.holder("mallory")
-    await refused(rig, mallory.propose(state.proposal))
-    await refused(rig, mallory.proposal(proposal_id(state.proposal)))
+    await refused(rig, mallory.member.propose(state.proposal))
+    await refused(rig, mallory.member.proposal(proposal_id(state.proposal)))
     raw = encode(VoteRequest(verdict=state.proposal, attachment=b""))
     await refused(rig, mallory.party.channel.call(messages.VOTE, raw), TigertallyError)
 
@@ -312,12 +315,12 @@ async def test_a_joiner_sees_how_its_request_stands_but_not_who_voted(rig):
     seen = await rig.approve("h1", str(id_))
     assert len(seen.approvals) == 1
     client = rig.holder("zoe")
-    for state in (await client.proposal(id_), await client.propose(seen.proposal)):
+    for state in (await client.member.proposal(id_), await client.member.propose(seen.proposal)):
         assert state.status is Status.PENDING
         assert state.approvals == state.rejections == state.late == ()
     rig.device("mallory", Role.HOLDER)
-    await refused(rig, rig.holder("mallory").proposal(id_))
-    await refused(rig, rig.holder("mallory").propose(seen.proposal))
+    await refused(rig, rig.holder("mallory").member.proposal(id_))
+    await refused(rig, rig.holder("mallory").member.propose(seen.proposal))
 
 
 @day()
@@ -327,7 +330,7 @@ async def test_a_tally_is_audited_with_who_said_what(rig):
     for name in ("h2", "h3"):
         state = await rig.approve(name, str(id_))
     assert isinstance(state, ProposalState)
-    report = await rig.holder("h1").audit()
+    report = await rig.audit("h1").report()
     about = [(e.kind, e.actor) for e in report.entries if e.detail == id_]
     assert about == [
         ("proposal.made", "h1"),

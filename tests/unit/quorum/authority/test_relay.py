@@ -120,7 +120,7 @@ def test_a_requester_sees_its_own_proposals_only(rig):
         for name in ("app", "web"):
             client = rig.asker(name)
             ref = KeyRef(name=Name("payroll"), version=1)
-            await client.ask(ref, f"for {name}", Form.PRIVATE, await client.sync())
+            await client.ask(ref, f"for {name}", Form.PRIVATE, await client.member.sync())
 
     rig.run(day())
     for name, count in (("h1", 2), ("app", 1), ("web", 1)):

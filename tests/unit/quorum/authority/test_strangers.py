@@ -60,7 +60,7 @@ def test_all_strangers_are_one_party_and_members_have_their_names(rig):
             "app asked to unlock and is no holder",
             "h3 asked to unlock and is no holder",
         ]
-        assert rig.authority.unlock_failures == 80
+        assert rig.services.lock.failures == 80
         rig.clock.time += COUNTED_SECONDS
         await ask(rig, "mallory")
         assert said(rig)[3:] == ["strangers asked to unlock (40 times)"]
@@ -125,9 +125,11 @@ def test_what_strangers_have_asked_ends_in_one_entry():
         client = rig.holder("h1")
         body = options_body(threshold=2, unlock=2)
         for _ in range(2):
-            await client.propose(client.new_proposal(QUORUM, body, rig.authority.chain.current))
+            await client.member.propose(
+                client.member.new_proposal(QUORUM, body, rig.authority.chain.current)
+            )
         rig.clock.time += PROPOSAL_LIFETIME
-        assert (await client.sync()).open == ()
+        assert (await client.member.sync()).open == ()
         rig.clock.time += COUNTED_SECONDS
         await rig.authority._write_counted()
         asked = "strangers asked to join; nobody let them in"

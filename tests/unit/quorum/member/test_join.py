@@ -62,7 +62,7 @@ def test_by_request(rig, role):
         joined = await joining.ask()
         assert joined.state == "enrolled"
         assert joined.roster == rig.authority.chain.current
-        assert rig.holder("zoe").chain().current == joined.roster
+        assert rig.holder("zoe").member.chain().current == joined.roster
 
     rig.run(day())
 
@@ -73,9 +73,9 @@ def test_a_joiner_that_is_rejected_may_ask_again(rig):
         asked = (await joining.ask()).proposal
         for name in ("h1", "h2"):
             client = rig.holder(name)
-            synced = await client.sync()
+            synced = await client.member.sync()
             await client.reject(
-                await client.find(ProposalId(asked), synced), synced, "who is this?"
+                await client.member.find(ProposalId(asked), synced), synced, "who is this?"
             )
         with pytest.raises(Refused, match="rejected"):
             await joining.ask()
@@ -102,7 +102,7 @@ def test_any_message_may_get_lost(rig, path, leg):
         assert (await insist(joining)).state == "enrolled"
         names = [str(holder.name) for holder in rig.authority.chain.current.holders]
         assert names.count("zoe") == 1
-        made = [e for e in (await rig.holder("h1").audit()).entries if e.kind == "proposal.made"]
+        made = [e for e in (await rig.audit("h1").report()).entries if e.kind == "proposal.made"]
         assert len(made) == 3  # h2, h3, zoe
 
     rig.run(day())
@@ -223,7 +223,7 @@ class TestInvitation:
         async def day():
             joining = rig.joining(rig.device("zoe", Role.HOLDER))
             asked = await joining.ask(invited_by=str(invitation.inviter_name))
-            seen = (await rig.holder("h2").sync()).proposals
+            seen = (await rig.holder("h2").member.sync()).proposals
             assert "h1" not in seen[0].words
             assert [str(quote) for quote in seen[0].quotes] == [
                 "invited by, as zoe (not yet a member) says: “h1”"
@@ -232,10 +232,10 @@ class TestInvitation:
                 await rig.approve(name, asked.proposal.hex())
             joined = await joining.ask(wanted=invitation.roster)
             assert joined.state == "enrolled"
-            check_roster_hash(rig.holder("zoe").chain(), invitation.roster)
-            check_roster_hash(rig.holder("zoe").chain(), None)
+            check_roster_hash(rig.holder("zoe").member.chain(), invitation.roster)
+            check_roster_hash(rig.holder("zoe").member.chain(), None)
             with pytest.raises(PeerFault):
-                check_roster_hash(rig.holder("zoe").chain(), RosterHash(bytes(32)))
+                check_roster_hash(rig.holder("zoe").member.chain(), RosterHash(bytes(32)))
 
         rig.run(day())
 

@@ -8,8 +8,7 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.client.holder import HolderClient
-from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.client import MemberClient, Synced
 from tigertally.quorum.member.memory import vote_given
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
@@ -18,12 +17,16 @@ from tigertally.quorum.proposal import open_proposal, proposal_id
 CHANGES = "holder-change"  # what was asked for -> the signed proposal
 
 
-class ChangingClient(HolderClient):
-    """Proposing changes of the roster.
+class RosterChanges:
+    """A holder's proposals of changes of the roster.
 
     A device votes for one successor of a roster, so the proposal it voted for must not be lost:
     it is stored before the vote is given, and handed in again until it has arrived.
     """
+
+    def __init__(self, member: MemberClient) -> None:
+        self.member = member
+        self.party = member.party
 
     async def propose_or_resume(self, kind: Name, body: bytes, synced: Synced) -> ProposalId:
         """Propose a change with our approval in it, or go on with the very same one of before.
@@ -38,15 +41,16 @@ class ChangingClient(HolderClient):
         known = None if row is None else await self._resumed(decode(Envelope, row), what, synced)
         if known is not None:
             return known
-        proposal = self.new_proposal(kind, body, synced.roster)
-        self._keep(CHANGES, what, encode(proposal))
+        proposal = self.member.new_proposal(kind, body, synced.roster)
+        with self.party.store.transaction() as tx:
+            tx.put(CHANGES, what, encode(proposal))
         try:
-            await self.propose_with_yes(proposal, synced)
+            await self.member.propose_with_yes(proposal, synced)
         except Refused as error:
             if self._voted_for(proposal, synced):  # as with a clock that is ahead
                 error.add_note("the same command again goes on with it once that is mended")
             else:
-                self._drop(CHANGES, what)
+                self._drop(what)
             raise
         return proposal_id(proposal)
 
@@ -56,9 +60,9 @@ class ChangingClient(HolderClient):
         state = await self._handed_in(proposal, id_, synced)
         if state is not None and state.status is Status.PENDING:
             return id_
-        self._drop(CHANGES, what)
+        self._drop(what)
         if state is not None and state.status is Status.REJECTED:
-            raise Refused(f"the holders rejected this change; {self.why_ended(state)}")
+            raise Refused(f"the holders rejected this change; {self.member.why_ended(state)}")
         return id_ if state is not None and state.status is Status.COMPLETE else None
 
     async def _handed_in(
@@ -70,15 +74,19 @@ class ChangingClient(HolderClient):
             Refused: not now, and our vote is given to it.
         """
         try:
-            return await self.proposal(id_)
+            return await self.member.proposal(id_)
         except Refused:
             pass
         try:
-            return await self.propose_with_yes(proposal, synced)
+            return await self.member.propose_with_yes(proposal, synced)
         except Refused:
             if self._voted_for(proposal, synced):
                 raise
             return None
+
+    def _drop(self, what: Hash) -> None:
+        with self.party.store.transaction() as tx:
+            tx.delete(CHANGES, what)
 
     def _voted_for(self, proposal: Envelope, synced: Synced) -> bool:
         """Is our vote for a successor of this roster given to it, as long as it lives?"""

@@ -10,8 +10,9 @@ from domain_rig import DomainRig
 from tigertally.base.clock import Clock
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name
-from tigertally.custody.client.roster import ChangingClient
 from tigertally.quorum.changes import REMOVE, remove_body
+from tigertally.quorum.member.client import MemberClient
+from tigertally.quorum.member.roster_changes import RosterChanges
 from tigertally.quorum.pending import Status
 
 BODY = remove_body(Name("h4"))
@@ -42,16 +43,16 @@ def test_a_clock_that_is_ahead_costs_an_hour_and_no_vote():
     async def day():
         await rig.form(4)
         party = rig.devices["h1"].party
-        ahead = ChangingClient(replace(party, clock=Ahead(party.clock)))
+        ahead = RosterChanges(MemberClient(replace(party, clock=Ahead(party.clock))))
         for _ in range(2):
             with pytest.raises(Refused, match="check both clocks"):
-                await ahead.propose_or_resume(REMOVE, BODY, await ahead.sync())
-        client = ChangingClient(party)
+                await ahead.propose_or_resume(REMOVE, BODY, await ahead.member.sync())
+        client = RosterChanges(MemberClient(party))
         with pytest.raises(Refused, match="check both clocks"):
-            await client.propose_or_resume(REMOVE, BODY, await client.sync())
+            await client.propose_or_resume(REMOVE, BODY, await client.member.sync())
         rig.clock.time += 3600
-        id_ = await client.propose_or_resume(REMOVE, BODY, await client.sync())
-        state = await client.proposal(id_)
+        id_ = await client.propose_or_resume(REMOVE, BODY, await client.member.sync())
+        state = await client.member.proposal(id_)
         assert (state.status, len(state.approvals)) == (Status.PENDING, 1)
 
     rig.run(day())
@@ -63,8 +64,8 @@ def test_what_is_refused_before_the_vote_is_forgotten():
 
     async def day():
         await rig.form(3)
-        client = ChangingClient(rig.devices["h1"].party)
-        synced = await client.sync()
+        client = RosterChanges(rig.holder("h1").member)
+        synced = await client.member.sync()
         before = full_tables(rig)
         with pytest.raises(Refused, match="no vote on its own removal"):
             await client.propose_or_resume(REMOVE, remove_body(Name("h1")), synced)

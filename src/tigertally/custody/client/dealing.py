@@ -1,0 +1,256 @@
+"""How a holder's device deals: with its yes to a new key, and whenever it is asked for more.
+
+What is dealt is stored before it leaves and sent again byte for byte, so a crash never makes two
+dealings of one attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tigertally.base.codec import decode, encode
+from tigertally.base.errors import Refused, Unavailable
+from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
+from tigertally.crypto.envelope import Envelope
+from tigertally.custody.client import rows
+from tigertally.custody.client.admissible import (
+    check_may_make,
+    check_not_made,
+    check_terms,
+    terms_of_base,
+)
+from tigertally.custody.client.approvers import first_approval
+from tigertally.custody.client.receive_keys import ReceiveKeys
+from tigertally.custody.client.report import HeldUp, Report
+from tigertally.custody.messages.base_key import BaseKey
+from tigertally.custody.messages.dealing import Dealing, DealingPackage
+from tigertally.custody.messages.kinds import CREATE, ROTATE, Making, Rotate, parse_making
+from tigertally.custody.messages.release import Contribution
+from tigertally.custody.messages.sync import CONTRIBUTE, DEAL, DealRequest
+from tigertally.custody.policy import some_of
+from tigertally.custody.protocol.dealing import (
+    NotPublished,
+    Occasion,
+    dealer_name,
+    draw_sharing,
+    make_dealing,
+    sign_sharing,
+)
+from tigertally.custody.protocol.receiver import check_deal_request, occasion_of_making
+from tigertally.custody.protocol.release import open_authority_key, wrap_held
+from tigertally.custody.protocol.reshare import check_reshare_request, share_again
+from tigertally.quorum.approval import Verdict
+from tigertally.quorum.member.client import MemberClient, Synced
+from tigertally.quorum.member.memory import SeenProposal
+from tigertally.quorum.messages import ProposalState
+from tigertally.quorum.pending import Status
+from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.receive_keys import PublishedKeys
+from tigertally.quorum.tally import check_electorate
+from tigertally.storage.store import Reader
+
+_TRIES = 4  # receive keys may be replaced while we deal
+
+
+class Dealings:
+    """What this device deals.
+
+    The first attempt to make a key is dealt for by whoever says yes: `create_key` of one's own, or
+    `approve`. Later attempts, and reshares, are dealt for when the authority asks: `deal_again`.
+    """
+
+    def __init__(self, member: MemberClient, receive_keys: ReceiveKeys) -> None:
+        self.member = member
+        self.party = member.party
+        self.receive_keys = receive_keys
+
+    async def create_key(
+        self, body: Making, synced: Synced, *, proposal: Envelope | None = None
+    ) -> ProposalState:
+        """Propose a key (as `proposal`, if it is made); our approval and dealing go with it."""
+        if proposal is None:
+            kind = ROTATE if isinstance(body, Rotate) else CREATE
+            proposal = self.member.new_proposal(kind, body.to_body(), synced.roster)
+        for _ in range(_TRIES):
+            dealing = await self._first_dealing(proposal, body, synced)
+            verdict = self.member.new_verdict(proposal, synced, Verdict.APPROVE, attachment=dealing)
+            try:
+                return await self.member.propose(proposal, approval=verdict, attachment=dealing)
+            except Unavailable as error:
+                await self._dealt_in_vain(proposal, dealing, synced, error)
+        raise Unavailable("receive keys change faster than we can deal: try again")
+
+    async def approve(self, seen: SeenProposal, synced: Synced) -> ProposalState:
+        """Say yes to a key that is made; our dealing goes with it."""
+        proposal = seen.state.proposal
+        with self.party.store.reading() as reader:
+            row = reader.get(rows.APPROVED, seen.id)
+            sent = row is not None and not rows.has_dealt(reader, seen.id)
+        if row is not None and sent:  # our dealing is in the epoch that opened: nothing to deal
+            return await self.member.vote(seen.state, decode(Envelope, row))
+        if seen.state.status is Status.COMPLETE:  # others were enough, and have dealt
+            return seen.state
+        body = parse_making(seen.proposal)
+        for _ in range(_TRIES):
+            dealing = await self._first_dealing(proposal, body, synced)
+            verdict = first_approval(self.member, proposal, synced, attachment=dealing)
+            try:
+                return await self.member.vote(seen.state, verdict, attachment=dealing)
+            except Unavailable as error:
+                await self._dealt_in_vain(proposal, dealing, synced, error)
+        raise Unavailable("receive keys change faster than we can deal: try again")
+
+    async def _first_dealing(self, proposal: Envelope, body: Making, synced: Synced) -> bytes:
+        """The dealing that travels with our approval; kept, so that it is the same next time."""
+        with self.party.store.reading() as reader:
+            check_may_make(reader, body, synced.roster)
+        if body.suite.authority_deals:
+            return b""
+        key = rows.attempt_key(proposal_id(proposal), 1)
+        with self.party.store.reading() as reader:
+            row = reader.get(rows.DEALT, key)
+        if row is not None:
+            return row
+        roster = synced.roster
+        check_electorate(roster, open_proposal(proposal))
+        published, _ = await self.receive_keys.fetch(synced)
+        package = make_dealing(
+            occasion_of_making(proposal_id(proposal), body, roster, 1),
+            dealer=self.member.me(roster).index,
+            receive_keys=published,
+            key=self.party.key,
+            randomness=self.party.randomness,
+        )
+        ends = self.party.clock.now() + MAX_PROPOSAL_LIFETIME
+        with self.party.store.transaction() as tx:
+            ends = min(open_proposal(proposal).expires, ends)
+            rows.put_dealt(tx, key, encode(package), ends)
+        return encode(package)
+
+    async def _dealt_in_vain(
+        self, proposal: Envelope, package: bytes, synced: Synced, error: Unavailable
+    ) -> None:
+        """Was our dealing refused because of replaced keys? Then deal anew; else give up."""
+        await self._check_in_vain(package, synced, error)
+        with self.party.store.transaction() as tx:  # together: an approval signs its dealing
+            tx.delete(rows.DEALT, rows.attempt_key(proposal_id(proposal), 1))
+            tx.delete(rows.APPROVED, proposal_id(proposal))
+
+    async def _check_in_vain(self, package: bytes, synced: Synced, error: Unavailable) -> None:
+        """Was a dealing refused because a receiver has replaced its keys? Raises `error` if not.
+
+        The keys say so, whatever the error says: an authority of any version replaces no dealing
+        whose keys are still the newest.
+        """
+        if not package:  # the authority deals
+            raise error
+        try:
+            published, _ = await self.receive_keys.fetch(synced)
+        except Unavailable:
+            raise error from None
+        slots = decode(Dealing, decode(DealingPackage, package).dealing.body).slots
+        newest = {index: keys.bundle for index, keys in published.items()}
+        if all(newest.get(slot.receiver) == slot.bundle for slot in slots):
+            raise error
+
+    async def deal_again(
+        self, synced: Synced, asked: DealRequest, me: HolderIndex, report: Report
+    ) -> None:
+        """Deal because we are asked: the same bytes if we have dealt for this attempt before."""
+        occasion = self._occasion(synced, asked, me)
+        if occasion.suite.authority_deals:
+            await self._contribute(synced, asked, occasion.proposal, report)
+            return
+        key = rows.attempt_key(occasion.proposal, asked.attempt)
+        for _ in range(_TRIES):
+            with self.party.store.reading() as reader:
+                row = reader.get(rows.DEALT, key)
+            if row is None:
+                row = await self._dealt(occasion, asked, me, synced)
+                with self.party.store.transaction() as tx:
+                    tx.put(rows.DEALT, key, row)
+            try:
+                await self.party.call(DEAL, row)
+            except Unavailable as error:
+                await self._check_in_vain(row, synced, error)
+                self._drop(key)
+                continue
+            self._drop(key)
+            report.sent += 1
+            return
+        raise Refused("receive keys change faster than we can deal: sync again")
+
+    def _drop(self, key: bytes) -> None:
+        with self.party.store.transaction() as tx:
+            tx.delete(rows.DEALT, key)
+
+    async def _dealt(
+        self, occasion: Occasion, asked: DealRequest, me: HolderIndex, synced: Synced
+    ) -> bytes:
+        published, _ = await self.receive_keys.fetch(synced)
+        try:
+            return encode(self._deal(occasion, asked.base, me, published))
+        except NotPublished as error:  # its next sync wakes us: the authority sees to that
+            receiver = dealer_name(synced.roster, error.receiver)
+            raise HeldUp(f"{some_of(occasion.keys)}: {receiver} to sync first") from error
+
+    def _occasion(self, synced: Synced, asked: DealRequest, me: HolderIndex) -> Occasion:
+        """What we are asked to deal for: keys that are made, or shared anew."""
+        with self.party.store.reading() as reader:
+            if asked.base:
+                check_terms(reader, terms_of_base(asked.base))
+                live = self._held(reader).live
+                return check_reshare_request(asked, synced.chain, me, live)
+            occasion = check_deal_request(asked, synced.chain, me)
+            check_not_made(
+                reader,
+                occasion.keys,
+                occasion.proposal,
+                occasion.attempt,
+                roster_version=synced.chain.at(asked.roster).version,
+            )
+        return occasion
+
+    async def _contribute(
+        self, synced: Synced, asked: DealRequest, id_: ProposalId, report: Report
+    ) -> None:
+        """Where the authority deals: our fragments go to its child, under a fresh key."""
+        me = self.member.me(synced.roster).index
+        _, fresh = await self.receive_keys.fetch(synced, id_)
+        if fresh is None:  # forgotten since we were asked: others have sent enough
+            return
+        target = open_authority_key(fresh, synced.roster, id_)
+        fragments = []
+        with self.party.store.reading() as reader:
+            epochs = self._held(reader)
+            for one in asked.base:
+                held = epochs.live(one.ref)
+                if held is None:
+                    raise Refused(f"this device holds no active fragment of {one.ref}")
+                fragments.append(
+                    wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
+                )
+        sent = Contribution(proposal=id_, attempt=asked.attempt, fragments=tuple(fragments))
+        await self.party.call(CONTRIBUTE, encode(sent))
+        report.sent += 1
+
+    def _held(self, reader: Reader) -> rows.Held:
+        return rows.Held(reader)
+
+    def _deal(
+        self,
+        occasion: Occasion,
+        base: tuple[BaseKey, ...],
+        me: HolderIndex,
+        published: Mapping[HolderIndex, PublishedKeys],
+    ) -> DealingPackage:
+        randomness = self.party.randomness
+        if base:
+            with self.party.store.reading() as reader:
+                sharing = share_again(occasion, base, me, self._held(reader).live, randomness)
+        else:
+            sharing = draw_sharing(occasion, randomness)
+        return sign_sharing(
+            occasion, sharing, dealer=me, receive_keys=published, key=self.party.key
+        )
