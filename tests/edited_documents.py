@@ -143,7 +143,7 @@ CASES = (
         "yaml",
         "a/p",
         "a:   # fill in\n\n# next\nb: 1\n",
-        'a:   # fill in\n  {p: "@"}\n\n# next\nb: 1\n',
+        'a:   # fill in\n  { p: "@" }\n\n# next\nb: 1\n',
     ),
     # texts of several lines (F3)
     Case("texts of several lines", "yaml", "p", "k: |\n  a\n", 'k: |\n  a\np: "@"\n'),
@@ -321,14 +321,16 @@ CASES = (
         '{\n  "a": 1,\n  "b": {"c": 2}\n}\n',
         '{\n  "a": 1,\n  "b": {"c": 2, p: "@"}\n}\n',
     ),
-    Case("styles of mappings", "yaml", "a/p", "a:\n", 'a:\n  {p: "@"}\n'),
-    Case("styles of mappings", "yaml", "a/p", "a:", 'a:\n  {p: "@"}'),
+    Case("styles of mappings", "yaml", "a/p", "a:\n", 'a:\n  { p: "@" }\n'),
+    Case("styles of mappings", "yaml", "a/p", "a:\n  {}\n", 'a:\n  {p: "@"}\n'),
+    Case("styles of mappings", "yaml", "a/p", "a: # c\n  { }\n", 'a: # c\n  {p: "@" }\n'),
+    Case("styles of mappings", "yaml", "a/p", "a:", 'a:\n  { p: "@" }'),
     Case(
         "styles of mappings",
         "yaml",
         "a/b/c",
         "a: # nothing\nb: 1\n",
-        'a: # nothing\n  {b: { c: "@" }}\nb: 1\n',
+        'a: # nothing\n  { b: { c: "@" } }\nb: 1\n',
     ),
     Case("styles of mappings", "yaml", "a/p", '"a":\n  "b": "1"\n', '"a":\n  "b": "1"\n  p: "@"\n'),
     Case(

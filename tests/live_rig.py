@@ -31,8 +31,8 @@ from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.keys import Asked, KeyProposals
 from tigertally.custody.client.report import Report
 from tigertally.custody.messages.kinds import Create, Destroy
-from tigertally.node import daemon
 from tigertally.node.connect import until
+from tigertally.node.daemon import follow_authority
 from tigertally.quorum import messages
 from tigertally.quorum.authority import rows
 from tigertally.quorum.card import Role
@@ -209,7 +209,7 @@ class LiveRig(DomainRig):
         party = self.devices[name].party
         lines = self.lines.setdefault(name, Lines())
         profile: Any = _Profile(party.store)
-        self.command(daemon._follow(_Syncing(party, self.locks[name]), profile, lines, None))
+        self.command(follow_authority(_Syncing(party, self.locks[name]), profile, lines, None))
 
     def restart(self) -> None:
         """The authority is ended and started again: it comes up locked."""

@@ -63,7 +63,7 @@ def test_what_goes_wrong_is_json_and_a_damaged_key_is_named(nowhere: Town):
 
 LOUD = """
 import logging, warnings, structlog
-from tigertally.node.daemon import prepare
+from tigertally.host.daemon import prepare
 prepare()
 try:
     raise RuntimeError("two\\nlines")

@@ -100,3 +100,34 @@ def test_names_and_lists_are_found(ann, tmp_path):
         told = ann.run("secret", "set", bad, "x", *ANN, "--in", value, code=2)
         assert "line 2" in told.err
         assert bad.read_text() == text
+
+
+@pytest.mark.requirement("D11")
+def test_the_language_is_told_by_the_name_or_the_document_stays(ann, tmp_path):
+    value = given(tmp_path, "v", "pw")
+    doc = given(tmp_path, "A.JSON", '{"a":1}')
+    ann.run("secret", "set", doc, "b", *ANN, "--in", value)
+    assert json.loads(doc.read_text())["a"] == 1
+    assert ann.run("secret", "get", doc, "b", *ANN).out == "pw\n"
+    for name, text in (("c.toml", 'k = "v"\n'), (".env", "A=b\n"), ("d.TOML", None)):
+        other = tmp_path / name
+        if text is not None:
+            other.write_text(text)
+        told = ann.run("secret", "set", other, "b", *ANN, "--in", value, "--replace", code=2)
+        assert "its name says neither YAML nor JSON" in told.err
+        assert (other.read_text() if other.exists() else None) == text
+    landed = given(tmp_path, "e.ini", "a: 1\n")  # it is YAML, whatever it is called
+    ann.run("secret", "set", landed, "b", *ANN, "--in", value)
+    assert ann.run("secret", "get", landed, "b", *ANN).out == "pw\n"
+
+
+@pytest.mark.requirement("D11")
+def test_what_cannot_be_done_to_a_document_is_said_in_true_words(ann, tmp_path):
+    doc, empty = given(tmp_path, "d.yaml", "a: 1\n"), given(tmp_path, "v", "")
+    told = ann.run("secret", "unset", doc, "/", code=2)
+    assert "not taken out whole" in told.err
+    told = ann.run("secret", "set", tmp_path / "no/d.yaml", "a", *ANN, "--in", empty, code=2)
+    assert "there is no directory" in told.err
+    assert not (tmp_path / "no").exists()
+    told = ann.run("secret", "set", doc, "b", *ANN, "--in", empty)
+    assert "notice: the value is empty" in told.err

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -93,6 +94,28 @@ def test_a_file_is_not_written_over_itself(ann, tmp_path):
     ann.run("profile", "show", *ANN)
 
 
+@pytest.mark.requirement("D12")
+@pytest.mark.parametrize("label", ["label", "label.keys"])
+def test_a_file_that_came_while_an_object_was_written_stays(ann, tmp_path, label):
+    pipe, store = tmp_path / "pipe", tmp_path / "store"
+    os.mkfifo(pipe)
+    store.mkdir()
+
+    def somebody() -> None:
+        with pipe.open("wb") as content:  # waits for the reader, who has looked at the store
+            (store / label).write_bytes(b"only copy")
+            content.write(b"content")
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(somebody)
+        put = ("write", pipe, *ANN, "--label", "label", "--store", store)
+        assert "is there already" in ann.run(*put, code=2).err
+        done.result()
+    assert (store / label).read_bytes() == b"only copy"
+    left = {"label", "label.keys"} if label == "label" else {label}  # key slots come first
+    assert {path.name for path in store.iterdir()} == left
+
+
 def test_documents_and_their_values(ann, tmp_path):
     doc, value = tmp_path / "app.yaml", tmp_path / "value"
     value.write_text("v")
@@ -107,9 +130,33 @@ def test_documents_and_their_values(ann, tmp_path):
         "is there already" in ann.run("secret", "get", doc, "a", *ANN, "--out", value, code=2).err
     )
     ann.run("secret", "set", ann.home / "ann/new.yaml", "a", *ANN, "--in", value, code=2)
+    (ann.home / "ann/notes.yaml").write_text("a: 1\nb: 2\n")
+    told = ann.run("secret", "unset", ann.home / "ann/notes.yaml", "a", code=2)
+    assert "a profile" in told.err
+    assert (ann.home / "ann/notes.yaml").read_text() == "a: 1\nb: 2\n"
+    (ann.home / "ann/notes.yaml").unlink()
     assert everything(tmp_path) == before
     ann.run("secret", "get", doc, "a", *ANN, "--out", value, "--force")
     assert value.read_text() == "v"
+
+
+@pytest.mark.requirement("D11")
+def test_what_is_wrong_with_a_persons_own_file_is_told_as_that(ann, tmp_path):
+    loop, doc = tmp_path / "loop.yaml", tmp_path / "half.json"
+    loop.symlink_to(loop.name)
+    doc.write_text('{"a": "\\ud83d"}')
+    told = ann.run("secret", "get", loop, "a", *ANN, code=2)
+    assert "is a link that leads nowhere" in told.err
+    told = ann.run("secret", "get", doc, "a", *ANN, "--plain", "--out", loop / "out", code=2)
+    assert "is a link that leads nowhere" in told.err
+    told = ann.run("secret", "get", doc, "a", *ANN, "--plain", "--out", tmp_path / "out", code=2)
+    assert "a holds half of a surrogate pair" in told.err
+    assert not (tmp_path / "out").exists()
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("a: 1\na: 2\n")
+    told = ann.run("secret", "get", twice, "/", *ANN, "--plain", "--json", code=2)
+    assert "the name a is there twice, lines 1 and 2" in told.err
+    assert "at fault" not in told.err
 
 
 @pytest.mark.requirement("D11")
@@ -225,3 +272,22 @@ def test_a_key_is_not_written_over_another_and_not_lost(town, tmp_path):
     assert (tmp_path / "late").read_bytes() == b"precious"
     assert (tmp_path / "elsewhere").read_bytes() == (tmp_path / "k").read_bytes() == key
     assert json.dumps(got)
+
+
+@pytest.mark.requirement("D12")
+def test_what_is_in_the_way_is_called_what_it_is(ann, tmp_path):
+    plain, store = tmp_path / "plain", tmp_path / "store"
+    plain.write_bytes(b"x")
+    (store / "folder").mkdir(parents=True)
+    for force in ((), ("--force",)):
+        told = ann.run("write", plain, *ANN, "--label", "folder", "--store", store, *force, code=2)
+        assert "is a folder" in told.err
+        assert "--force to" not in told.err
+    ann.run("write", plain, *ANN, "--label", "p", "--store", store)
+    told = ann.run("read", store / "p", *ANN, "--out", "-", code=2)
+    assert "a file of that name is ./-" in told.err
+    told = ann.run("read", store / "p", *ANN, "--out", store.parent, code=2)
+    assert "a folder, which nothing replaces" in told.err
+    out = tmp_path / "o"
+    assert ann.json("read", store / "p", *ANN, "--out", out)["unsigned"] == 0
+    assert type(ann.json("read", store / "p", *ANN, "--out", out, "--force")["unsigned"]) is int

@@ -163,7 +163,7 @@ def test_unset_takes_out_what_is_named_alone():
         assert document(before).without(parse_place(place)).content().decode() == after
     for text, place, why in (
         ("a: 1\n", "b", "has no b"),
-        ("a: 1\n", "/", "has no /"),
+        ("a: 1\n", "/", "not taken out whole"),
         ("a: 1\n", "a/b", "has no a/b"),
         ("", "a", "has no a"),
         ("a: [1, 2]\n", "a/0", "only the last element of a list can be taken out, line 1"),
@@ -286,3 +286,152 @@ def test_a_field_of_an_earlier_version_is_read_whatever_its_name():
         again = put(found, name.replace("~", "~0"), "new")
         assert document(again.content().decode()).value((name,), ANN) == "new"
         assert found.text.text.count("\n") == again.text.text.count("\n"), "no twin"
+
+
+@pytest.mark.requirement("D11")
+@pytest.mark.parametrize("large", [False, True])
+def test_what_an_alias_elsewhere_means_does_not_go(large, monkeypatch):
+    """Its anchor gone, an alias would mean one of that name before it, or nothing."""
+    if large:
+        monkeypatch.setattr(excerpts, "LARGE", -1)
+    for text, line in (
+        ("z: &v wrong\na:\n  x: &v right\n  y: 1\nb: *v\n", 5),
+        ("a:\n  x: [1, {y: &v right}]\nb: 1\nc: {d: *v}\n", 4),
+        ("a:\n  ? &v x\n  : 1\n? *v\n: 2\n", 4),
+    ):
+        found = document(text)
+        why = rf"^the alias \*v, line {line}, means something in a: write the value out"
+        for edit in (
+            lambda found=found: put(found, "a", {"x": 1}, replaces=True),
+            lambda found=found: put(found, "a", "x", replaces=True),
+            lambda found=found: found.without(("a",)),
+        ):
+            with pytest.raises(UsageError, match=why):
+                edit()
+        assert plain(put(found, "a/p"), "a/p"), "a name beside it takes nothing away"
+    for text, after in (
+        ("a:\n  x: &v 1\n  y: *v\nb: 1\n", 'a: "@"\nb: 1\n'),
+        ("a: {x: &v 1}\nb: &v 2\nc: *v\n", 'a: "@"\nb: &v 2\nc: *v\n'),
+        ("c: &v 1\nb: *v\na: {x: &v 2}\n", 'c: &v 1\nb: *v\na: "@"\n'),
+        ("a: {x: &v 1}\nb: {&v k: *v}\n", 'a: "@"\nb: {&v k: *v}\n'),
+        ("a: {x: &v 1}\n---\nb: &v 2\nc: *v\n", 'a: "@"\n---\nb: &v 2\nc: *v\n'),
+    ):
+        assert plain(put(document(text), "a", "x", replaces=True), "a") == after
+
+
+@pytest.mark.requirement("D11")
+def test_what_is_printed_by_itself_holds_all_that_it_means():
+    found = document("b: &b 1\nuse:\n  x: *b\n  y: &c 2\n  z: *c\nown:\n  y: &c 2\n  z: *c\n")
+    with pytest.raises(UsageError, match="line 3 cannot be printed by itself"):
+        found.shown(("use",), ANN, as_text=True)
+    assert found.shown(("own",), ANN, as_text=True).content == "y: &c 2\nz: *c\n"
+
+
+@pytest.mark.requirement("D11")
+def test_a_value_below_gives_way_to_a_subtree_only_if_told():
+    for before, value in (
+        ("db:\n  pw: old\n  user: x\n", {"pw": {"x": 1}, "user": "y"}),
+        ("n: &n {b: 1}\ndb: {pw: *n}\n", {"pw": 1}),
+    ):
+        with pytest.raises(UsageError, match=r"what is below db.*say --replace"):
+            put(document(before), "db", value)
+        assert put(document(before), "db", value, replaces=True).value(("db",), ANN) == value
+    for before in ("db:\n  pw:\n", "db:\n  pw: {}\n"):
+        assert put(document(before), "db", {"pw": {"x": 1}}).value(("db", "pw", "x"), ANN) == 1
+
+
+@pytest.mark.requirement("D11")
+def test_comments_beside_what_goes_stay():
+    for before, place, after in (
+        ("{\n  a: 1, # a\n  # b\n  b: 2\n}\n", "a", "{\n  # b\n  b: 2\n}\n"),
+        ("{a: 1, # a\n  # b\n  b: 2\n}\n", "a", "{ # a\n  # b\n  b: 2\n}\n"),
+        ("{\n  a: 1 # a, b\n  , b: 2\n}\n", "a", "{\n   # a, b\n   b: 2\n}\n"),
+        ("{\n  a: 1 # a, b\n  , b: 2\n}\n", "b", "{\n  a: 1 # a, b\n   \n}\n"),
+        ("l: [\n  1 # x, y\n  , 2 ]\n", "l/1", "l: [\n  1 # x, y\n    ]\n"),
+        ("l: [ # all\n  1, # one\n]\n", "l/0", "l: [ # all\n   # one\n]\n"),
+        ("a: {\n  # b\n  b: 1\n}\n", "a/b", "a: {\n  # b\n  \n}\n"),
+        ("a:\n  {\n  # b\n  b: 1 }\n", "a/b", "a:\n  {\n  # b\n   }\n"),
+    ):
+        assert document(before).without(parse_place(place)).content().decode() == after
+    with pytest.raises(UsageError, match="x/a is written in a way that is not supported, line 2"):
+        document("x: {? a\n  : 1 # a\n  }\n").without(("x", "a"))
+    for before, value, after in (
+        ("a: # one\n  # two\n  old\nb: 1\n", "x", 'a: # one\n  # two\n  "@"\nb: 1\n'),
+        ("a: # one\n# two\n- old # three\nb: 1\n", "x", 'a: # one\n# two\n  "@" # three\nb: 1\n'),
+        ("a: # one\n  # two\n  old\n", {"b": "x"}, 'a: # one\n  # two\n  b: "@"\n'),
+        ("a: # one\n# two\n- old # three\n", {"b": "x"}, 'a: # one\n# two\n  b: "@" # three\n'),
+    ):
+        changed = put(document(before), "a", value, replaces=True)
+        assert plain(changed, "a/b" if isinstance(value, dict) else "a") == after
+
+
+@pytest.mark.requirement("D11")
+def test_fields_are_not_shown_under_a_name_that_says_another_place():
+    """Who keeps the document must not give a field another name, nor a forged value its own."""
+    unit = put(document(""), "pw", "mine").tree["pw"]
+    for text, why in (
+        (f"pw: forged\npw: {unit}\n", "the name pw is there twice, lines 1 and 2"),
+        (f"pw: {unit}\npw: forged\n", "the name pw is there twice, lines 1 and 2"),
+        (f"x: &pw user\n? *pw\n: {unit}\n", "a name that is not written out, line 2"),
+        (f"x: &k pw\npw: {unit}\n? *k\n: forged\n", "a name that is not written out, line 3"),
+        (f"!t pw: {unit}\n", "a name that is not written out, line 1"),
+        (f"x:\n  - <<: {{pw: {unit}}}\n", "a name that is not written out, line 2"),
+        (f"x: {{pw: {unit}}}\nx: {{pw: forged}}\n", "the name x is there twice"),
+        (f"x: [1, {unit}]\nx: forged\n", "the name x is there twice"),
+    ):
+        for as_text in (True, False):
+            with pytest.raises(UsageError, match=why):
+                document(text).shown((), ANN, as_text=as_text)
+    twice = f"a: 1\na: 2\n&k b: 1\npw: {unit}\n"
+    shown = document(twice).shown((), ANN, as_text=True)
+    assert shown.content == twice.replace(unit, "mine"), "other names are theirs who wrote them"
+    assert shown.plain == (("a",), ("a",), ("b",))
+
+
+@pytest.mark.requirement("D11")
+def test_json_is_known_by_its_ending_in_any_case():
+    found = parsed(Path("APP.JSON"), LABEL, b'{"a":1}')
+    assert plain(put(found, "c"), "c") == '{"a":1,"c":"@"}'
+
+
+@pytest.mark.requirement("D11")
+def test_a_field_with_a_mark_is_a_plain_one():
+    """What a tag makes of it, nobody vouches for."""
+    unit = put(document(""), "pw", "mine").tree["pw"]
+    for mark in ("!t", "&n", "&n !t"):
+        text = f"pw: {mark} {unit}\n"
+        assert document(text).shown((), ANN, as_text=True).content == text
+        assert document(text).shown((), ANN, as_text=True).plain == (("pw",),)
+        with pytest.raises(UsageError, match="pw is not encrypted, line 1"):
+            document(text).value((), ANN)
+
+
+@pytest.mark.requirement("D11")
+def test_values_of_names_that_are_there_twice_are_not_told():
+    for text in ("a: 1\na: 2\n", "x:\n- {a: 1, a: 2}\n", "b: &b {a: 1}\nx: {<<: 1, a: 2}\n"):
+        with pytest.raises(UsageError, match=r"twice|written out|anchor"):
+            document(text).shown((), ANN, as_text=False)
+    with pytest.raises(UsageError, match="a name that is not written out, line 1"):
+        document("<<: {a: 1}\n").shown((), ANN, as_text=False)
+
+
+@pytest.mark.requirement("D11")
+@pytest.mark.parametrize("large", [False, True])
+def test_lines_behind_what_is_taken_out_are_looked_at_too(large, monkeypatch):
+    """They would become part of the text before it, which keeps its last lines."""
+    if large:
+        monkeypatch.setattr(excerpts, "LARGE", -1)
+    for before, place, after in (
+        ("z: 1\nm:\n  a: |+\n    x\n  b: 2\n\n", "m/b", "z: 1\nm:\n  a: |+\n    x\n"),
+        ("m:\n  a: |+\n    x\n  b: 2\n\nz: 1\n", "m/b", "m:\n  a: |+\n    x\nz: 1\n"),
+        ("- m:\n    a: |+\n      x\n    b: 2\n\n- z\n", "0/m/b", "- m:\n    a: |+\n      x\n- z\n"),
+    ):
+        assert document(before).without(parse_place(place)).content().decode() == after
+
+
+@pytest.mark.requirement("D11")
+def test_what_does_not_say_the_same_by_itself_is_not_printed():
+    text = "%TAG !e! tag:example.org,2000:\n---\na:\n  b: !e!c d\nx: 1\n"
+    with pytest.raises(UsageError, match="line 4 cannot be printed by itself"):
+        document(text).shown(("a",), ANN, as_text=True)
+    assert document(text).shown((), ANN, as_text=True).content == text

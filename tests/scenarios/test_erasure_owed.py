@@ -17,7 +17,7 @@ from tigertally.custody.client import rows
 from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.client.known import fetch_keys
 from tigertally.custody.messages.kinds import Destroy, Suite
-from tigertally.node.health import pages
+from tigertally.host.pages import pages
 from tigertally.storage.erasure import OWED, owed
 from tigertally.storage.memory import MemoryStore
 

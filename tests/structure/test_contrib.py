@@ -17,7 +17,7 @@ import typer.main
 from domain_rig import DomainRig
 from sources import ROOT
 from tigertally.cli.main import app
-from tigertally.node.health import pages
+from tigertally.host.pages import pages
 
 UNITS = sorted((ROOT / "contrib" / "systemd").glob("*.service"))
 SPECIFIERS = {"%i": "night", "%d": "/run/credentials/unit"}

@@ -138,8 +138,9 @@ def pin(profile: Profile) -> None:
 def run(profile: Profile) -> None:
     """Run the authority until it is stopped. It comes up locked; a holder unlocks it."""
     from tigertally.cli.options import parse_listen
-    from tigertally.node.daemon import prepare, run_authority
-    from tigertally.node.daemon import run as run_daemon
+    from tigertally.host.daemon import prepare
+    from tigertally.host.daemon import run as run_daemon
+    from tigertally.node.daemon import run_authority
     from tigertally.quorum.authority.admission import get_settings
 
     with _opened(profile) as opened, opened.exclusive(wait=1.0, doing="running the authority"):

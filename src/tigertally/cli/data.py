@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -105,8 +105,7 @@ def write(
     from tigertally.node.owning import owner_of
     from tigertally.quorum.card import Role
 
-    place = open_store(store)
-    _check_objects(source, label, place, folder_of(store), force)
+    place = open_store(store, last_look=_look(source, label, store, force))
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
         owner = owner_of(open_profile)
         owner.remembered.add_store(str(folder_of(store)))
@@ -124,22 +123,38 @@ def write(
         note(f"tally: notice: the store keeps {others} at {document['url']} that the folder lacks")
 
 
-def _check_objects(
-    source: Path, label: Label, store: ObjectStore, folder: Path, force: bool
-) -> None:
+def _look(source: Path, label: Label, store: str, force: bool) -> Callable[[Sequence[str]], None]:
     """Refuse to write over what is being read, or over files that are none of the store's.
 
     Objects that `tally write` made make way: that is how a label gets another content.
+
+    Returns:
+        The same for one object, to be asked again when it gets its name.
     """
     from tigertally.delegation.client.files import is_keys, is_object, keys_path
     from tigertally.delegation.client.folders import files_of
+    from tigertally.delegation.messages.labels import KEYS_SUFFIX
+    from tigertally.delegation.stores.open import folder_of, open_store
 
+    folder, objects = folder_of(store), open_store(store)
     check_replaced(folder.joinpath(*label), reads=[])
-    for file, name in files_of(source, label):
-        for path, is_ours in ((name, is_object), (keys_path(name), is_keys)):
-            target = folder.joinpath(*path)
-            if os.path.lexists(target):
-                check_object(target, reads=[file], force=force, ours=is_ours(store, path))
+    files: dict[tuple[str, ...], Path] = {
+        tuple(name): file for file, name in files_of(source, label)
+    }
+
+    def look(path: Sequence[str]) -> None:
+        target = folder.joinpath(*path)
+        if not os.path.lexists(target):
+            return
+        of_keys = path[-1].endswith(KEYS_SUFFIX)
+        ours = (is_keys if of_keys else is_object)(objects, path)
+        name = (*path[:-1], path[-1].removesuffix(KEYS_SUFFIX))
+        check_object(target, reads=[files.get(name, source)], force=force, ours=ours)
+
+    for name in files:
+        look(name)
+        look(keys_path(name))
+    return look
 
 
 def _written(owner: Owner, store: ObjectStore, source: Path, label: Label, aont: bool) -> Done:
@@ -224,7 +239,7 @@ def _read(owner: Owner, location: Location, output: Output, unsigned: bool) -> D
         files=1,
         bytes=content.length,
         senders=frozenset({sender} if sender else ()),
-        unsigned=sender is None,
+        unsigned=int(sender is None),
     )
 
 

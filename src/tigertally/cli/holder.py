@@ -245,8 +245,9 @@ def run(
     It approves nothing but what its rules allow. While it runs, the device is unlocked: its keys
     are in memory.
     """
-    from tigertally.node.daemon import prepare, run_holder
-    from tigertally.node.daemon import run as run_daemon
+    from tigertally.host.daemon import prepare
+    from tigertally.host.daemon import run as run_daemon
+    from tigertally.node.daemon import run_holder
     from tigertally.node.rulebook import read_rules
     from tigertally.quorum.card import Role
 

@@ -40,13 +40,22 @@ def claimed(
     """
     from tigertally.crypto.outputs import Output, apart
 
+    if out.text == "-":
+        dash = UsageError("--out names a file, and - is not standard output")
+        dash.add_note("a file of that name is ./-")
+        raise dash
     path = Path(out.text)
+    try:
+        path.parent.resolve()
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"{path.parent} is a link that leads nowhere") from error
     kept = (*apart(reads, _READ), *profiles_above(path))
     output = Output(path=path, force=force, apart=kept, resumes=resumes)
     if folder and path.is_dir():
-        output.check_folder()
-    else:
-        output.check()
+        taken = UsageError(f"{path} is there already, a folder, which nothing replaces")
+        taken.add_note("choose another name, or one in that folder")
+        raise taken
+    output.check()
     return output
 
 
@@ -91,6 +100,10 @@ def check_object(path: Path, *, reads: Iterable[Path], force: bool, ours: bool) 
     check_apart(path, apart(reads, _READ))
     if ours or not os.path.lexists(path):
         return
+    if path.is_dir():
+        error = UsageError(f"{path} is a folder, and a file replaces none")
+        error.add_note("use another label")
+        raise error
     if not force:
         raise taken(path)
     check_expendable(path)

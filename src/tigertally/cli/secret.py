@@ -34,7 +34,6 @@ else:
     Place = tuple
 
 _MAX_VALUE = 1024 * 1024
-_ENDINGS = (".json", ".yaml", ".yml")
 _MARK = "\ufeff"  # of byte order
 
 app = typer.Typer(no_args_is_help=True)
@@ -137,6 +136,8 @@ def set_(
     check_replaced(file, reads=[in_ or Path("/dev/stdin")])
     known = load(file, name, create=True)  # what cannot be set is refused before anything is asked
     part = known.part_of(path, document)
+    if not file.parent.is_dir():
+        raise UsageError(f"cannot make {file}: there is no directory {file.parent}")
     value = _value(in_, file, parse, passphrase_file)
     known.check(path, value, part=part, replaces=replace)
     with (
@@ -207,7 +208,12 @@ def get(
     if output is None:
         emit({**said, **more}, text.removesuffix("\n"))
         return
-    output.write(text.encode())
+    try:
+        content = text.encode()
+    except UnicodeEncodeError:
+        half = "holds half of a surrogate pair, which is no text"
+        raise UsageError(f"{said['path']} {half}: print it without --out") from None
+    output.write(content)
     more.pop("value", None)
     emit({**said, **more, "out": str(out)}, f"{said['path']} is in {out}")
 
@@ -244,16 +250,20 @@ def _value(in_: Path | None, file: Path, parse: bool, passphrase_file: Path | No
 
     It says it in the language of the file that it is from, if that has one, else of the document.
     """
+    from tigertally.delegation.client.documents import is_json, names_language
     from tigertally.delegation.protocol.markup import parse_json, parse_yaml
 
     if in_ is None:
         check_input_free(passphrase_file, what="the value (without --in)")
     text = _given(in_)
-    source = in_ if in_ is not None and in_.suffix in _ENDINGS else file
+    if text in ("", "\n"):  # perhaps what should have given it failed
+        note("tally: notice: the value is empty")
+    source = in_ if in_ is not None and names_language(in_) else file
     if not parse:
         return text.removesuffix("\n")
+    parse_text = parse_json if is_json(source) else parse_yaml
     try:
-        return (parse_json if source.suffix == ".json" else parse_yaml)(text.removeprefix(_MARK))
+        return parse_text(text.removeprefix(_MARK))
     except MalformedMessage as error:
         raise UsageError(f"the value cannot be taken: {error}") from error
 
@@ -262,7 +272,10 @@ def _document(doc: str, label: Label | None) -> tuple[Path, Label]:
     """The file of a document, and its label."""
     from tigertally.delegation.stores.open import folder_of
 
-    file = folder_of(doc).resolve()  # a link to a document means that document
+    try:
+        file = folder_of(doc).resolve()  # a link to a document means that document
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"{doc} is a link that leads nowhere") from error
     try:
         return file, parse_label(file.name) if label is None else label
     except MalformedMessage as error:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 async def holder_infos(party: Party) -> HoldersReply:
     """What the authority knows of the holders."""
-    from tigertally.base.codec import decode, encode
-    from tigertally.custody.messages.sync import HOLDERS, HoldersReply
+    from tigertally.custody.messages.sync import HOLDERS
     from tigertally.quorum.messages import Nothing
+    from tigertally.transport.door import ask
 
-    return decode(HoldersReply, await party.channel.call(HOLDERS, encode(Nothing())))
+    return await ask(party.channel, HOLDERS, Nothing())
 
 
 def holder_lines(chain: Chain, reply: HoldersReply, *, removed: bool) -> list[dict[str, object]]:

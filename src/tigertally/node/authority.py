@@ -20,12 +20,15 @@ from tigertally.base.randomness import Randomness
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.custody.service.rows import Job
+from tigertally.custody.service.watch import overview
 from tigertally.host.alarms import Alarms
 from tigertally.host.chores import LONGEST_PAUSE, Pauses, keep_up
 from tigertally.host.longpoll import News
 from tigertally.host.routes import Handlers
+from tigertally.host.service import Gauge, State
 from tigertally.host.writer import Writer
 from tigertally.node.damage import Place, known_damage, name_damage
+from tigertally.node.health import inside_gauges, outside_gauges
 from tigertally.node.inspection import Inspection
 from tigertally.node.wiring import AuthorityServices, at_child
 from tigertally.quorum import messages
@@ -169,10 +172,25 @@ class Authority:
         memory = self.writer.memory
         return memory.chain is not None and memory.barrier is None
 
-    @property
-    def unlock_failures(self) -> int:
-        """Failed attempts to unlock since the start, wrong passphrases of holders among them."""
-        return self._services.lock.failures
+    def state(self) -> State:
+        """Return whether it can do its work, were nothing damaged."""
+        if self.locked:
+            return State.LOCKED
+        return State.FORMING if self.chain is None else State.READY
+
+    async def gauges(self) -> Sequence[Gauge]:
+        """Return the domain in numbers, for `/metrics`."""
+        outside = outside_gauges(
+            None if self.chain is None else self.chain.current,
+            locked=self.locked,
+            damaged=len(self.writer.memory.damaged),
+            unlock_failures=self._services.lock.failures,
+        )
+        try:
+            seen = await self.run(overview, background=True)
+        except (Unavailable, Corrupt):  # locked, not readable, or before the first holder
+            seen = None
+        return (*outside, *inside_gauges(seen))
 
     def handlers(self) -> Mapping[str, Handler]:
         """Every door with its handler, for a server or for a memory network."""

@@ -170,9 +170,8 @@ class AuthorityServices:
             asked = await authority.run(lambda desk: deal_job(desk, id_), background=True)
             if asked is None:
                 return
-            result = await self._run_child(child.Job(deal=asked, rebuild=None, reshare=None))
-            if result.dealt is not None:
-                dealt = result.dealt
+            dealt = await self._run_child(asked)
+            if isinstance(dealt, child.Dealt):
                 await authority.run(
                     lambda desk: self.epochs.deal_as_authority(
                         desk, signed_package(desk, asked.occasion, dealt)
@@ -187,9 +186,8 @@ class AuthorityServices:
         wanted = await authority.run(lambda desk: rebuild_job(desk, proposal), background=True)
         if wanted is None:
             return
-        result = await self._run_child(child.Job(deal=None, rebuild=wanted, reshare=None))
-        if result.rebuilt is not None:
-            rebuilt = result.rebuilt
+        rebuilt = await self._run_child(wanted)
+        if isinstance(rebuilt, child.RebuiltKey):
             await authority.run(
                 lambda desk: self.releases.rebuilt(
                     desk, proposal, wanted.epoch, rebuilt.wrapped, rebuilt.faulty
@@ -202,12 +200,11 @@ class AuthorityServices:
         wanted = await authority.run(lambda desk: reshare_job(desk, id_), background=True)
         if wanted is None:
             return
-        result = await self._run_child(child.Job(deal=None, rebuild=None, reshare=wanted))
-        if result.dealt is None:
-            faulty = () if result.rebuilt is None else result.rebuilt.faulty
+        dealt = await self._run_child(wanted)
+        if isinstance(dealt, child.RebuiltKey):
+            faulty = dealt.faulty
             await authority.run(lambda desk: self.epochs.contributions_faulty(desk, id_, faulty))
             return
-        dealt = result.dealt
 
         def done(desk: DomainDesk) -> None:
             package = signed_package(desk, wanted.occasion, dealt)

@@ -396,7 +396,12 @@ def _names(path: Path, status: os.stat_result) -> bool:
 
 
 def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
-    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+    """Whether nobody changed a file, nor its owner, mode or links: nobody can set back `ctime`."""
+    return (one.st_size, one.st_mtime_ns, one.st_ctime_ns) == (
+        other.st_size,
+        other.st_mtime_ns,
+        other.st_ctime_ns,
+    )
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 A door stands beside the messages that pass through it. From the doors come the handlers of an
 authority, the limits that its server keeps, the fuzz tests' list and the table in
-`docs/protocols/transport.md`. No I/O.
+`docs/protocols/transport.md`; and `ask`, by which a client calls at one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Generic, TypeVar
 
-from tigertally.base.codec import decode
+from tigertally.base.codec import decode, encode
 from tigertally.base.errors import UsageError
 from tigertally.base.limits import (
     MAX_MESSAGE_BYTES,
@@ -20,6 +20,7 @@ from tigertally.base.limits import (
     MAX_SMALL_MESSAGE_BYTES,
     MAX_SMALL_MESSAGE_ITEMS,
 )
+from tigertally.transport.channel import DEFAULT_WAIT, Channel
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -105,3 +106,16 @@ class Door(str, Generic[Q, A]):
         # A short message of many items is none, whatever a long one may have.
         items = min(most.items, MAX_SMALL_MESSAGE_ITEMS + len(body) // self.spread)
         return decode(self.question, body, max_bytes=most.bytes, max_items=items)
+
+
+async def ask(channel: Channel, door: Door[Q, A], question: Q, *, wait: float = DEFAULT_WAIT) -> A:
+    """Ask a question at a door; return the answer.
+
+    Args:
+        wait: seconds, as for `Channel.call`.
+
+    Raises:
+        MalformedMessage: what came is not an answer of this door.
+        TigertallyError: as `Channel.call` does.
+    """
+    return decode(door.answer, await channel.call(door, encode(question), wait=wait))

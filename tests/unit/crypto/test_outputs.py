@@ -186,6 +186,22 @@ def test_backups_and_keys_make_way_not_even_by_force(folder, name):
     assert names(folder) == {"out"}
 
 
+def test_what_cannot_be_looked_at_makes_way_not_even_by_force(folder, monkeypatch):
+    """It may be a back-up or a key."""
+    target, opened = folder / "out", os.open
+    target.write_bytes(b"whatever")
+
+    def no(path: str, *more: int, **options: int) -> int:
+        if str(path) == str(target):
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *more, **options)
+
+    monkeypatch.setattr(os, "open", no)
+    with pytest.raises(UsageError, match=r"cannot be looked at \(Permission denied\)"):
+        Output(path=target, force=True).write(b"new")
+    assert target.read_bytes() == b"whatever"
+
+
 def test_what_was_written_as_a_key_is_known_as_one(folder):
     target = folder / "out"
     Output(path=target).write(b"an imported secret of any length", key=True)
@@ -238,6 +254,13 @@ def test_a_command_that_was_killed_after_its_write_goes_on(folder):
         with pytest.raises(UsageError, match="is there already"):
             refused()
     assert target.read_bytes() == b"another"
+    with pytest.raises(UsageError, match=WORDS):
+        Output(path=target, resumes=True, apart=apart([target], WORDS)).check()
+    if os.geteuid() == 0:  # only root gives files away
+        os.chown(target, 12345, -1)
+        with pytest.raises(UsageError, match="is there already"):
+            output.check()
+        os.chown(target, 0, -1)
     target.chmod(0o644)  # none of ours
     with pytest.raises(UsageError, match="is there already"):
         output.check()

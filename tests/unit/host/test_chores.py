@@ -15,8 +15,8 @@ from tigertally.custody.service import rows
 from tigertally.host import chores
 from tigertally.host.alarms import Alarms
 from tigertally.host.chores import Pauses, keep_up
+from tigertally.host.pages import pages
 from tigertally.node import authority
-from tigertally.node.health import pages
 from tigertally.transport.virtual_time import run
 
 

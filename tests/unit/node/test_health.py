@@ -11,7 +11,7 @@ import pytest
 from change_rig import remove
 from domain_rig import DomainRig
 from tigertally.base.errors import TigertallyError
-from tigertally.node.health import Metrics, pages
+from tigertally.host.pages import Metrics, pages
 from tigertally.quorum.card import Role
 from tigertally.transport.counts import ServerCounts
 from tigertally.transport.server import Page

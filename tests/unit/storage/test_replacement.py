@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,6 +165,41 @@ def test_an_editor_that_asks_for_no_lock_is_not_overwritten(folder):
     changed(path, change, most=MOST)
     assert seen == [OLD, OLD + b"# by hand\n", OLD + b"# twice\n"]
     assert path.read_bytes() == OLD + b"# twice\nset: 1\n"
+
+
+def test_an_editor_that_sets_back_the_time_is_not_overwritten_either(folder):
+    path = document(folder)
+    before = path.stat()
+    by_hand = OLD.swapcase()
+
+    def change(old: bytes | None) -> bytes:
+        assert old is not None
+        if old == OLD:
+            path.write_bytes(by_hand)
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            assert path.stat().st_mtime_ns == before.st_mtime_ns
+        return old + b"set: 1\n"
+
+    changed(path, change, most=MOST)
+    assert path.read_bytes() == by_hand + b"set: 1\n"
+
+
+def test_another_name_or_mode_that_it_gets_meanwhile_stays(folder):
+    path, seen = document(folder), []
+
+    def change(old: bytes | None) -> bytes:
+        seen.append(old)
+        if len(seen) == 1:
+            os.link(path, folder / "other")
+        if len(seen) == 2:
+            path.chmod(0o600)
+        return LONGER
+
+    changed(path, change, most=MOST)
+    assert seen == [OLD, OLD, OLD]
+    assert path.samefile(folder / "other")
+    assert path.read_bytes() == LONGER
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_somebody_else_makes_it_first(folder):
@@ -431,3 +467,129 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="cannot change what is in"):
         changed(path, to(LONGER), most=MOST)
     assert path.read_bytes() == OLD
+
+
+def no_attributes(*_: object) -> None:
+    raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+
+@pytest.mark.parametrize("where", ["in its place", "by a rename"])
+def test_attributes_that_cannot_be_given(folder, monkeypatch, where):
+    path = document(folder, 0o660)
+    try:
+        os.setxattr(path, "user.note", b"kept")
+    except OSError:
+        pytest.skip("no extended attributes here")
+    monkeypatch.setattr(os, "setxattr", no_attributes)
+    monkeypatch.setattr(replacement.os, "access", lambda *_: where == "in its place")
+    inode = path.stat().st_ino
+    changed(path, to(LONGER), most=MOST)
+    assert path.read_bytes() == LONGER
+    status = path.stat()
+    if where == "in its place":
+        assert (status.st_ino, stat.S_IMODE(status.st_mode)) == (inode, 0o660)
+        assert os.getxattr(path, "user.note") == b"kept"
+    else:
+        assert status.st_ino != inode
+        assert stat.S_IMODE(status.st_mode) == 0o600, "one of them may have held back the group"
+    assert names(folder) == {"app.yaml"}
+
+
+def test_what_a_folder_gives_to_new_files_is_not_given_to_a_document(folder):
+    path = document(folder)
+    entries = ((1, 7, -1), (2, 7, 12345), (4, 5, -1), (16, 7, -1), (32, 0, -1))
+    access = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *one) for one in entries)
+    try:
+        os.setxattr(folder, "system.posix_acl_default", access)
+        (folder / "control").write_bytes(b"")
+        given = os.listxattr(folder / "control")
+    except OSError:
+        pytest.skip("no lists of access rights here")
+    assert given == ["system.posix_acl_access"]
+    changed(path, to(LONGER), most=MOST)
+    assert os.listxattr(path) == []
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("content", [LONGER, SHORTER])
+def test_a_disk_that_is_full_in_the_middle_leaves_the_old_one(folder, monkeypatch, content):
+    path = document(folder)
+    os.link(path, folder / "other")
+    inode, pwrite, failures = path.stat().st_ino, os.pwrite, []
+
+    def full(descriptor: int, piece: bytes, at: int) -> int:
+        if os.fstat(descriptor).st_ino == inode and len(failures) < 2:
+            failures.append(at)
+            if len(failures) == 1:
+                return pwrite(descriptor, piece[: len(piece) // 2], at)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(descriptor, piece, at)
+
+    monkeypatch.setattr(replacement.os, "pwrite", full)
+    with pytest.raises(OSError, match="No space"):
+        changed(path, to(content), most=MOST)
+    assert len(failures) == 2
+    assert path.read_bytes() == OLD
+    assert names(folder) == {"app.yaml", "other"}
+
+
+def test_a_rename_that_fails_leaves_nothing(folder, monkeypatch):
+    def no(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    path = document(folder)
+    monkeypatch.setattr(Path, "replace", no)
+    with pytest.raises(PermissionError):
+        changed(path, to(LONGER), most=MOST)
+    assert path.read_bytes() == OLD
+    assert names(folder) == {"app.yaml"}
+
+
+@pytest.mark.parametrize("why", ["access", "descriptor"])
+def test_one_with_other_names_that_cannot_be_written(folder, monkeypatch, why):
+    path = document(folder)
+    os.link(path, folder / "other")
+    if why == "access":
+        monkeypatch.setattr(replacement.os, "access", lambda *_: False)
+    else:
+        monkeypatch.setattr(replacement, "_is_writable", lambda _: False)
+    with pytest.raises(UsageError, match=r"other names \(hard links\) and cannot be written"):
+        changed(path, to(LONGER), most=MOST)
+    assert path.read_bytes() == OLD
+    assert names(folder) == {"app.yaml", "other"}
+
+
+def test_who_may_only_read_sees_the_change_that_was_cut_off_as_done(tmp_path, monkeypatch):
+    path, redo = cut_off(tmp_path)
+    middle = path.read_bytes()
+    monkeypatch.setattr(replacement, "_is_writable", lambda _: False)
+    assert content_of(path, most=MOST) == LONGER
+    assert content_of(path, most=100) == LONGER[:100]
+    assert path.read_bytes() == middle
+    assert redo.exists(), "for who may write"
+
+
+def test_a_link_beside_it_says_nothing(tmp_path):
+    """A note of this user's about another change, which somebody linked there."""
+    path, redo = cut_off(tmp_path)
+    middle = path.read_bytes()
+    redo.rename(tmp_path / "elsewhere")
+    redo.symlink_to("elsewhere")
+    assert content_of(path, most=MOST) == middle
+    assert path.read_bytes() == middle
+
+
+def test_a_reader_sees_no_half_of_what_is_written_in_its_place(folder, monkeypatch):
+    path, read, seen = document(folder), replacement._read, []
+
+    def meanwhile(descriptor: int, most: int) -> bytes:
+        found = read(descriptor, most)
+        seen.append(found)
+        if len(seen) == 1:
+            path.write_bytes(LONGER)
+            return found[:100] + LONGER[100:]
+        return found
+
+    monkeypatch.setattr(replacement, "_read", meanwhile)
+    assert content_of(path, most=MOST) == LONGER
+    assert len(seen) >= 2

@@ -20,7 +20,7 @@ from tigertally.custody.client import rows
 from tigertally.custody.client.known import fetch_keys, newest_usable
 from tigertally.custody.client.rows import Request
 from tigertally.custody.messages.dealing import Statement
-from tigertally.custody.messages.imports import CONTENT, ContentReply, ContentRequest
+from tigertally.custody.messages.imports import CONTENT, ContentRequest
 from tigertally.custody.messages.kinds import RELEASE, Form, KeyRef, Release
 from tigertally.custody.messages.release import CollectReply, CollectRequest
 from tigertally.custody.messages.sync import COLLECT, KeyInfo
@@ -44,6 +44,7 @@ from tigertally.quorum.proposal import Proposal, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import Tally, verify_tally
 from tigertally.storage.erasure import owe
+from tigertally.transport.door import ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +182,7 @@ class Requester:
         if released is None or form is not Form.PRIVATE:
             return released
         with released.secret as private:
-            raw = await self.party.channel.call(CONTENT, encode(ContentRequest(key=key)))
-            reply = decode(ContentReply, raw)
+            reply = await ask(self.party.channel, CONTENT, ContentRequest(key=key))
             imported = unseal_import(reply, private, key, synced.chain, made_by=released.made_by)
             if imported is None:
                 imported = Secret(private.to_secret_bytes())
@@ -193,8 +193,7 @@ class Requester:
     ) -> Released | None:
         """The key itself, also of an import; raises as `collect`."""
         id_ = proposal_id(request.proposal)
-        raw = await self.party.channel.call(COLLECT, encode(CollectRequest(proposal=id_)))
-        reply = decode(CollectReply, raw)
+        reply = await ask(self.party.channel, COLLECT, CollectRequest(proposal=id_))
         if reply.state.proposal.body != request.proposal.body:
             raise PeerFault("the authority answered about another request", culprits=("authority",))
         if reply.state.status is Status.PENDING:

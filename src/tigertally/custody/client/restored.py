@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import encode
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.custody.client import rows
@@ -14,7 +14,6 @@ from tigertally.custody.messages.lock import (
     UNLOCK_CHALLENGE,
     UNLOCK_REPORT,
     AnswerRequest,
-    ChallengeReply,
     ChallengeRequest,
     EpochClaim,
     KeyTerms,
@@ -31,6 +30,7 @@ from tigertally.quorum.member.versions import Before, unchanged
 from tigertally.quorum.member.witness import owes_report, reported
 from tigertally.quorum.messages import Nothing
 from tigertally.storage.store import Reader
+from tigertally.transport.door import ask
 
 _PAGE_BYTES = MAX_MESSAGE_BYTES // 4
 
@@ -63,7 +63,7 @@ async def _hand_over_rosters(party: Party, me: HolderIndex) -> None:
     request = ChallengeRequest(
         roster_version=len(chain.signed), checkpoint_size=0, wrong_passphrases=0
     )
-    reply = decode(ChallengeReply, await party.channel.call(UNLOCK_CHALLENGE, encode(request)))
+    reply = await ask(party.channel, UNLOCK_CHALLENGE, request)
     challenge = open_challenge(reply.challenge, chain.current.authority.signing_key)
     if reply.rosters or challenge.roster == chain.current.hash:
         return
@@ -75,8 +75,7 @@ async def _hand_over_rosters(party: Party, me: HolderIndex) -> None:
         why=f"it was restored without roster version {chain.current.version}",
         key=party.key,
     )
-    sent = AnswerRequest(answer=answer, rosters=chain.signed)
-    await party.channel.call(UNLOCK_ANSWER, encode(sent))
+    await ask(party.channel, UNLOCK_ANSWER, AnswerRequest(answer=answer, rosters=chain.signed))
 
 
 async def tell_restored(party: Party, me: HolderIndex) -> None:

@@ -42,6 +42,7 @@ from tigertally.quorum.member.witness import (
 from tigertally.quorum.messages import RestorationsReply
 from tigertally.quorum.restoration import Acceptance, Restoration, sign_acceptance
 from tigertally.storage.store import Transaction
+from tigertally.transport.door import ask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +103,7 @@ class Unlock:
             checkpoint_size=witness.size,
             wrong_passphrases=wrong_passphrases,
         )
-        raw = await party.channel.call(UNLOCK_CHALLENGE, encode(request))
-        reply = decode(ChallengeReply, raw)
+        reply = await ask(party.channel, UNLOCK_CHALLENGE, request)
         authority = chain.current.authority.signing_key
         challenge = open_challenge(reply.challenge, authority)  # (2) the authority asks
         return _Asked(chain=chain, witness=witness, reply=reply, challenge=challenge)
@@ -208,7 +208,7 @@ class Unlock:
                 key=party.key,
             )
         sent = AnswerRequest(answer=answer, rosters=(), acceptance=acceptance)
-        return decode(AnswerReply, await party.channel.call(UNLOCK_ANSWER, encode(sent)))
+        return await ask(party.channel, UNLOCK_ANSWER, sent)
 
     async def _refuse(self, asked: _Asked, chain: Chain, error: TigertallyError) -> None:
         """(5') Say why not, and bring the newer rosters, so that the authority can adopt them."""
@@ -221,7 +221,7 @@ class Unlock:
             key=self.party.key,
         )
         sent = AnswerRequest(answer=answer, rosters=chain.signed)
-        await self.party.channel.call(UNLOCK_ANSWER, encode(sent))
+        await ask(self.party.channel, UNLOCK_ANSWER, sent)
 
 
 def _origin(challenge: Challenge) -> str:

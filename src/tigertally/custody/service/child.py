@@ -1,22 +1,16 @@
 """The authority's one-shot child: the only place where a `shamir-gf256` key is ever whole.
 
-`python -m tigertally.custody.service.child` reads one job from standard input, writes one result
-to standard output and ends; so the key lives for milliseconds, in a process of its own that the
-system then takes back with all its memory. Core dumps and ptrace are off. Nothing is written.
+`python -m tigertally.custody.service.child` does one job and ends (`host/child.py`).
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 from dataclasses import dataclass
+from typing import Any
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import PeerFault, TigertallyError, Unavailable
+from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, HolderIndex, ProposalId
-from tigertally.base.limits import MAX_MESSAGE_BYTES
-from tigertally.base.process import harden
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
@@ -29,11 +23,10 @@ from tigertally.custody.protocol.dealing import Occasion, draw_sharing, join_sha
 from tigertally.custody.protocol.receive_keys import newest_by_holder
 from tigertally.custody.protocol.release import collect, rebuild_for_requester
 from tigertally.custody.protocol.suites import SHAMIR
+from tigertally.host.child import child_main, in_child
 from tigertally.quorum.roster import Roster
 
-# What the child needs of our environment: where Python is, and the mark of a test run.
-_PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "TALLY_TEST_RUN")
-_SECONDS = 60.0  # a job takes milliseconds; a machine that needs this long is in trouble
+_MODULE = "tigertally.custody.service.child"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +76,6 @@ class ReshareJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """Exactly one of the three."""
-
-    deal: DealJob | None
-    rebuild: RebuildJob | None
-    reshare: ReshareJob | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Dealt:
     """What a deal job makes; the parent signs it."""
 
@@ -108,24 +92,47 @@ class RebuiltKey:
     faulty: tuple[HolderIndex, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """Exactly one of the two, or an error in words that hold nothing secret."""
+Job = DealJob | RebuildJob | ReshareJob
+Result = Dealt | RebuiltKey
 
-    dealt: Dealt | None
-    rebuilt: RebuiltKey | None
-    error: str
+_SORTS = {one.__name__: one for one in (DealJob, RebuildJob, ReshareJob, Dealt, RebuiltKey)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Packed:
+    """A job or a result, and which sort it is."""
+
+    sort: str
+    body: bytes
+
+
+def packed(one: Job | Result) -> bytes:
+    """Encode a job or a result with its sort."""
+    return encode(_Packed(sort=type(one).__name__, body=encode(one)))
+
+
+def unpacked(raw: bytes) -> Any:
+    """Decode a job or a result.
+
+    Raises:
+        MalformedMessage: it is neither.
+    """
+    found = decode(_Packed, raw)
+    sort = _SORTS.get(found.sort)
+    if sort is None:
+        raise MalformedMessage("neither a job nor the result of one")
+    return decode(sort, found.body)
 
 
 def work(job: Job) -> Result:
     """Do one job, inside the child."""
-    if job.deal is not None:
-        return Result(dealt=_deal(job.deal), rebuilt=None, error="")
-    if job.rebuild is not None:
-        return Result(dealt=None, rebuilt=_rebuild(job.rebuild), error="")
-    if job.reshare is not None:
-        return _reshare(job.reshare)
-    return Result(dealt=None, rebuilt=None, error="an empty job")
+    match job:
+        case DealJob():
+            return _deal(job)
+        case RebuildJob():
+            return _rebuild(job)
+        case ReshareJob():
+            return _reshare(job)
 
 
 def _deal(job: DealJob) -> Dealt:
@@ -168,8 +175,7 @@ def _reshare(job: ReshareJob) -> Result:
             private=private,
         )
         if len(collected.payloads) < statement.threshold:
-            rebuilt = RebuiltKey(wrapped=None, faulty=collected.faulty)
-            return Result(dealt=None, rebuilt=rebuilt, error="")
+            return RebuiltKey(wrapped=None, faulty=collected.faulty)
         with SHAMIR.rebuild_pair(one.commitments, collected.payloads) as pair:
             sharings.append(
                 SHAMIR.split(
@@ -182,55 +188,18 @@ def _reshare(job: ReshareJob) -> Result:
     commitments, payloads = join_sharings(job.occasion, sharings)
     published = newest_by_holder(job.receive_keys, job.roster)
     pieces, slots = wrap_pieces(job.occasion, AUTHORITY, commitments, payloads, published)
-    dealt = Dealt(commitments=commitments, pieces=pieces, slots=slots)
-    return Result(dealt=dealt, rebuilt=None, error="")
-
-
-def main() -> None:
-    """The child's whole life."""
-    harden()
-    raw = sys.stdin.buffer.read(MAX_MESSAGE_BYTES + 1)
-    try:
-        result = work(decode(Job, raw))
-    except TigertallyError as error:
-        result = Result(dealt=None, rebuilt=None, error=str(error)[:300])
-    sys.stdout.buffer.write(encode(result))
-    sys.stdout.buffer.flush()
+    return Dealt(commitments=commitments, pieces=pieces, slots=slots)
 
 
 async def run_child(job: Job) -> Result:
-    """Give a job to a fresh child process and wait for its result.
+    """Give a job to a fresh child process and return its result.
 
     Raises:
-        Unavailable: the child could not be started or did not finish.
-        PeerFault: it says that the job cannot be done (names nobody).
+        Unavailable, PeerFault: as `in_child` does.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        "tigertally.custody.service.child",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-    )
-    try:
-        async with asyncio.timeout(_SECONDS):
-            output, _ = await process.communicate(encode(job))
-    except TimeoutError as error:
-        raise Unavailable("the one-shot child did not finish in time") from error
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode != 0:
-        raise Unavailable(f"the one-shot child ended with {process.returncode}")
-    result = decode(Result, output)
-    if result.error:
-        raise PeerFault(f"the one-shot child: {result.error}")
+    result: Result = unpacked(await in_child(_MODULE, packed(job)))
     return result
 
 
 if __name__ == "__main__":
-    main()
+    child_main(lambda job: packed(work(unpacked(job))))

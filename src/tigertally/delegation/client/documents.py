@@ -35,6 +35,8 @@ from tigertally.storage import replacement
 
 _MOST = 4 * edits.MAX_BYTES + 1  # one more than is taken
 _MARK = "\ufeff"  # of byte order: what Windows puts in front of a text
+_YAML = (".yaml", ".yml")
+_OTHERS = (".toml", ".ini", ".env", ".properties", ".xml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,9 @@ class Document:
         """Could this be set there? Asked before anything is encrypted; raises as `with_value`."""
         if not place and not isinstance(value, Mapping):
             raise UsageError("a document is a mapping of names: give its names, too")
+        root = self.text.root(part)
+        if _is_other(self.path) and (root is None or root.kind is not Kind.MAPPING):
+            raise UsageError(f"{self.path} is no document: its name says neither YAML nor JSON")
         if not replaces:
             edits.check_kept(self.text, place, value, part)
         for below, _ in fields.leaves(value, place):
@@ -241,8 +246,12 @@ class Document:
     def _opened(self, place: Place, node: Node, part: int, unlocker: Unlocker) -> dict[Place, Any]:
         """The values of all encrypted fields at and below a place."""
         opened = {}
+        try:
+            _check_names_above(self.text.text, node)
+        except MalformedMessage as error:  # of a person's own file
+            raise UsageError(str(error)) from None
         for path, scalar in _scalars(node, place):
-            if scalar.marks or scalar.kind is Kind.ALIAS or not fields.is_unit(scalar.text):
+            if not _is_field(scalar):
                 continue
             with naming(place_text(path)):
                 opened[path] = self._field(scalar.text, path, part, unlocker)
@@ -271,7 +280,10 @@ class Document:
                 self._value(item, (*place, str(index)), opened)
                 for index, item in enumerate(node.items)
             ]
-        markup.check_names(text, node)
+        try:
+            markup.check_names(text, node)
+        except MalformedMessage as error:
+            raise UsageError(str(error)) from None
         return {
             name.text: self._value(below, (*place, normal(name.text)), opened)
             for name, below in node.pairs
@@ -332,7 +344,12 @@ def edit(
             return change(known).content()
         return change(parsed(path, label, raw)).content()
 
-    replacement.changed(path, edited, most=_MOST)
+    try:
+        replacement.changed(path, edited, most=_MOST)
+    except OSError as error:
+        if error.filename is None:  # as on a full disk
+            error.filename = str(path)
+        raise
 
 
 def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
@@ -341,7 +358,7 @@ def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
     Raises:
         UsageError: as `load`.
     """
-    json = path.suffix == ".json"
+    json = is_json(path)
     try:
         text = (raw or b"").decode()
         bare = text.removeprefix(_MARK)
@@ -353,12 +370,49 @@ def parsed(path: Path, label: Label, raw: bytes | None) -> Document:
     return Document(path=path, label=label, text=read, marked=bare != text, raw=raw)
 
 
+def is_json(path: Path) -> bool:
+    """Whether a document is JSON, by its name; else it is YAML."""
+    return path.suffix.lower() == ".json"
+
+
+def names_language(path: Path) -> bool:
+    """Whether the name of a file says that it is YAML or JSON."""
+    return path.suffix.lower() in (".json", *_YAML)
+
+
+def _is_other(path: Path) -> bool:
+    """Whether the name of a file says that it is in a language that is not edited here."""
+    return (path.suffix or path.name).lower() in _OTHERS  # `.env` has no suffix
+
+
 def _tree(node: Node) -> Any:
     if node.kind is Kind.MAPPING:
         return {normal(name.text): _tree(value) for name, value in node.pairs}
     if node.kind is Kind.LIST:
         return [_tree(item) for item in node.items]
     return node.text
+
+
+def _is_field(node: Node) -> bool:
+    """Whether an encrypted field stands there, which no anchor or tag turns into something else."""
+    return node.kind is Kind.SCALAR and not node.marks and fields.is_unit(node.text)
+
+
+def _check_names_above(text: str, node: Node) -> bool:
+    """Whether a node is a field or has some below; then the names down to them mean one place.
+
+    Raises:
+        MalformedMessage: one is there twice, or its anchor, alias or tag says another name.
+    """
+    if node.items:
+        below = [_check_names_above(text, item) for item in node.items]
+        return True in below
+    if not node.pairs:
+        return _is_field(node)
+    above = {normal(name.text) for name, below in node.pairs if _check_names_above(text, below)}
+    if above:
+        markup.check_names_among(text, node, above)
+    return bool(above)
 
 
 def _scalars(node: Node, place: Place) -> Iterator[tuple[Place, Node]]:

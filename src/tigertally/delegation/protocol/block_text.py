@@ -64,12 +64,12 @@ def lines_at_top(
 def filled(
     text: str, value: Node, content: Mapping[str, Content], look: Look, indent: str
 ) -> list[Splice]:
-    """Put a mapping where a name has no value: on a line of its own, in braces.
+    """Put a mapping where a name has no value: on a line of its own, in braces with blanks.
 
-    `unset` knows by this that there was nothing before.
+    `unset` knows by this that there was nothing before, not `{}`.
     """
     pairs = ", ".join(look.pair(name, below, ": ", None) for name, below in content.items())
-    return [lines_after(text, value.start, [indent + "{" + pairs + "}"], look)]
+    return [lines_after(text, value.start, [indent + "{ " + pairs + " }"], look)]
 
 
 def replaced(
@@ -94,6 +94,12 @@ def replaced(
         # on lines of its own: a comment behind the name stays
         first = LINE_END.search(text, colon)
         assert first is not None
+        if "#" in text[first.end() : value.start]:  # so do those above the value
+            column = column_of(text, value.start)
+            if word and name is not None and column > column_of(text, name.start):
+                return [Splice(value.start, value.end, word)]
+            start = line_start(text, value.start)
+            return [Splice(start, value.end, look.newline.join(lines or [indent + word]))]
         below = "".join(first[0] + line for line in lines)
         spare = [Splice(colon, colon, " " + word)] if word else []
         return [*spare, Splice(first.start(), value.end, below)]

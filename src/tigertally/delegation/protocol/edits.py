@@ -14,6 +14,7 @@ from typing import Any
 from tigertally.base.errors import MalformedMessage, UsageError
 from tigertally.delegation.protocol import excerpts, json_text, yaml_text
 from tigertally.delegation.protocol.agreement import ABSENT, agree
+from tigertally.delegation.protocol.anchors import alias_of_inside
 from tigertally.delegation.protocol.looks import GONE, Content, Splice, look_of, spliced
 from tigertally.delegation.protocol.nodes import Kind, Node, line_of
 from tigertally.delegation.protocol.places import Place, Way, normal, place_text, way_to
@@ -65,6 +66,7 @@ class Text:
         """
         root = self.root(part)
         way = way_to(self.text, root, place) if root else Way((), (), ABSENT, place)
+        self._check_not_meant(root, way.end, place[: len(way.nodes)], added=bool(way.missing))
         look = look_of(self.text, root, json=self.json)
         ways = ways_to_put(self.text, way, content, look)
         changes = ((len(place), content, splices) for splices in ways)
@@ -76,12 +78,32 @@ class Text:
         Raises:
             UsageError: nothing is there, or it cannot be taken out; says why, and the line.
         """
+        if not place:
+            raise UsageError("a document is not taken out whole: delete the file, or name places")
         root = self.root(part)
         way = way_to(self.text, root, place) if root else None
-        if way is None or way.missing or not place:
+        if way is None or way.missing:
             known = len(way.nodes) if way else 0
             raise UsageError(f"the document has no {place_text(place[: known + 1])}")
+        self._check_not_meant(root, way.end, place)
         return self._first_right(part, place, ways_to_remove(self.text, way), way)
+
+    def _check_not_meant(
+        self, root: Node | None, node: Node, place: Place, *, added: bool = False
+    ) -> None:
+        """Does no alias elsewhere mean something in what goes? Asked before an edit.
+
+        Raises:
+            UsageError: one does; says where, and the line of the alias.
+        """
+        if root is None or added:  # nothing that could have an anchor goes
+            return
+        alias = alias_of_inside(root, node)
+        if alias is not None:
+            raise UsageError(
+                f"the alias *{alias.text}, line {line_of(self.text, alias.start)}, means something "
+                f"in {place_text(place)}: write the value out there first"
+            )
 
     def _first_right(
         self,
@@ -157,8 +179,10 @@ def check_kept(text: Text, place: Place, value: Any, part: int) -> None:
 
 def _has_all(value: Any, node: Node) -> bool:
     """Whether a tree of values has a value for everything that a node has one for."""
-    if node.kind is not Kind.MAPPING or not node.pairs:
-        return node.kind is Kind.SCALAR or not node.items
+    if node.kind is Kind.SCALAR:
+        return node.is_empty or not (isinstance(value, Mapping) and value)
+    if node.kind is Kind.ALIAS or not node.pairs:
+        return node.kind is not Kind.ALIAS and not node.items
     if not isinstance(value, Mapping):
         return False
     names = {normal(name): below for name, below in value.items()}

@@ -5,8 +5,13 @@ The functions say which pieces of the text change; whoever calls them reads the 
 
 from __future__ import annotations
 
+import re
+
 from tigertally.delegation.protocol.looks import Content, Look, Splice, indent_at, line_start
 from tigertally.delegation.protocol.nodes import LINE_END, Kind, Node
+
+_TO_COMMA = re.compile(r"(?:\s|#[^\r\n]*)*,")  # between two members there may be comments
+_REST_OF_LINE = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?:\r\n|\n|\r)")
 
 
 def is_supported(text: str, node: Node) -> bool:
@@ -45,16 +50,37 @@ def removed(text: str, node: Node, index: int) -> list[list[Splice]]:
     """Ways to take a pair out of a mapping, or an item out of a list, the best first."""
     members = _members(node)
     first, last = members[index]
+    bare = Splice(first.start, last.end, "")
     if len(members) == 1:
-        return [[Splice(first.start, last.end, "")]]
+        comma = _comma_behind(text, last.end)
+        return [[bare], *([[bare, Splice(comma, comma + 1, "")]] if comma else [])]
     if index == 0:
-        return [[Splice(first.start, members[1][0].start, "")]]
+        follows = members[1][0].start
+        if "#" not in text[last.end : follows]:
+            return [[Splice(first.start, follows, "")]]
+        comma = _comma_behind(text, last.end)
+        return [_without_line(text, bare, comma)] if comma else []
     before = members[index - 1][1].end
-    gap = text[before : first.start]
-    if "#" not in gap:
+    if "#" not in text[before : first.start]:
         return [[Splice(before, last.end, "")]]
-    comma = text.find(",", before)  # behind it is a comment, about what stays
-    return [[Splice(comma, comma + 1, ""), Splice(first.start, last.end, "")]]
+    comma = _comma_behind(text, before)  # behind it is a comment, about what stays
+    return [[Splice(comma, comma + 1, ""), bare]] if comma else []
+
+
+def _without_line(text: str, member: Splice, comma: int) -> list[Splice]:
+    """Take out a member and the comma behind it: all of their line, if nothing else is on it."""
+    start = line_start(text, member.start)
+    rest = _REST_OF_LINE.match(text, comma + 1)
+    between = text[member.end : comma]
+    if rest and not text[start : member.start].strip() and not between.strip(" \t"):
+        return [Splice(start, rest.end(), "")]
+    return [member, Splice(comma, comma + 1, "")]
+
+
+def _comma_behind(text: str, at: int) -> int:
+    """The comma that follows a member, not one in a comment; 0 where none follows."""
+    found = _TO_COMMA.match(text, at)
+    return found.end() - 1 if found else 0
 
 
 def emptied(node: Node) -> list[Splice]:
@@ -63,15 +89,27 @@ def emptied(node: Node) -> list[Splice]:
 
 
 def was_made(text: str, node: Node) -> bool:
-    """Whether a mapping looks made for what is in it: a blank follows its brace."""
-    return node.kind is Kind.MAPPING and text[node.start + 1 : node.start + 2].isspace()
+    """Whether a mapping looks made for what is in it: a blank follows its brace, no comment."""
+    blank = node.kind is Kind.MAPPING and text[node.start + 1 : node.start + 2].isspace()
+    return blank and not has_comments(text, node)
+
+
+def has_comments(text: str, node: Node) -> bool:
+    """Whether there is a comment in its brackets, beside what it holds."""
+    at = node.start
+    for first, last in _members(node):
+        if "#" in text[at : first.start]:
+            return True
+        at = last.end
+    return "#" in text[at : node.end]
 
 
 def fills_a_line(text: str, node: Node) -> bool:
-    """Whether nothing else is on the line of a mapping: it was put below a name without value."""
+    """Whether nothing else is on the lines of a mapping."""
     end = LINE_END.search(text, node.end)
     behind = text[node.end : end.start() if end else len(text)]
-    return not text[line_start(text, node.start) : node.start].strip() and not behind.strip()
+    before = text[line_start(text, node.start) : node.start]
+    return not before.strip() and not behind.strip()
 
 
 def indent_of(text: str, node: Node) -> str | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import partial
 from typing import Any
 
 import yaml
 
 from tigertally.base.errors import MalformedMessage, UsageError
+from tigertally.delegation.protocol.anchors import alias_of_outside
 from tigertally.delegation.protocol.edits import Text
 from tigertally.delegation.protocol.looks import (
     Splice,
@@ -192,17 +193,29 @@ def check_names(text: str, node: Node) -> None:
     Raises:
         MalformedMessage: no; says the line.
     """
+    check_names_among(text, node, {normal(name.text) for name, _ in node.pairs})
+
+
+def check_names_among(text: str, node: Node, asked: Container[str]) -> None:
+    """The same of some of the names of a mapping, in normal form; an alias may stand for any.
+
+    Raises:
+        MalformedMessage: no; says the line.
+    """
     seen: dict[str, Node] = {}
     for name, _ in node.pairs:
-        line = line_of(text, name.start)
+        spelt = normal(name.text)
+        if spelt not in asked and name.kind is not Kind.ALIAS:
+            continue
         if name.kind is not Kind.SCALAR or name.marks or (name.text == "<<" and not name.style):
+            line = line_of(text, name.start)
             raise MalformedMessage(f"a name that is not written out, line {line}")
-        if normal(name.text) in seen:
-            first = line_of(text, seen[normal(name.text)].start)
+        if spelt in seen:
+            first, line = line_of(text, seen[spelt].start), line_of(text, name.start)
             raise MalformedMessage(
                 f"the name {shown(name.text)} is there twice, lines {first} and {line}"
             )
-        seen[normal(name.text)] = name
+        seen[spelt] = name
 
 
 def plain_value(node: Node, *, json: bool) -> Any:
@@ -247,7 +260,7 @@ def text_of(text: Text, node: Node, values: Mapping[int, Any]) -> str:
     bare = "".join([*lines[:1], *(_dedented(line, indent) for line in lines[1:])])
     bare = bare if bare.endswith("\n") else bare + "\n"
     again = _parts(bare, json=text.json)
-    if len(again) != 1 or not _says(text, written, again[0].root, node):
+    if alias_of_outside(node) or len(again) != 1 or not _says(text, written, again[0].root, node):
         raise UsageError(
             f"what begins on line {line_of(around, node.start)} cannot be printed by itself: print "
             "the whole document"

@@ -135,9 +135,21 @@ def _goes_with_its_last(text: str, way: Way, depth: int) -> bool:
     if node.kind is not Kind.MAPPING or depth < 2:
         return False
     around, made = way.nodes[depth - 2], bool(node.style) and flow_text.was_made(text, node)
+    if _stands_below(text, around, node):
+        return False
     if around.kind is Kind.LIST:  # there, `set` makes no others
         return made and way.indexes[depth - 2] == len(around.items) - 1
     return made or not node.style
+
+
+def _stands_below(text: str, around: Node, node: Node) -> bool:
+    """Whether a mapping was put on the line below a name that had no value."""
+    by_lines = around.kind is Kind.MAPPING and not around.style
+    return (
+        bool(by_lines and node.style)
+        and flow_text.was_made(text, node)
+        and flow_text.fills_a_line(text, node)
+    )
 
 
 def _ways_to_empty(text: str, way: Way, depth: int) -> Iterator[Removal]:
@@ -147,13 +159,13 @@ def _ways_to_empty(text: str, way: Way, depth: int) -> Iterator[Removal]:
     rest = EMPTY if node.kind is Kind.MAPPING else EMPTY_LIST
     start = line_start(text, node.start)
     if node.style:
-        own_line = around is not None and not around.style and around.kind is Kind.MAPPING
-        if own_line and flow_text.fills_a_line(text, node):
+        if around is not None and _stands_below(text, around, node):
             yield Removal(depth, NOTHING, [block_text.lines_taken_out(text, start, node.end)])
         elif not flow_text.was_made(text, node):
             for splices in flow_text.removed(text, node, 0):
                 yield Removal(depth, rest, splices)
-        yield Removal(depth, rest, flow_text.emptied(node))
+        if not flow_text.has_comments(text, node):
+            yield Removal(depth, rest, flow_text.emptied(node))
     elif around is None:
         if node.kind is Kind.MAPPING:
             yield Removal(0, NOTHING, [block_text.lines_taken_out(text, start, node.end)])

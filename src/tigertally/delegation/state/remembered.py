@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.delegation.messages.labels import LabelId
 from tigertally.storage.sealed import SealedStore
+from tigertally.storage.table import RAW, Marks, Table, fixed, joined, number
 
-_VERSIONS = "label_versions"  # label id -> newest version, 8 bytes
-_WRITERS = "label_writers"  # label id ‖ key -> nothing
-_STORES = "data_stores"  # URL -> nothing
+_VERSIONS = Table("label_versions", fixed(LabelId), number(8))  # the newest
+_WRITERS = Marks("label_writers", joined(fixed(LabelId), fixed(VerifyKey)))
+_STORES = Marks("data_stores", RAW)  # URLs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,7 @@ class Remembered:
     def version(self, label: LabelId) -> int:
         """The newest version of a label's key; 1 where it was never replaced."""
         with self.rows.reading() as reader:
-            raw = reader.get(_VERSIONS, label)
-        return 1 if raw is None else int.from_bytes(raw, "big")
+            return _VERSIONS.get(reader, label) or 1
 
     def raise_version(self, label: LabelId) -> int:
         """Give a label's next writes a new key, and say its version. What is there stays as it is.
@@ -36,35 +36,30 @@ class Remembered:
         Cards that were given out before name the old version until they expire.
         """
         with self.rows.transaction() as tx:
-            raw = tx.get(_VERSIONS, label)
-            version = 2 if raw is None else int.from_bytes(raw, "big") + 1
-            tx.put(_VERSIONS, label, version.to_bytes(8, "big"))
+            version = (_VERSIONS.get(tx, label) or 1) + 1
+            _VERSIONS.put(tx, label, version)
         return version
 
     def writers(self, labels: Iterable[LabelId]) -> tuple[VerifyKey, ...]:
         """Who was given a card for one of these labels."""
         with self.rows.reading() as reader:
-            return tuple(
-                VerifyKey(key[LabelId.SIZE :])
-                for label in labels
-                for key, _ in reader.scan(_WRITERS, prefix=label)
-            )
+            return tuple(key for label in labels for _, key in _WRITERS.keys(reader, prefix=label))
 
     def add_writers(self, label: LabelId, writers: Iterable[VerifyKey]) -> None:
         """Remember that these may write below a label; before the card leaves."""
         with self.rows.transaction() as tx:
             for writer in writers:
-                tx.put(_WRITERS, label + writer, b"")
+                _WRITERS.put(tx, (label, writer))
 
     def stores(self) -> tuple[str, ...]:
         """The stores that this owner has written to."""
         with self.rows.reading() as reader:
-            return tuple(key.decode() for key, _ in reader.scan(_STORES))
+            return tuple(url.decode() for url in _STORES.keys(reader))
 
     def add_store(self, url: str) -> None:
         """Remember a store, so that what is read there is asked for by its whole path."""
         with self.rows.reading() as reader:
-            if reader.get(_STORES, url.encode()) is not None:
+            if _STORES.has(reader, url.encode()):
                 return
         with self.rows.transaction() as tx:
-            tx.put(_STORES, url.encode(), b"")
+            _STORES.put(tx, url.encode())

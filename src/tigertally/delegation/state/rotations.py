@@ -10,17 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from tigertally.base.codec import decode, encode
-from tigertally.base.errors import UsageError
 from tigertally.delegation.messages.headers import FileId
 from tigertally.delegation.messages.labels import LabelId
 from tigertally.delegation.messages.slots import Slot
 from tigertally.schemes.single_pre import RotatedSet
-from tigertally.storage.sealed import SealedReader, SealedStore, SealedTransaction
-
-_SETS = "rotated_sets"  # label id ‖ version ‖ number of the set -> KnownSet
-_RUNS = "rotation_runs"  # label id ‖ version -> Run
-_SLOTS = "rotation_slots"  # label id ‖ version ‖ number ‖ index -> NewSlot
+from tigertally.storage.journal import Journal
+from tigertally.storage.sealed import SealedStore
+from tigertally.storage.table import RAW, Table, message
 
 
 class State(Enum):
@@ -76,6 +72,19 @@ class KnownSet:
         return RotatedSet.from_verified_bytes(self.body)
 
 
+# Keys are label id ‖ version, and behind it the number of a set and an index in it.
+_SETS = Table("rotated_sets", RAW, message(KnownSet))
+_RUNS = Table("rotation_runs", RAW, message(Run))
+_SLOTS = Table("rotation_slots", RAW, message(NewSlot))
+_JOURNAL = Journal(
+    table=_RUNS,
+    follows=NEXT,
+    state=lambda run: run.state,
+    moved=lambda run, state: replace(run, state=state),
+    what="a rotation of this key",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rotations:
     """The rotations of one label's key in one version."""
@@ -87,8 +96,7 @@ class Rotations:
     def known(self, batch: int) -> KnownSet | None:
         """The set of this number."""
         with self.rows.reading() as reader:
-            raw = reader.get(_SETS, self._key(batch))
-        return None if raw is None else decode(KnownSet, raw)
+            return _SETS.get(reader, self._key(batch))
 
     def sets(self, generation: int) -> list[RotatedSet]:
         """All sets of a generation, in the order of their numbers."""
@@ -105,7 +113,7 @@ class Rotations:
     def run(self) -> Run | None:
         """The run under way."""
         with self.rows.reading() as reader:
-            return self._run(reader)
+            return _JOURNAL.under_way(reader, self._key())
 
     def begin(self, run: Run, sets: Sequence[RotatedSet], slots: Sequence[NewSlot]) -> None:
         """Store the result of a rotation, all at once.
@@ -114,15 +122,13 @@ class Rotations:
             UsageError: there is a run already.
         """
         with self.rows.transaction() as tx:
-            if self._run(tx) is not None:
-                raise UsageError("a rotation of this key is under way: go on with it, or drop it")
+            _JOURNAL.begin(tx, self._key(), run)
             for one in sets:
                 known = KnownSet(generation=run.generation, body=one.to_bytes())
-                tx.put(_SETS, self._key(one.batch), encode(known))
+                _SETS.put(tx, self._key(one.batch), known)
             for new in slots:
                 place = new.slot.place()
-                tx.put(_SLOTS, self._key(place.batch, place.index), encode(new))
-            tx.put(_RUNS, self._key(), encode(run))
+                _SLOTS.put(tx, self._key(place.batch, place.index), new)
 
     def move(self, target: State) -> None:
         """Store that the run has come this far; what is over is forgotten, but for its sets.
@@ -131,31 +137,18 @@ class Rotations:
             UsageError: there is no run, or it cannot come there from where it is.
         """
         with self.rows.transaction() as tx:
-            run = self._run(tx)
-            if run is None or target not in NEXT[run.state]:
-                where = "there is none" if run is None else f"it is {run.state.value}"
-                raise UsageError(f"a rotation cannot become {target.value} now: {where}")
-            if target in NEXT:
-                tx.put(_RUNS, self._key(), encode(replace(run, state=target)))
-                return
-            tx.delete(_RUNS, self._key())
-            for key, _ in list(tx.scan(_SLOTS, prefix=self._key())):
-                tx.delete(_SLOTS, key)
+            if not _JOURNAL.move(tx, self._key(), target):
+                for key in list(_SLOTS.keys(tx, prefix=self._key())):
+                    _SLOTS.drop(tx, key)
 
     def new_slots(self) -> Iterator[NewSlot]:
         """What the run under way puts into files, in the order in which it was found."""
         with self.rows.reading() as reader:
-            for _, raw in reader.scan(_SLOTS, prefix=self._key()):
-                yield decode(NewSlot, raw)
+            yield from _SLOTS.values(reader, prefix=self._key())
 
     def _all_sets(self) -> list[KnownSet]:
         with self.rows.reading() as reader:
-            found = reader.scan(_SETS, prefix=self._key())
-            return [decode(KnownSet, raw) for _, raw in found]
-
-    def _run(self, reader: SealedReader | SealedTransaction) -> Run | None:
-        raw = reader.get(_RUNS, self._key())
-        return None if raw is None else decode(Run, raw)
+            return list(_SETS.values(reader, prefix=self._key()))
 
     def _key(self, *numbers: int) -> bytes:
         return self.label + b"".join(one.to_bytes(8, "big") for one in (self.version, *numbers))

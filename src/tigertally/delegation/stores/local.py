@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path as File
 from typing import BinaryIO
@@ -33,20 +33,29 @@ _OF_A_BATCH = re.compile(r"\.[0-9a-f]{24}" + re.escape(PARTIAL_SUFFIX))
 _MOST = 1000  # files of a batch before it is written through
 
 
+def _nothing(_: Path) -> None:
+    """Nothing to look at."""
+
+
 class LocalStore:
     """A folder.
 
     Args:
         url: as the person gave it, without a slash at the end.
         folder: made when the first object is written.
+        last_look: called with an object's path when it is complete, before it gets its name; may
+            raise.
 
     Not for several threads at once.
     """
 
-    def __init__(self, url: str, folder: File) -> None:
+    def __init__(
+        self, url: str, folder: File, last_look: Callable[[Path], None] = _nothing
+    ) -> None:
         self.url = url
         self._folder = folder
-        self._pending: list[tuple[File, File]] | None = None
+        self._last_look = last_look
+        self._pending: list[tuple[File, Path]] | None = None
         self._locked = False
         self._swept: set[File] = set()
 
@@ -61,7 +70,7 @@ class LocalStore:
         if self._pending is not None and target.parent not in self._swept:
             self._sweep(target.parent)
         if self._pending is None:
-            with atomic_output(target, _MODE) as file:
+            with atomic_output(target, _MODE, last_look=lambda: self._last_look(path)) as file:
                 yield file
             return
         if target.is_dir():
@@ -76,7 +85,7 @@ class LocalStore:
             if isinstance(error, OSError) and error.filename is None:
                 error.filename = str(target)  # "No space left on device" alone says not where
             raise
-        self._pending.append((temporary, target))
+        self._pending.append((temporary, path))
         if len(self._pending) >= _MOST:
             self._settle()
 
@@ -202,8 +211,9 @@ class LocalStore:
             return
         os.sync()
         while self._pending:
-            temporary, target = self._pending[0]
-            temporary.replace(target)
+            temporary, path = self._pending[0]
+            self._last_look(path)
+            temporary.replace(self._file(path))
             self._pending.pop(0)
         os.sync()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -11,14 +12,21 @@ from tigertally.delegation.stores.interface import ObjectStore
 from tigertally.delegation.stores.local import LocalStore
 
 
-def open_store(url: str) -> ObjectStore:
+def open_store(url: str, last_look: Callable[[Sequence[str]], None] | None = None) -> ObjectStore:
     """The store at a URL: `file:///folder`, or a plain path.
+
+    Args:
+        url: of the store.
+        last_look: called with the path of each object that is written, before it gets its name,
+            where something could be lost by that; may raise.
 
     Raises:
         UsageError: another kind of URL.
     """
     plain = url.rstrip("/") or "/"
-    return LocalStore(plain, folder_of(url))
+    if last_look is None:
+        return LocalStore(plain, folder_of(url))
+    return LocalStore(plain, folder_of(url), last_look)
 
 
 def folder_of(url: str) -> Path:

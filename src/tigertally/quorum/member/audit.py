@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.audit.entry import AuditEntry
 from tigertally.audit.witness import verify_entries
-from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Unavailable
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, cosigned_sizes
@@ -23,6 +22,7 @@ from tigertally.quorum.member.memory import (
 from tigertally.quorum.member.witness import load_lines, load_witness, store_witness
 from tigertally.quorum.messages import AuditReply, AuditRequest
 from tigertally.quorum.proof import make_proof
+from tigertally.transport.door import ask
 
 _AUDIT_PAGE = 500  # entries
 _PROVEN_AT_ONCE = 500  # checkpoints; the authority proves up to 1,000 in one answer
@@ -99,8 +99,7 @@ class Audit:
         self, since: int, prove: tuple[int, ...], *, limit: int = _AUDIT_PAGE
     ) -> AuditReply:
         request = AuditRequest(since=since, limit=limit, prove=prove)
-        raw = await self.member.party.channel.call(messages.AUDIT, encode(request))
-        return decode(AuditReply, raw)
+        return await ask(self.member.party.channel, messages.AUDIT, request)
 
     async def _cosigners(self) -> tuple[str, ...]:
         """Compare every checkpoint cosigned in an approval; the names of those holders."""

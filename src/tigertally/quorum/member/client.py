@@ -49,7 +49,7 @@ from tigertally.quorum.member.memory import (
     vote_given,
     why_ended,
 )
-from tigertally.quorum.member.versions import Before, Call, Lacking, ask, unchanged
+from tigertally.quorum.member.versions import Before, Call, Lacking, ask_newest, unchanged
 from tigertally.quorum.member.witness import (
     follow,
     load_lines,
@@ -58,7 +58,6 @@ from tigertally.quorum.member.witness import (
     store_witness,
 )
 from tigertally.quorum.messages import (
-    NewsReply,
     NewsRequest,
     ProposalRequest,
     ProposalState,
@@ -76,7 +75,7 @@ from tigertally.storage.erasure import pay
 from tigertally.storage.sealed import SealedStore
 from tigertally.storage.store import Reader, Transaction
 from tigertally.transport.channel import Channel
-from tigertally.transport.door import Door
+from tigertally.transport.door import Door, ask
 
 _TALLY_PAGE = 50  # more would not fit one message where 255 holders have approved each
 _WAIT_MARGIN = 10.0  # seconds beyond a long poll
@@ -114,7 +113,7 @@ class Party:
         Args:
             call: how it is asked, if not straight over the channel.
         """
-        return await ask(
+        return await ask_newest(
             call or self.channel.call,
             door,
             question,
@@ -399,8 +398,7 @@ class MemberClient:
     ) -> ProposalState:
         """Hand in a proposal, with our own approval if we are a holder."""
         request = ProposeRequest(proposal=proposal, approval=approval, attachment=attachment)
-        raw = await self.party.channel.call(messages.PROPOSE, encode(request))
-        return self._same(decode(ProposalState, raw), proposal)
+        return self._same(await ask(self.party.channel, messages.PROPOSE, request), proposal)
 
     async def propose_with_yes(self, proposal: Envelope, synced: Synced) -> ProposalState:
         """Hand in a holder's own proposal: its approval is in it."""
@@ -412,8 +410,7 @@ class MemberClient:
     ) -> ProposalState:
         """Hand in a verdict."""
         request = VoteRequest(verdict=verdict, attachment=attachment)
-        raw = await self.party.channel.call(messages.VOTE, encode(request))
-        return self._same(decode(ProposalState, raw), seen.proposal)
+        return self._same(await ask(self.party.channel, messages.VOTE, request), seen.proposal)
 
     def _same(self, state: ProposalState, proposal: Envelope) -> ProposalState:
         if state.proposal.body != proposal.body:
@@ -424,8 +421,7 @@ class MemberClient:
 
     async def proposal(self, id_: ProposalId) -> ProposalState:
         """How a proposal stands, as the authority says: verify the tally before acting on it."""
-        raw = await self.party.channel.call(messages.PROPOSAL, encode(ProposalRequest(id=id_)))
-        state = decode(ProposalState, raw)
+        state = await ask(self.party.channel, messages.PROPOSAL, ProposalRequest(id=id_))
         if proposal_id(state.proposal) != id_:
             raise PeerFault(
                 "the authority answered about another proposal", culprits=("authority",)
@@ -456,10 +452,8 @@ class MemberClient:
         """Return when the authority has something new for us, or after `wait` seconds."""
         seconds = max(1, min(int(wait), LONG_POLL_SECONDS))
         request = NewsRequest(seen=self._news, wait=seconds)
-        raw = await self.party.channel.call(
-            messages.NEWS, encode(request), wait=seconds + _WAIT_MARGIN
-        )
-        self._news = decode(NewsReply, raw).seen
+        wait = seconds + _WAIT_MARGIN
+        self._news = (await ask(self.party.channel, messages.NEWS, request, wait=wait)).seen
 
     async def tallies(self, since: int) -> tuple[Seen, ...]:
         """All proposals made at or after `since` (Unix seconds), past and open, oldest first.

@@ -25,17 +25,15 @@ from tigertally.quorum.member.client import MemberClient, Party
 from tigertally.quorum.member.memory import ROSTERS, authority_says, store_chain, take_rosters
 from tigertally.quorum.messages import (
     DomainInfo,
-    FoundReply,
-    JoinTerms,
     Nothing,
     ProposalState,
-    RostersReply,
     RostersRequest,
 )
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.roster import Roster, open_from_holder
 from tigertally.transport.channel import Channel
+from tigertally.transport.door import ask
 
 PENDING = "joining"  # one row: the proposal that asks for us
 _ROW = b"proposal"
@@ -68,8 +66,7 @@ async def fetch_domain(channel: Channel, authority: Fingerprint) -> DomainInfo:
     Raises:
         InvalidSignature: it is another one.
     """
-    raw = await channel.call(messages.DOMAIN, encode(Nothing()))
-    info = decode(DomainInfo, raw)
+    info = await ask(channel, messages.DOMAIN, Nothing())
     card = open_card(info.card)
     if card.fingerprint != authority or card.role is not Role.AUTHORITY:
         raise InvalidSignature("the server is not the authority with that fingerprint")
@@ -148,7 +145,7 @@ class JoiningClient:
             created=party.clock.now(),
         )
         request = found_request(party.key, self._card, roster, info.card, pin)
-        reply = decode(FoundReply, await party.channel.call(messages.FOUND, encode(request)))
+        reply = await ask(party.channel, messages.FOUND, request)
         check_reply(pin, reply.roster, reply.proof, roster)
         chain = found(reply.roster, self._authority)
         check_roster_hash(chain, wanted)
@@ -204,7 +201,7 @@ class JoiningClient:
         return state
 
     async def _propose(self, invited_by: str) -> ProposalState:
-        terms = decode(JoinTerms, await self._party.channel.call(messages.TERMS, encode(Nothing())))
+        terms = await ask(self._party.channel, messages.TERMS, Nothing())
         kind = JOIN if self._role is Role.HOLDER else REQUESTER_JOIN
         proposal = self._member.proposal_to(
             kind,
@@ -228,9 +225,9 @@ class JoiningClient:
             PeerFault: the chain does not verify, or lists us with other keys.
         """
         party = self._party
-        raw = await party.channel.call(messages.ROSTERS, encode(RostersRequest(after=0)))
+        reply = await ask(party.channel, messages.ROSTERS, RostersRequest(after=0))
         with party.store.transaction() as tx:
-            chain = take_rosters(tx, decode(RostersReply, raw).rosters, self._authority)
+            chain = take_rosters(tx, reply.rosters, self._authority)
             check_roster_hash(chain, wanted)
             self._check_listed(chain.current)
         return chain

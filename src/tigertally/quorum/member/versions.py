@@ -61,7 +61,7 @@ class Lacking:
         return now < until <= now + OLD_DOOR_SECONDS
 
 
-async def ask(
+async def ask_newest(
     call: Call,
     door: Door[Q, A],
     question: Q,

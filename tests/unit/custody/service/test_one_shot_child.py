@@ -103,7 +103,11 @@ def test_a_holder_without_receive_keys_stops_the_dealing() -> None:
         child._deal(job)
 
 
-def test_jobs_are_messages() -> None:
-    with pytest.raises(MalformedMessage):
-        decode(child.Job, b"rubbish")
-    assert child.work(child.Job(deal=None, rebuild=None, reshare=None)).error
+def test_jobs_are_messages_that_say_their_sort() -> None:
+    _, verified, body = SMALL.create(suite=Suite.SHAMIR_GF256)
+    what = SMALL.occasion(verified, body)
+    job = child.DealJob(occasion=what, receive_keys=bundles(), roster=SMALL.roster)
+    assert child.unpacked(child.packed(job)) == job
+    for raw in (b"rubbish", encode(job), child.packed(job).replace(b"DealJob", b"NoneJob")):
+        with pytest.raises(MalformedMessage):
+            child.unpacked(raw)

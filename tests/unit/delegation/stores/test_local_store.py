@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,26 @@ def test_a_name_that_is_too_long_is_refused(store, tmp_path):
             put(store, ("x", name), b"")
     put(store, ("x", "a" * 255), b"1")
     assert list(store.list(())) == [("x", "a" * 255)]
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_last_look_is_taken_before_an_object_gets_its_name(tmp_path, batched):
+    seen = []
+
+    def look(path):
+        seen.append((path, (tmp_path / "/".join(path)).exists()))
+        if path[-1] == "no":
+            raise UsageError("not over this")
+
+    store = open_store(str(tmp_path), look)
+    (tmp_path / "no").write_bytes(b"old")
+    for name in ("a", "b", "no"):
+        with (
+            pytest.raises(UsageError, match="not over this") if name == "no" else nullcontext(),
+            store.batch() if batched else nullcontext(),
+            store.put((name,)) as sink,
+        ):
+            sink.write(b"new")
+    assert seen == [(("a",), False), (("b",), False), (("no",), True)]
+    assert (tmp_path / "no").read_bytes() == b"old"
+    assert {one.name for one in tmp_path.iterdir()} == {"a", "b", "no"}

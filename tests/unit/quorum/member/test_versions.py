@@ -7,7 +7,7 @@ import pytest
 from tigertally.base.codec import encode
 from tigertally.base.errors import NoSuchDoor, PeerFault, Refused, UsageError
 from tigertally.base.limits import OLD_DOOR_SECONDS
-from tigertally.quorum.member.versions import Before, Lacking, ask, unchanged
+from tigertally.quorum.member.versions import Before, Lacking, ask_newest, unchanged
 from tigertally.quorum.messages import (
     SYNC,
     SYNC_V1,
@@ -39,7 +39,9 @@ class Authority:
 
 def asking(authority, lacking, now):
     question = SyncRequest(roster_version=1, checkpoint_size=0)
-    got = virtual_time.run(ask(authority.call, SYNC, question, BEFORE, lacking=lacking, now=now))
+    got = virtual_time.run(
+        ask_newest(authority.call, SYNC, question, BEFORE, lacking=lacking, now=now)
+    )
     assert got == (REPLY, encode(REPLY))
 
 

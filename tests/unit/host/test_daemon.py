@@ -1,4 +1,4 @@
-"""What ends the daemon of an authority: a signal, and a memory that may differ from the disk."""
+"""What ends a daemon: a signal, and a memory that may differ from the disk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import errno
 import pytest
 
 from tigertally.host.alarms import Alarms
+from tigertally.host.daemon import _background, _Journal, _until_stopped
 from tigertally.host.writer import MemoryParted
-from tigertally.node.daemon import _background, _Journal, _until_stopped
 from tigertally.transport import virtual_time
 
 
@@ -43,7 +43,7 @@ async def test_a_memory_that_may_differ_from_the_disk_ends_it_with_an_error():
 
 
 def test_background_work_that_ends_is_begun_again():
-    class Authority:
+    class Service:
         alarms = Alarms()
         begun = 0
 
@@ -52,12 +52,12 @@ def test_background_work_that_ends_is_begun_again():
             raise ZeroDivisionError
 
     async def day() -> None:
-        authority = Authority()
-        working = asyncio.create_task(_background(authority))
+        service = Service()
+        working = asyncio.create_task(_background(service))
         await asyncio.sleep(100)
         assert not working.done()
         working.cancel()
-        assert authority.begun == authority.alarms.faults["background work"] == 4
+        assert service.begun == service.alarms.faults["background work"] == 4
 
     virtual_time.run(day())
 

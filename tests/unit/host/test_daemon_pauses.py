@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 import pytest
 
 from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
-from tigertally.node.daemon import Pauses, _pause
+from tigertally.host.daemon import Pauses, _pause
 from tigertally.transport import virtual_time
 
 AWAY = Unavailable("it does not answer")
@@ -52,7 +52,7 @@ def paused(client: Polled, error: TigertallyError, times: int) -> list[float]:
         clock = asyncio.get_running_loop().time
         for _ in range(times):
             began = clock()
-            wait: Awaitable[None] = _pause(client, pauses, error)  # type: ignore[arg-type]
+            wait: Awaitable[None] = _pause(client.news, pauses, error)
             await wait
             found.append(clock() - began)
         return found
