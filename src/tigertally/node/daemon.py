@@ -16,8 +16,8 @@ from tigertally.host.daemon import follow, say_ready, serve, stop_event, stoppab
 from tigertally.node.clock import SystemClock
 from tigertally.node.connect import connected
 from tigertally.node.profile import OpenProfile
-from tigertally.quorum.member.client import MemberClient
 from tigertally.node.rulebook import RuleBook
+from tigertally.quorum.member.client import MemberClient
 from tigertally.quorum.member.witness import notices
 
 _RENEW_SECONDS = 900  # a daemon's receive keys are never older; the forward-secrecy window
