@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from release_party import PASSPHRASE
+from tigertally.base.clock import SystemClock
 from tigertally.base.ids import Fingerprint, Name, ProposalId
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
 from tigertally.custody.client.holder import Holder
-from tigertally.node.clock import SystemClock
 from tigertally.node.connect import connected, introduced
 from tigertally.node.profile import create_profile, home, open_profile
 from tigertally.quorum.card import Role

@@ -11,7 +11,7 @@ from domain_rig import DomainRig
 from tigertally.base.ids import Hash, HolderIndex, Name, Nonce, Text
 from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.dealing import DealingPackage, Opening, PublishedKeys
+from tigertally.custody.messages.dealing import DealingPackage, Opening
 from tigertally.custody.messages.kinds import (
     CREATE,
     RELEASE,
@@ -23,11 +23,11 @@ from tigertally.custody.messages.kinds import (
 )
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.protocol.dealing import Occasion
-from tigertally.custody.protocol.receive_keys import newest_by_holder
 from tigertally.custody.protocol.receiver import occasion_of_making
 from tigertally.quorum.approval import Approval, Verdict, sign_approval
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.proposal import Proposal, proposal_id, sign_proposal
+from tigertally.quorum.receive_keys import PublishedKeys, newest_by_holder
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import Tally, VerifiedTally, verify_tally
 
@@ -56,7 +56,7 @@ class Small:
                 newest = device_rows.newest_bundle(reader)
             assert newest is not None
             bundles.append(newest[0])
-        return newest_by_holder(bundles, self.roster)
+        return newest_by_holder(bundles, self.roster.domain, self.roster.signer)
 
     def seed_for(self, holder: int) -> Callable[[Hash, int], bytes | None]:
         def find(bundle: Hash, sender: int) -> bytes | None:

@@ -21,12 +21,7 @@ from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.dealing import Dealings
 from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.dealing import (
-    Dealing,
-    DealingPackage,
-    PublishedKeys,
-    piece_hash,
-)
+from tigertally.custody.messages.dealing import Dealing, DealingPackage, piece_hash
 from tigertally.custody.messages.kinds import Create, KeyRef, Suite
 from tigertally.custody.messages.sync import DEAL
 from tigertally.custody.protocol.dealing import (
@@ -36,7 +31,6 @@ from tigertally.custody.protocol.dealing import (
     open_piece,
     wrap_pieces,
 )
-from tigertally.custody.protocol.receive_keys import newest_by_holder, private_key
 from tigertally.custody.protocol.receiver import occasion_of_making
 from tigertally.custody.protocol.release import _fragment_info
 from tigertally.custody.service import rows as authority_rows
@@ -46,6 +40,7 @@ from tigertally.node.authority import Authority
 from tigertally.quorum.member.client import Party, Synced
 from tigertally.quorum.messages import PROPOSE, VOTE, ProposeRequest, VoteRequest
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.receive_keys import PublishedKeys, newest_by_holder, private_key
 from tigertally.storage.sealed import SealedReader
 from tigertally.transport.channel import Handler, Request
 
@@ -189,7 +184,9 @@ def published_keys(rig: DomainRig) -> Mapping[HolderIndex, PublishedKeys]:
     """The newest receive keys that the authority has."""
     with rig.disk.reading() as reader:
         sealed = SealedReader(reader, barrier_sealer(rig.authority))
-        return newest_by_holder(authority_rows.receive_keys(sealed), rig.authority.chain.current)
+        roster = rig.authority.chain.current
+        bundles = authority_rows.receive_keys(sealed)
+        return newest_by_holder(bundles, roster.domain, roster.signer)
 
 
 def recorded_packages(tap: Tap) -> list[DealingPackage]:

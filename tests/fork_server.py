@@ -160,7 +160,7 @@ def _arm_faults() -> None:
         authority._CHORE_SECONDS = float(chores)
     ahead = os.environ.pop("FAULT_CLOCK", "")
     if ahead:
-        from tigertally.node.clock import SystemClock
+        from tigertally.base.clock import SystemClock
 
         now, said = SystemClock.now, Path(ahead)
 

@@ -26,17 +26,13 @@ from tigertally.base.errors import (
 from tigertally.base.ids import ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages import destroy, imports, lock, release, reports, sync, v1
-from tigertally.custody.messages.dealing import (
-    Acknowledgement,
-    Dealing,
-    DealingPackage,
-    ReceiveKeys,
-)
+from tigertally.custody.messages.dealing import Acknowledgement, Dealing, DealingPackage
 from tigertally.custody.messages.kinds import KeyRef
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, attachment_hash, sign_approval
 from tigertally.quorum.messages import DomainInfo, JoinTerms
 from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.receive_keys import ReceiveKeys
 from tigertally.transport import virtual_time
 from tigertally.transport.answers import carry_out
 from tigertally.transport.channel import Request

@@ -27,6 +27,7 @@ from tigertally.quorum import changes
 from tigertally.quorum.chain import parse_chain
 from tigertally.quorum.member.join import parse_invitation
 from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.receive_keys import PublishedKeys, ReceiveKeys, ReceiveSeeds, SenderKey
 from typed_messages import Pool
 
 pytestmark = pytest.mark.requirement("C13")
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.requirement("C13")
 def _kinds() -> list[type]:
     """All dataclasses of the message modules, and all that have a sample."""
     found = set(quorum_samples.KINDS)
+    found |= {PublishedKeys, ReceiveKeys, ReceiveSeeds, SenderKey}
     for package in (custody_messages, custody_state, delegation_messages):
         for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
             for _, kind in inspect.getmembers(importlib.import_module(module.name)):

@@ -12,7 +12,7 @@ import pytest
 
 from terminal import CTRL_C, CTRL_D
 
-pytestmark = [pytest.mark.requirement("C7")]
+pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X9")]
 
 
 @pytest.fixture

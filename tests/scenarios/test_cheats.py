@@ -34,13 +34,7 @@ from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.messages.dealing import (
-    Acknowledgement,
-    Certificate,
-    Complaint,
-    Dealing,
-    ReceiveKeys,
-)
+from tigertally.custody.messages.dealing import Acknowledgement, Certificate, Complaint, Dealing
 from tigertally.custody.messages.kinds import Form, KeyRef, Suite
 from tigertally.custody.messages.release import CollectReply, FragmentDelivery, WrappedFragment
 from tigertally.custody.messages.sync import (
@@ -54,11 +48,11 @@ from tigertally.custody.messages.sync import (
     DeliverRequest,
 )
 from tigertally.custody.protocol.dealing import open_piece
-from tigertally.custody.protocol.receive_keys import private_key
 from tigertally.custody.service import rows as authority_rows
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.proposal import proposal_id
+from tigertally.quorum.receive_keys import ReceiveKeys, private_key
 from tigertally.storage.sealed import SealedReader
 from walks import sampled
 

@@ -38,11 +38,11 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.protocol.complaints import judge
 from tigertally.custody.protocol.dealing import draw_sharing, make_dealing
-from tigertally.custody.protocol.receive_keys import newest_by_holder
 from tigertally.custody.protocol.receiver import occasion_of_making
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochRecord, EpochStatus, KeyRecord
 from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.receive_keys import newest_by_holder
 from tigertally.storage.sealed import SealedTransaction
 
 Change = Callable[[str, CustodySyncReply], CustodySyncReply]
@@ -85,7 +85,7 @@ def package_for(rig: DomainRig, name: str, record: EpochRecord, attempt: int) ->
     return make_dealing(
         occasion,
         dealer=roster.holder_of(rig.devices[name].key.public).index,
-        receive_keys=newest_by_holder(bundles, roster),
+        receive_keys=newest_by_holder(bundles, roster.domain, roster.signer),
         key=rig.devices[name].key,
         randomness=rig.randomness,
     )

@@ -246,7 +246,7 @@ def test_nobody_but_a_holder_unlocks(who: str) -> None:
         assert others_than_audit(rig) == before
         said = "app" if who == "app" else "strangers"
         assert failures(rig) == [said], "the second within a minute is counted"
-        assert rig.authority.unlock_failures == 2
+        assert rig.services.lock.failures == 2
         await rig.authority.stop()
         assert failures(rig) == [said, said]
         assert others_than_audit(rig) == before

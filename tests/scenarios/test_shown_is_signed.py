@@ -29,7 +29,11 @@ from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id, sign_proposal
 from twins import release_of, twins
 
-pytestmark = [pytest.mark.requirement("C7"), pytest.mark.requirement("X5")]
+pytestmark = [
+    pytest.mark.requirement("C7"),
+    pytest.mark.requirement("X5"),
+    pytest.mark.requirement("X9"),
+]
 
 FORGED = "restore test” · form final" + " " * 442 + "\u2028\u3164"
 MARKS = "x" + "\u033f" * 499

@@ -32,6 +32,7 @@ from tigertally.custody.messages import (
     v1,
 )
 from tigertally.custody.messages.options import KeyOptions
+from tigertally.quorum.receive_keys import PublishedKeys, ReceiveKeys, SenderKey
 
 SOURCE = "encodings of this project, written by generate_custody_messages.py"
 MODULES: tuple[ModuleType, ...] = (
@@ -62,13 +63,18 @@ CHOSEN: dict[tuple[str, str], Any] = {
 
 
 def message_kinds() -> list[type]:
-    """Every dataclass that a custody message module defines."""
-    return [
-        kind
-        for module in MODULES
-        for _, kind in sorted(inspect.getmembers(module, is_dataclass))
-        if kind.__module__ == module.__name__
-    ]
+    """Every dataclass of the custody message modules, and what is recorded among the dealings."""
+    found = []
+    for module in MODULES:
+        own = [
+            kind
+            for _, kind in inspect.getmembers(module, is_dataclass)
+            if kind.__module__ == module.__name__
+        ]
+        if module is dealing:
+            own += [PublishedKeys, ReceiveKeys, SenderKey]
+        found += sorted(own, key=lambda kind: kind.__name__)
+    return found
 
 
 class Examples:
@@ -95,7 +101,7 @@ class Examples:
         if item is dealing.Slot:
             low, high = two
             return (_with(low, receiver=HolderIndex(1)), _with(high, receiver=HolderIndex(2)))
-        if item is dealing.SenderKey:
+        if item is SenderKey:
             return (_with(two[0], sender=0), _with(two[1], sender=3))
         if item is HolderIndex:
             return (HolderIndex(1), HolderIndex(2))

@@ -74,9 +74,10 @@ def signed() -> Shapes:
     from tigertally.quorum import approval, card, chain, proof, restoration, roster, tally
     from tigertally.quorum import proposal as proposals
     from tigertally.quorum.member import join
+    from tigertally.quorum.receive_keys import ReceiveKeys
 
     custody = (
-        *(dealing.ReceiveKeys, dealing.Dealing, dealing.Statement, dealing.Acknowledgement),
+        *(ReceiveKeys, dealing.Dealing, dealing.Statement, dealing.Acknowledgement),
         *(dealing.Complaint, dealing.Erased, destroy.Erasure, imports.Imported),
         *(lock.Envelopes, lock.Challenge, lock.Answer, reports.HeldReport),
         *(release.FragmentDelivery, release.AuthorityKey, release.Rebuilt),

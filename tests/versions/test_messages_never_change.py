@@ -23,6 +23,7 @@ from tigertally.custody.messages import (
     sync,
     v1,
 )
+from tigertally.quorum import receive_keys
 from versions_rig import BASE
 
 HERE = Path(__file__).parent
@@ -83,6 +84,7 @@ LANDED = {
         sync,
         reports,
         v1,
+        receive_keys,
     )
     for name, kind in vars(module).items()
     if is_dataclass(kind)

@@ -18,13 +18,13 @@ import pytest
 
 import tomorrow
 from process_rig import HOLDERS, PASSPHRASE, SECONDS, ForkServer
+from tigertally.base.clock import SystemClock
 from tigertally.base.ids import Name
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.keys import KeyProposals
 from tigertally.custody.messages.kinds import Create, Suite
-from tigertally.node.clock import SystemClock
 from tigertally.node.connect import connected
 from tigertally.node.profile import open_profile
 from tigertally.quorum.member.client import Synced
@@ -38,6 +38,7 @@ pytestmark = [
     pytest.mark.requirement("C6"),
     pytest.mark.requirement("C7"),
     pytest.mark.requirement("C9"),
+    pytest.mark.requirement("X8"),
 ]
 
 EVERYBODY = ("hq", *HOLDERS, "erin", "app", "job")

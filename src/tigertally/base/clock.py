@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -16,11 +17,19 @@ def time_text(seconds: int) -> str:
 
 
 class Clock(Protocol):
-    """Unix time in whole seconds. The real one is made in `node/wiring.py`."""
+    """Unix time in whole seconds."""
 
     def now(self) -> int:
         """The current Unix time in seconds."""
         ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> int:
+        """Unix time in seconds."""
+        return int(time.time())
 
 
 class ManualClock:

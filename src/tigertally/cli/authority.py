@@ -59,9 +59,9 @@ _GIVE_PIN = "The PIN enrols the first holder, once. Give fingerprint and PIN to 
 )
 def init(profile: Profile, listen: Listen, threshold: Threshold, unlock: Unlock = 1) -> None:
     """Make a new domain's authority, and the one-time PIN of its first holder."""
+    from tigertally.base.clock import SystemClock
     from tigertally.base.ids import Name
     from tigertally.base.randomness import SystemRandomness
-    from tigertally.node.clock import SystemClock
     from tigertally.node.profile import create_profile, home
     from tigertally.quorum.authority.admission import Settings, put_settings
     from tigertally.quorum.card import Role, sign_card
@@ -122,8 +122,8 @@ def pin(profile: Profile) -> None:
 
     The authority may run meanwhile. Refused once the domain has a holder.
     """
+    from tigertally.base.clock import SystemClock
     from tigertally.base.randomness import SystemRandomness
-    from tigertally.node.clock import SystemClock
     from tigertally.quorum.authority.admission import renew_pin
 
     with _opened(profile) as opened, opened.plain_store.transaction() as tx:
@@ -163,10 +163,10 @@ def backup(
     It may run meanwhile. The file and its passphrase hold the authority's signing key, but no
     key of the domain opens with them.
     """
+    from tigertally.base.clock import SystemClock
     from tigertally.base.randomness import SystemRandomness
     from tigertally.cli.passphrase import new_passphrase
     from tigertally.node.backup import write_backup
-    from tigertally.node.clock import SystemClock
 
     output = claimed(out, force)
     with (
@@ -186,10 +186,10 @@ def restore(profile: Profile, in_: In, passphrase_file: BackupPassphrase = None)
 
     Never run it beside the authority that it was made from.
     """
+    from tigertally.base.clock import SystemClock
     from tigertally.base.randomness import SystemRandomness
     from tigertally.cli.passphrase import passphrase_source
     from tigertally.node.backup import restore_backup
-    from tigertally.node.clock import SystemClock
     from tigertally.node.profile import home
 
     with of_file(in_, "a back-up", "tally authority backup"):

@@ -102,7 +102,7 @@ def write(
 ) -> None:
     """Encrypt a file or folder to your label and all above it, sign it, and store it."""
     from tigertally.delegation.stores.open import folder_of, open_store
-    from tigertally.node.owning import owner_of
+    from tigertally.node.owner import owner_of
     from tigertally.quorum.card import Role
 
     place = open_store(store, last_look=_look(source, label, store, force))
@@ -158,9 +158,9 @@ def _look(source: Path, label: Label, store: str, force: bool) -> Callable[[Sequ
 
 
 def _written(owner: Owner, store: ObjectStore, source: Path, label: Label, aont: bool) -> Done:
+    from tigertally.base.clock import SystemClock
     from tigertally.delegation.client.files import write_file
     from tigertally.delegation.client.folders import Done, size_of, write_folder
-    from tigertally.node.clock import SystemClock
 
     now = SystemClock().now()
     if source.is_dir():
@@ -195,7 +195,7 @@ def read(
     from tigertally.delegation.client.locating import locate
     from tigertally.delegation.messages.labels import label_text
     from tigertally.delegation.stores.open import folder_of
-    from tigertally.node.owning import owner_of
+    from tigertally.node.owner import owner_of
     from tigertally.quorum.card import Role
 
     output = claimed(out, force, reads=[folder_of(url)], folder=True)

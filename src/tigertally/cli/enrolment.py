@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tigertally.base.errors import PeerFault, Refused, UsageError
-from tigertally.base.ids import Fingerprint as FingerprintValue
-from tigertally.base.ids import Name, RosterHash
+from tigertally.base.ids import Fingerprint, Name, RosterHash
 from tigertally.cli import options
 from tigertally.cli.errors import one_line
 from tigertally.cli.members import check_role, next_step, of_file, unanswered
@@ -25,15 +24,6 @@ if TYPE_CHECKING:
     from tigertally.quorum.member.join import Joined, JoiningClient
     from tigertally.transport.channel import Channel
 
-OptionalFingerprint = Annotated[
-    FingerprintValue | None,
-    typer.Option(
-        "--fingerprint",
-        help="The authority's fingerprint, told to you by a way you trust.",
-        parser=options.parsed(FingerprintValue.from_text, "FINGERPRINT"),
-        metavar="FINGERPRINT",
-    ),
-]
 MemberName = Annotated[
     Name | None,
     typer.Option(
@@ -48,7 +38,7 @@ RosterHashOption = Annotated[
     typer.Option(
         "--roster-hash",
         help="The hash of a roster version, told to you by a member: refuse any other history.",
-        parser=options.parse_roster_hash,
+        parser=options.parsed(RosterHash.from_text, "HASH"),
         metavar="HASH",
     ),
 ]
@@ -59,7 +49,7 @@ class Target:
     """Which authority to enrol with, and what was told out of band."""
 
     url: str
-    fingerprint: FingerprintValue
+    fingerprint: Fingerprint
     roster_hash: RosterHash | None
     invitation: bytes
     invited_by: str
@@ -83,7 +73,7 @@ class Target:
 
 def target_of(
     url: str | None,
-    fingerprint: FingerprintValue | None,
+    fingerprint: Fingerprint | None,
     roster_hash: RosterHash | None,
     invitation: Path | None,
 ) -> Target:
@@ -105,7 +95,7 @@ def target_of(
 
 
 def _invited(path: Path) -> Target:
-    from tigertally.node.clock import SystemClock
+    from tigertally.base.clock import SystemClock
     from tigertally.quorum.member.join import parse_invitation
 
     with of_file(path, "an invitation", "tally holder invite"):
@@ -167,7 +157,7 @@ def enrol(
     fresh = profile not in profile_names(home())
     if fresh:
         _check_trusted(target, yes=yes)
-    open_profile, passphrase = _profile(profile, role, member, passphrase_file)
+    open_profile, passphrase = _profile(profile, role, member, passphrase_file, fresh=fresh)
     with open_profile, passphrase:
         if not fresh and AUTHORITY not in open_profile.settings():  # it has met nobody yet
             _check_trusted(target, yes=yes)
@@ -200,12 +190,12 @@ def _left_over(open_profile: OpenProfile) -> str:
 
 
 def _profile(
-    profile: Name, role: Role, member: Name | None, passphrase_file: Path | None
+    profile: Name, role: Role, member: Name | None, passphrase_file: Path | None, *, fresh: bool
 ) -> tuple[OpenProfile, Secret]:
     """The profile, made if there is none, and the passphrase it is sealed under."""
+    from tigertally.base.clock import SystemClock
     from tigertally.base.randomness import SystemRandomness
     from tigertally.cli.passphrase import new_passphrase, passphrase_source
-    from tigertally.node.clock import SystemClock
     from tigertally.node.profile import (
         create_profile,
         home,
@@ -214,7 +204,7 @@ def _profile(
         read_info,
     )
 
-    if profile in profile_names(home()):
+    if not fresh:
         info = read_info(home(), profile)
         check_role(info, role)
         if member is not None and member != info.member:
@@ -282,7 +272,7 @@ async def _enrol(
         return Joined(state="enrolled", proposal=done.proposal, roster=chain.current)
 
 
-async def _pin_if_first(channel: Channel, fingerprint: FingerprintValue) -> str | None:
+async def _pin_if_first(channel: Channel, fingerprint: Fingerprint) -> str | None:
     """Ask the person for the PIN, where there is a terminal and the domain has no holder yet."""
     from tigertally.cli import question
     from tigertally.cli.passphrase import typed_pin

@@ -43,7 +43,7 @@ NO_REASON = PlainText("")
 def enrol(
     profile: Profile,
     url: options.MaybeUrl = None,
-    fingerprint: enrolment.OptionalFingerprint = None,
+    fingerprint: options.MaybeFingerprint = None,
     pin: Annotated[
         str | None, typer.Option("--pin", help="The one-time PIN; for the first holder.")
     ] = None,

@@ -34,9 +34,9 @@ def init(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Make the profile of a person: keys to sign, to own labels and to be given data."""
+    from tigertally.base.clock import SystemClock
     from tigertally.base.randomness import SystemRandomness
     from tigertally.cli.passphrase import new_passphrase
-    from tigertally.node.clock import SystemClock
     from tigertally.node.folders import taken
     from tigertally.node.profile import create_profile, home, profile_names
     from tigertally.quorum.card import Role
@@ -61,7 +61,7 @@ def card(
 ) -> None:
     """Write your card, which others need to share with you. Tell them its fingerprint yourself."""
     from tigertally.base.codec import encode
-    from tigertally.node.owning import identity_card
+    from tigertally.node.owner import identity_card
     from tigertally.quorum.card import Role
 
     output = claimed(out, force)

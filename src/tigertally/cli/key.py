@@ -13,7 +13,17 @@ from tigertally.base.errors import NewerVersion, Refused, Unavailable
 from tigertally.cli import options
 from tigertally.cli.making import carry_out
 from tigertally.cli.members import as_member, next_step, unanswered
-from tigertally.cli.options import Force, In, NoWait, Out, PassphraseFile, Profile, Reason, Wait
+from tigertally.cli.options import (
+    Acks,
+    Force,
+    In,
+    NoWait,
+    Out,
+    PassphraseFile,
+    Profile,
+    Reason,
+    Wait,
+)
 from tigertally.cli.output import emit, facts, note, table
 from tigertally.cli.outputs import claimed
 
@@ -34,10 +44,6 @@ KeyName = Annotated[
     str, typer.Argument(help="The key's name.", parser=options.parse_name, metavar="NAME")
 ]
 
-Acks = Annotated[
-    int | None,
-    typer.Option("--acks", min=2, help="Holders that must have it first; default all."),
-]
 Requesters = Annotated[
     list[str] | None,
     typer.Option("--requester", help="Who may ask for it; several times; default anybody."),

@@ -95,9 +95,9 @@ def tell_notices(open_profile: OpenProfile) -> None:
 
 def tell_owed(open_profile: OpenProfile) -> None:
     """Scrub what is owed; tell the person where that has not been possible for a day."""
+    from tigertally.base.clock import SystemClock
     from tigertally.base.limits import ERASURE_OWED_SECONDS
     from tigertally.cli.times import format_time
-    from tigertally.node.clock import SystemClock
     from tigertally.storage.erasure import pay
 
     left = pay(open_profile.store)

@@ -17,9 +17,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from tigertally.base.errors import TigertallyError
-from tigertally.base.ids import Fingerprint as FingerprintValue
+from tigertally.base.ids import Fingerprint
 from tigertally.base.ids import Name as NameValue
-from tigertally.base.ids import RosterHash
 from tigertally.base.text import PlainText
 from tigertally.cli.times import parse_duration
 
@@ -119,7 +118,7 @@ Acks = Annotated[
     typer.Option(
         "--acks",
         min=2,
-        help="Holders that must have the new fragments before the old ones die; default all.",
+        help="Holders that must have the new fragments first, before old ones die; default all.",
     ),
 ]
 Wait = Annotated[
@@ -141,14 +140,15 @@ _url = typer.Option(
     metavar="URL",
 )
 MaybeUrl = Annotated[str | None, _url]
-_fingerprint = typer.Option(
-    "--fingerprint",
-    help="The authority's fingerprint, compared with the one it printed.",
-    parser=parsed(FingerprintValue.from_text, "FINGERPRINT"),
-    metavar="FINGERPRINT",
-)
-Fingerprint = Annotated[FingerprintValue, _fingerprint]
-MaybeFingerprint = Annotated[FingerprintValue | None, _fingerprint]
+MaybeFingerprint = Annotated[
+    Fingerprint | None,
+    typer.Option(
+        "--fingerprint",
+        help="The authority's fingerprint, told to you by a way you trust.",
+        parser=parsed(Fingerprint.from_text, "FINGERPRINT"),
+        metavar="FINGERPRINT",
+    ),
+]
 _listen = typer.Option(
     "--listen",
     help="Address to listen on; port 0 takes a free one.",
@@ -217,5 +217,3 @@ Force = Annotated[
         help="Replace a file that is there; never the input, a back-up or a key.",
     ),
 ]
-
-parse_roster_hash = parsed(RosterHash.from_text, "HASH")

@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True)
 def enrol(
     profile: Profile,
     url: options.MaybeUrl = None,
-    fingerprint: enrolment.OptionalFingerprint = None,
+    fingerprint: options.MaybeFingerprint = None,
     name: enrolment.MemberName = None,
     roster_hash: enrolment.RosterHashOption = None,
     wait: Wait = options.DEFAULT_WAIT,

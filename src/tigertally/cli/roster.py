@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tigertally.base.errors import UsageError
-from tigertally.cli import enrolment
+from tigertally.cli import options
 from tigertally.cli.members import as_member, of_file
 from tigertally.cli.options import Force, Out, PassphraseFile, Profile
 from tigertally.cli.output import emit, facts
@@ -44,7 +44,7 @@ def verify(
         Path | None,
         typer.Option("--in", help="Verify an exported roster, offline.", metavar="FILE"),
     ] = None,
-    fingerprint: enrolment.OptionalFingerprint = None,
+    fingerprint: options.MaybeFingerprint = None,
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Verify every version of a roster: signatures, tallies, and that each follows the last."""

@@ -125,11 +125,11 @@ def set_(
 
     Nothing else in the document changes.
     """
+    from tigertally.base.clock import SystemClock
     from tigertally.delegation.client.documents import edit, load
     from tigertally.delegation.protocol.fields import leaves
     from tigertally.delegation.protocol.places import place_text
-    from tigertally.node.clock import SystemClock
-    from tigertally.node.owning import owner_of
+    from tigertally.node.owner import owner_of
     from tigertally.quorum.card import Role
 
     file, name = _document(doc, label)
@@ -195,7 +195,7 @@ def get(
     """Print a value of a document, or of a subtree all of them; or write it to a file."""
     from tigertally.delegation.client.documents import load
     from tigertally.delegation.protocol.places import place_text
-    from tigertally.node.owning import owner_of
+    from tigertally.node.owner import owner_of
     from tigertally.quorum.card import Role
 
     file, name = _document(doc, label)

@@ -65,10 +65,10 @@ def write(
 
     Ctrl-C ends the stream: what has come is written, and the last record.
     """
+    from tigertally.base.clock import SystemClock
     from tigertally.delegation.client.channels import write_stream
     from tigertally.delegation.stores.open import folder_of, open_store
-    from tigertally.node.clock import SystemClock
-    from tigertally.node.owning import owner_of
+    from tigertally.node.owner import owner_of
     from tigertally.quorum.card import Role
 
     if sys.stdin is None:
@@ -118,7 +118,7 @@ def read(
     """Decrypt a stream to standard output or a file, each record once it is authentic."""
     from tigertally.delegation.client.channels import locate_channel, read_stream
     from tigertally.delegation.stores.open import folder_of
-    from tigertally.node.owning import owner_of
+    from tigertally.node.owner import owner_of
     from tigertally.quorum.card import Role
 
     if out is None and session.json:

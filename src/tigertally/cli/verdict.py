@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tigertally.base.clock import SystemClock
 from tigertally.base.ids import Name, ProposalId, Text
 from tigertally.cli.members import opened, run_as, warn
 from tigertally.cli.output import emit
@@ -18,7 +19,6 @@ from tigertally.cli.question import ask, at_terminal, check_screen, named_by, sh
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.client.answer import check_same, look
 from tigertally.custody.client.holder import Holder
-from tigertally.node.clock import SystemClock
 from tigertally.node.kinds import all_kinds
 from tigertally.node.profile import OpenProfile
 from tigertally.quorum.card import Role

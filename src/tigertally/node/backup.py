@@ -213,7 +213,7 @@ def _look_into(folder: Path, key: SigningKey) -> int:
 
 def _check_authority(role: Role) -> None:
     if role is not Role.AUTHORITY:
-        raise UsageError(f"this is the profile of a {role.value}, not of an authority")
+        raise UsageError(f"this is the profile of {role.words}, not of {Role.AUTHORITY.words}")
 
 
 def _opened_head(file: BinaryIO, ask: Callable[[], Secret]) -> tuple[bytes, Secret]:

@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
-from tigertally.base.clock import time_text
+from tigertally.base.clock import SystemClock, time_text
 from tigertally.base.errors import Unavailable, UsageError, WrongTime
 from tigertally.base.ids import Fingerprint
 from tigertally.base.limits import CLOCK_SKEW
 from tigertally.base.randomness import SystemRandomness
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.node.clock import SystemClock
 from tigertally.node.kinds import all_kinds
 from tigertally.node.profile import OpenProfile
 from tigertally.quorum.member.client import MemberClient, Party

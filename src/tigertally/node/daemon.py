@@ -8,12 +8,12 @@ from pathlib import Path
 
 import structlog
 
+from tigertally.base.clock import SystemClock
 from tigertally.base.randomness import SystemRandomness
 from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.unattended import answer_by_rules
 from tigertally.host.daemon import follow, say_ready, serve, stop_event, stoppable
-from tigertally.node.clock import SystemClock
 from tigertally.node.connect import connected
 from tigertally.node.profile import OpenProfile
 from tigertally.node.rulebook import RuleBook

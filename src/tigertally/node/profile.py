@@ -41,7 +41,6 @@ STORE = "store.db"
 _LOCK = "lock"
 _WRONG = "wrong-passphrases"
 _SETTINGS = "settings"  # the sealed table
-_PEOPLE = frozenset({Role.HOLDER, Role.REQUESTER, Role.IDENTITY})
 
 Setting = str | int | bytes
 
@@ -124,8 +123,8 @@ def create_profile(
     Raises:
         UsageError: the name is taken, or a person's profile without a passphrase.
     """
-    if passphrase is None and role in _PEOPLE:
-        raise UsageError(f"the profile of a {role.value} needs a passphrase")
+    if passphrase is None and role.person:
+        raise UsageError(f"the profile of {role.words} needs a passphrase")
     target = home / profile
     if os.path.lexists(target):
         raise taken(profile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
@@ -14,17 +15,27 @@ from tigertally.crypto.signatures import SigningKey, VerifyKey
 
 
 class Role(Enum):
-    """What a party is: three in a custody domain, and a person who owns or is given data."""
+    """What a party is, by its name on the wire: three in a custody domain, and who owns data."""
 
-    AUTHORITY = "authority"
-    HOLDER = "holder"
-    REQUESTER = "requester"
-    IDENTITY = "identity"
+    _value_: str
+    article: str
+    person: bool  # somebody types its passphrase; a daemon's profile may be opened without one
+
+    AUTHORITY = "authority", "an", False
+    HOLDER = "holder", "a", True
+    REQUESTER = "requester", "a", True
+    IDENTITY = "identity", "an", True
+
+    def __new__(cls, value: str, article: str, person: bool) -> Self:
+        role = object.__new__(cls)
+        role._value_ = value
+        role.article, role.person = article, person
+        return role
 
     @property
     def words(self) -> str:
         """With its article: "an authority", "a holder"."""
-        return f"an {self.value}" if self is Role.AUTHORITY else f"a {self.value}"
+        return f"{self.article} {self.value}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -123,6 +123,11 @@ class Roster:
                 return holder
         raise Refused(f"holder {index} is not in roster version {self.version}")
 
+    def signer(self, index: HolderIndex) -> tuple[VerifyKey, str]:
+        """The key and name that a holder's messages must have; `Refused` as `holder`."""
+        holder = self.holder(index)
+        return holder.signing_key, str(holder.name)
+
     def holder_of(self, key: VerifyKey) -> Holder | None:
         """The holder with this signing key, if any."""
         return next((h for h in self.holders if h.signing_key == key), None)
@@ -155,12 +160,7 @@ def open_from_holder(
         MalformedMessage, InvalidSignature
         Refused: the roster lists no such holder.
     """
-
-    def signer(message: T) -> tuple[VerifyKey, str]:
-        holder = roster.holder(index(message))
-        return holder.signing_key, str(holder.name)
-
-    return open_message(kind, tag, envelope, signer)
+    return open_message(kind, tag, envelope, lambda message: roster.signer(index(message)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

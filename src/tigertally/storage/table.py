@@ -285,4 +285,4 @@ class Table(Keyed[K], Generic[K, V]):
 
 def from_time(time: int) -> bytes:
     """The place in front of everything in a time index from `time` (Unix seconds) on: `after`."""
-    return TIME.write(max(time, 1) - 1) + b"\xff" * 32
+    return TIME.write(time - 1) + b"\xff" * 32 if time else b""

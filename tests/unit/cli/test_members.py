@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tigertally.base.clock import SystemClock
 from tigertally.base.errors import MalformedMessage, Unavailable, UsageError
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SeededRandomness
@@ -16,7 +17,6 @@ from tigertally.cli.errors import report
 from tigertally.cli.members import check_role, next_step, of_file, tell_owed
 from tigertally.cli.output import counted
 from tigertally.cli.roster import read_chain
-from tigertally.node.clock import SystemClock
 from tigertally.node.profile import create_profile, read_info
 from tigertally.quorum.card import Role
 from tigertally.storage.erasure import owe

@@ -24,7 +24,7 @@ from tigertally.custody.client.approvers import first_approval
 from tigertally.custody.client.receive_keys import ReceiveKeys
 from tigertally.custody.client.report import HeldUp, Report
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.dealing import Dealing, DealingPackage, PublishedKeys
+from tigertally.custody.messages.dealing import Dealing, DealingPackage
 from tigertally.custody.messages.kinds import CREATE, ROTATE, Making, Rotate, parse_making
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.messages.sync import CONTRIBUTE, DEAL, DealRequest
@@ -46,6 +46,7 @@ from tigertally.quorum.member.memory import SeenProposal
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.quorum.receive_keys import PublishedKeys
 from tigertally.quorum.tally import check_electorate
 from tigertally.storage.store import Reader
 

@@ -27,7 +27,6 @@ from tigertally.custody.client.receive_keys import ReceiveKeys
 from tigertally.custody.client.release import Releases
 from tigertally.custody.client.report import HeldUp, Report
 from tigertally.custody.client.restored import tell_if_restored
-from tigertally.custody.messages.dealing import bundle_hash
 from tigertally.custody.messages.kinds import DESTROY, MAKING, RELEASE, known_here
 from tigertally.custody.messages.sync import (
     CUSTODY_SYNC,
@@ -47,6 +46,7 @@ from tigertally.quorum.member.memory import Seen, UnknownProposal, see
 from tigertally.quorum.member.versions import Before
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
+from tigertally.quorum.receive_keys import bundle_hash
 from tigertally.quorum.tally import THIS_DEVICE, check_open
 
 _ROUNDS = 20  # a sync that is not done after so many rounds tells what it waits for

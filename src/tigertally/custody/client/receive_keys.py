@@ -9,16 +9,16 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
-from tigertally.custody.messages.dealing import PublishedKeys
 from tigertally.custody.messages.sync import RECEIVE_KEYS, ReceiveKeysReply, ReceiveKeysRequest
-from tigertally.custody.protocol.receive_keys import (
+from tigertally.custody.protocol.dealing import possible_senders
+from tigertally.custody.protocol.relayed import shown_by_authority
+from tigertally.quorum.member.client import MemberClient, Synced
+from tigertally.quorum.receive_keys import (
+    PublishedKeys,
     draw_receive_keys,
     newest_by_holder,
     next_number,
-    possible_senders,
 )
-from tigertally.custody.protocol.relayed import shown_by_authority
-from tigertally.quorum.member.client import MemberClient, Synced
 from tigertally.storage.erasure import owe
 
 
@@ -37,22 +37,24 @@ class ReceiveKeys:
             ReceiveKeysReply, await self.member.party.call(RECEIVE_KEYS, encode(request))
         )
         with shown_by_authority():
-            return newest_by_holder(reply.keys, synced.roster), reply.fresh
+            roster = synced.roster
+            return newest_by_holder(reply.keys, roster.domain, roster.signer), reply.fresh
 
     def to_publish(self, synced: Synced, me: HolderIndex, *, renew: bool) -> Envelope | None:
         """Return what to publish, if anything: new keys if it is time, stored before they leave."""
         party = self.member.party
-        wanted = set(possible_senders(synced.roster))
+        senders = possible_senders(synced.roster)
         with party.store.transaction() as tx:
             newest = rows.newest_bundle(tx)
             if newest is not None:
                 envelope, seeds = newest
-                if not renew and wanted <= {who for who, _ in seeds.seeds}:
+                if not renew and set(senders) <= {who for who, _ in seeds.seeds}:
                     return envelope if not seeds.published else None
             now = party.clock.now()
             fresh, envelope = draw_receive_keys(
-                synced.roster,
+                synced.roster.domain,
                 me,
+                senders,
                 number=next_number(rows.newest_number(tx), now=now),
                 key=party.key,
                 now=now,

@@ -9,16 +9,11 @@ from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope, parse_message
-from tigertally.custody.messages.dealing import (
-    Certificate,
-    ReceiveKeys,
-    Statement,
-    bundle_hash,
-    epoch_hash,
-)
+from tigertally.custody.messages.dealing import Certificate, Statement, epoch_hash
 from tigertally.custody.messages.kinds import Destroy, KeyRef, Suite
-from tigertally.custody.state.holder import HeldEpoch, KeptWrap, ReceiveSeeds, Terms
+from tigertally.custody.state.holder import HeldEpoch, KeptWrap, Terms
 from tigertally.custody.state.v1 import TermsV1
+from tigertally.quorum.receive_keys import ReceiveKeys, ReceiveSeeds, bundle_hash
 from tigertally.quorum.tally import Tally
 from tigertally.storage.store import Reader, Transaction
 

@@ -20,7 +20,6 @@ from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId, RosterHash
 from tigertally.base.limits import MAX_HOLDERS, MAX_KEYS_TOGETHER
 from tigertally.crypto.envelope import Envelope
-from tigertally.crypto.hpke import PublicKey
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.quorum.tally import Tally
@@ -39,53 +38,6 @@ def check_pieces(pieces: Sequence[bytes], dealings: Sequence[Envelope]) -> None:
     """A receiver gets its piece of each dealing; raises `MalformedMessage`."""
     if len(pieces) != len(dealings) or not dealings:
         raise MalformedMessage("an opening brings one piece of each dealing")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SenderKey:
-    """The receive key for one possible sender (0 is the authority)."""
-
-    sender: int
-    key: PublicKey
-
-    def __post_init__(self) -> None:
-        if self.sender > MAX_HOLDERS:
-            raise MalformedMessage("a sender is 0 (the authority) or a holder index")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiveKeys:
-    """One holder's numbered receive keys, one per possible sender; replaced as a whole."""
-
-    MOST_ITEMS: ClassVar[int] = 6 + 3 * (MAX_HOLDERS + 1)
-
-    domain: DomainId
-    holder: HolderIndex
-    number: int
-    created: int
-    keys: tuple[SenderKey, ...]
-
-    def __post_init__(self) -> None:
-        senders = [key.sender for key in self.keys]
-        if senders != sorted(set(senders)) or len({key.key for key in self.keys}) != len(senders):
-            raise MalformedMessage("receive keys are distinct and in order of their senders")
-
-    def for_sender(self, sender: int) -> PublicKey | None:
-        """The key for deliveries from this sender, if there is one."""
-        return next((key.key for key in self.keys if key.sender == sender), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedKeys:
-    """Verified receive keys with the hash of their signed bytes."""
-
-    keys: ReceiveKeys
-    bundle: Hash
-
-
-def bundle_hash(envelope: Envelope) -> Hash:
-    """Names a signed set of receive keys."""
-    return tagged_hash(tags.RECEIVE_KEYS_HASH, envelope.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

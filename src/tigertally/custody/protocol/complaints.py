@@ -10,7 +10,7 @@ from tigertally.algebra import tags
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.crypto.signatures import SigningKey
-from tigertally.custody.messages.dealing import Complaint, Conviction, Erased, bundle_hash
+from tigertally.custody.messages.dealing import Complaint, Conviction, Erased
 from tigertally.custody.protocol.dealing import (
     Occasion,
     check_dealing,
@@ -18,7 +18,7 @@ from tigertally.custody.protocol.dealing import (
     dealer_name,
     open_piece,
 )
-from tigertally.custody.protocol.receive_keys import open_receive_keys, private_key
+from tigertally.quorum.receive_keys import bundle_hash, open_receive_keys, private_key
 from tigertally.quorum.roster import Roster, open_from_holder
 
 
@@ -70,7 +70,8 @@ def judge(conviction: Conviction, occasion: Occasion, roster: Roster) -> int:
     if dealing.dealer != complaint.accused:
         raise Refused("the complaint names another dealer than the dealing")
     slot = dealing.slot_of(complaint.complainer)
-    keys = open_receive_keys(conviction.receive_keys, roster)  # (2) the keys are the complainer's
+    # (2) the keys are the complainer's
+    keys = open_receive_keys(conviction.receive_keys, roster.domain, roster.signer)
     if keys.holder != complaint.complainer or bundle_hash(conviction.receive_keys) != slot.bundle:
         raise Refused("the receive keys are not those that the dealing used")
     if complaint.number != slot.number or len(complaint.seed) != 96:

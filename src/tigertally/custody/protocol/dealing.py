@@ -19,23 +19,27 @@ from tigertally.base.errors import (
     Unavailable,
 )
 from tigertally.base.ids import DomainId, Hash, HolderIndex, ProposalId
+from tigertally.base.limits import MAX_HOLDERS
 from tigertally.base.randomness import Randomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, open_message, sign_message
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey, VerifyKey
-from tigertally.custody.messages.dealing import (
-    AUTHORITY,
-    Dealing,
-    DealingPackage,
-    PublishedKeys,
-    Slot,
-    piece_hash,
-)
+from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage, Slot, piece_hash
 from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.protocol.relayed import shown_by_authority
 from tigertally.custody.protocol.suites import SUITES
+from tigertally.quorum.receive_keys import PublishedKeys
 from tigertally.quorum.roster import Roster
+
+SPARE_SENDERS = 2  # holders that may join before our next sync and deal at once
+
+
+def possible_senders(roster: Roster) -> tuple[int, ...]:
+    """Return who may deal: the authority, every holder, and the next indices to be given out."""
+    last = min(roster.next_index + SPARE_SENDERS, MAX_HOLDERS + 1)
+    spare = range(roster.next_index, last)
+    return (AUTHORITY, *(holder.index for holder in roster.holders), *spare)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,12 +36,12 @@ from tigertally.custody.protocol.dealing import (
     open_piece,
 )
 from tigertally.custody.protocol.epochs import statement_shown
-from tigertally.custody.protocol.receive_keys import private_key
 from tigertally.custody.protocol.relayed import shown_by_authority
 from tigertally.custody.protocol.reshare import check_reshare_opening, same_key
 from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.chain import Chain
+from tigertally.quorum.receive_keys import private_key
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally, verify_tally
 

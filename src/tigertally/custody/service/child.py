@@ -20,10 +20,10 @@ from tigertally.custody.messages.dealing import AUTHORITY, Slot, Statement
 from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.messages.release import Contribution, WrappedFragment
 from tigertally.custody.protocol.dealing import Occasion, draw_sharing, join_sharings, wrap_pieces
-from tigertally.custody.protocol.receive_keys import newest_by_holder
 from tigertally.custody.protocol.release import collect, rebuild_for_requester
 from tigertally.custody.protocol.suites import SHAMIR
 from tigertally.host.child import child_main, in_child
+from tigertally.quorum.receive_keys import newest_by_holder
 from tigertally.quorum.roster import Roster
 
 _MODULE = "tigertally.custody.service.child"
@@ -136,7 +136,7 @@ def work(job: Job) -> Result:
 
 
 def _deal(job: DealJob) -> Dealt:
-    published = newest_by_holder(job.receive_keys, job.roster)
+    published = newest_by_holder(job.receive_keys, job.roster.domain, job.roster.signer)
     commitments, payloads = draw_sharing(job.occasion, SystemRandomness())
     pieces, slots = wrap_pieces(job.occasion, AUTHORITY, commitments, payloads, published)
     return Dealt(commitments=commitments, pieces=pieces, slots=slots)
@@ -186,7 +186,7 @@ def _reshare(job: ReshareJob) -> Result:
                 )
             )
     commitments, payloads = join_sharings(job.occasion, sharings)
-    published = newest_by_holder(job.receive_keys, job.roster)
+    published = newest_by_holder(job.receive_keys, job.roster.domain, job.roster.signer)
     pieces, slots = wrap_pieces(job.occasion, AUTHORITY, commitments, payloads, published)
     return Dealt(commitments=commitments, pieces=pieces, slots=slots)
 

@@ -13,12 +13,7 @@ from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavail
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.dealing import (
-    AUTHORITY,
-    Dealing,
-    DealingPackage,
-    bundle_hash,
-)
+from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage
 from tigertally.custody.messages.kinds import Create, Making, Rotate
 from tigertally.custody.messages.v1 import KEYS_REPLACED_V1
 from tigertally.custody.policy import check_acks, check_requesters, some_of
@@ -33,6 +28,7 @@ from tigertally.quorum.authority.proposals import wake_proposers
 from tigertally.quorum.authority.rows import ATTACHMENTS, get_pending
 from tigertally.quorum.pending import Pending
 from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.receive_keys import bundle_hash
 from tigertally.quorum.tally import VerifiedTally
 
 

@@ -7,12 +7,7 @@ from tigertally.base.codec import decode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope, sign_message
-from tigertally.custody.messages.dealing import (
-    AUTHORITY,
-    DealingPackage,
-    ReceiveKeys,
-    bundle_hash,
-)
+from tigertally.custody.messages.dealing import AUTHORITY, DealingPackage
 from tigertally.custody.messages.kinds import parse_release
 from tigertally.custody.messages.release import Contribution
 from tigertally.custody.protocol.dealing import Occasion, dealing_of
@@ -28,6 +23,7 @@ from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
 from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import get_pending
 from tigertally.quorum.proposal import open_proposal, parsed_body
+from tigertally.quorum.receive_keys import ReceiveKeys, bundle_hash
 from tigertally.storage.damage import is_marked, marks, readable
 
 

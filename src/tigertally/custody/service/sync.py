@@ -10,12 +10,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.dealing import (
-    Certificate,
-    Opening,
-    ReceiveKeys,
-    bundle_hash,
-)
+from tigertally.custody.messages.dealing import Certificate, Opening
 from tigertally.custody.messages.kinds import KeyRef, suite_options
 from tigertally.custody.messages.sync import (
     MOST_OWED,
@@ -29,7 +24,6 @@ from tigertally.custody.messages.sync import (
 )
 from tigertally.custody.messages.v1 import CustodySyncReplyV1, CustodySyncRequestV1
 from tigertally.custody.policy import some_of
-from tigertally.custody.protocol.receive_keys import age_of, open_receive_keys
 from tigertally.custody.service import rows
 from tigertally.custody.service.destroy import ErasureService
 from tigertally.custody.service.epochs import EpochService
@@ -41,6 +35,7 @@ from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import state_of
 from tigertally.quorum.authority.rows import PROPOSALS, get_pending, need_pending
 from tigertally.quorum.pending import Status
+from tigertally.quorum.receive_keys import ReceiveKeys, age_of, bundle_hash, open_receive_keys
 from tigertally.quorum.tally import Tally
 from tigertally.storage.damage import marks, readable
 
@@ -133,7 +128,7 @@ class SyncService:
             return
         if decode(ReceiveKeys, envelope.body).holder != me:
             raise Refused("receive keys are handed in by their holder")
-        keys = open_receive_keys(envelope, desk.roster)
+        keys = open_receive_keys(envelope, desk.roster.domain, desk.roster.signer)
         if known is not None:
             newest = age_of(known)
             if keys.number == newest.number:

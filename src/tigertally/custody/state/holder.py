@@ -61,23 +61,3 @@ class KeptWrap:
     expires: int
     fragment: WrappedFragment
     sent: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiveSeeds:
-    """The private halves of one set of receive keys: (sender, 96-byte seed).
-
-    **Security:** sealed store only; erased once no open delivery needs them.
-    """
-
-    number: int
-    created: int
-    seeds: tuple[tuple[int, bytes], ...]
-    published: bool
-
-    def seed_for(self, sender: int) -> bytes | None:
-        """The seed for deliveries of one sender."""
-        return next((seed for who, seed in self.seeds if who == sender), None)
-
-    def __repr__(self) -> str:
-        return f"ReceiveSeeds(number={self.number}, {len(self.seeds)} keys)"

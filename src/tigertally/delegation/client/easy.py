@@ -24,7 +24,7 @@ class OwnerClient:
     """What one owner writes to one store, and reads there.
 
     Args:
-        owner: whose labels; `tigertally.node.owning.owner_of` makes it of a profile.
+        owner: whose labels; `tigertally.node.owner.owner_of` makes it of a profile.
         store: a folder, `file:///folder`, or another store.
         clock: gives Unix seconds; the machine's clock by default.
 

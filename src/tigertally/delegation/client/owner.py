@@ -55,7 +55,7 @@ class Owner:
         """A fresh owner that lives in this process alone, to try things out.
 
         **Security:** it is gone with the process, and so is what was written: to keep it, make a
-        profile (`tally identity init`) and use `tigertally.node.owning.owner_of`.
+        profile (`tally identity init`) and use `tigertally.node.owner.owner_of`.
         """
         source = randomness or SystemRandomness()
         rows = SealedStore(MemoryStore(), Secret.random(source, 32))

@@ -15,11 +15,11 @@ from tigertally.base.randomness import SeededRandomness
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows
-from tigertally.custody.messages.dealing import Certificate, Statement, bundle_hash
+from tigertally.custody.messages.dealing import Certificate, Statement
 from tigertally.custody.messages.release import WrappedFragment
-from tigertally.custody.protocol.receive_keys import draw_receive_keys
 from tigertally.custody.protocol.receiver import check_opening, expected_dealers
 from tigertally.custody.state.holder import HeldEpoch, KeptWrap
+from tigertally.quorum.receive_keys import bundle_hash, draw_receive_keys
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import SealedStore, SealedTransaction
 
@@ -132,8 +132,9 @@ def test_wraps_die_with_their_epoch_and_with_their_proposal() -> None:
 
 def draw(tx: SealedTransaction, number: int, created: int = NOW) -> Hash:
     seeds, envelope = draw_receive_keys(
-        SMALL.roster,
+        SMALL.roster.domain,
         HolderIndex(1),
+        range(7),
         number=number,
         key=SMALL.key(1),
         now=created,

@@ -14,7 +14,8 @@ import pytest
 from tigertally.base.codec import decode, dumps, encode, loads
 from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import HolderIndex
-from tigertally.custody.messages.dealing import Dealing, Opening, ReceiveKeys, Statement
+from tigertally.custody.messages.dealing import Dealing, Opening, Statement
+from tigertally.quorum.receive_keys import ReceiveKeys
 
 VECTORS = Path(__file__).parents[3] / "vectors"
 

@@ -26,7 +26,6 @@ from tigertally.custody.messages.dealing import (
     Dealing,
     DealingPackage,
     Erased,
-    ReceiveKeys,
     Slot,
     Statement,
 )
@@ -43,6 +42,7 @@ from tigertally.delegation.messages.slots import Keys
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.card import Card
 from tigertally.quorum.proposal import Proposal
+from tigertally.quorum.receive_keys import ReceiveKeys
 from tigertally.quorum.restoration import Acceptance, RestorationRecord
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import Tally

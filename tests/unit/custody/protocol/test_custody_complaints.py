@@ -32,7 +32,7 @@ from tigertally.custody.protocol.complaints import (
     sign_complaint,
 )
 from tigertally.custody.protocol.dealing import Occasion
-from tigertally.custody.protocol.receive_keys import draw_receive_keys
+from tigertally.quorum.receive_keys import draw_receive_keys
 
 H = HolderIndex
 SMALL = small()
@@ -136,8 +136,9 @@ def test_a_second_set_under_the_same_number_frames_nobody() -> None:
     package = SMALL.package(what, 2)
     slot = decode(Dealing, package.dealing.body).slot_of(H(4))
     seeds, other = draw_receive_keys(
-        SMALL.roster,
+        SMALL.roster.domain,
         H(4),
+        range(7),
         number=slot.number,
         key=SMALL.key(4),
         now=1,

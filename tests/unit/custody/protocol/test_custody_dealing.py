@@ -30,8 +30,9 @@ from tigertally.custody.protocol.dealing import (
     dealer_name,
     make_dealing,
     open_piece,
+    possible_senders,
 )
-from tigertally.custody.protocol.receive_keys import private_key
+from tigertally.quorum.receive_keys import private_key
 
 H = HolderIndex
 SMALL = small()
@@ -188,3 +189,13 @@ def test_a_piece_of_the_wrong_size_or_content_is_the_dealers_fault() -> None:
     assert seed is not None
     with pytest.raises(PeerFault, match="size"):
         open_piece(dealing, package.pieces[3], H(4), private_key(seed))
+
+
+def test_the_authority_every_holder_and_those_who_come_next_may_deal():
+    assert possible_senders(SMALL.roster) == (0, 1, 2, 3, 4, 5, 6)
+
+
+def test_no_sender_beyond_the_last_possible_index() -> None:
+    full = replace(SMALL.roster, next_index=256)
+    assert possible_senders(full)[-1] == 4
+    assert possible_senders(replace(SMALL.roster, next_index=255))[-1] == 255

@@ -10,7 +10,8 @@ from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.state.authority import EpochId, KeyRecord, KeyState
-from tigertally.custody.state.holder import HeldEpoch, ReceiveSeeds, Terms
+from tigertally.custody.state.holder import HeldEpoch, Terms
+from tigertally.quorum.receive_keys import ReceiveSeeds
 
 RECORD = KeyRecord(
     ref=KEY,

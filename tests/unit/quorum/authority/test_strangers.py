@@ -60,7 +60,7 @@ def test_all_strangers_are_one_party_and_members_have_their_names(rig):
             "app asked to unlock and is no holder",
             "h3 asked to unlock and is no holder",
         ]
-        assert rig.authority.unlock_failures == 80
+        assert rig.services.lock.failures == 80
         rig.clock.time += COUNTED_SECONDS
         await ask(rig, "mallory")
         assert said(rig)[3:] == ["strangers asked to unlock (40 times)"]

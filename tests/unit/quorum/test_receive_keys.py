@@ -13,25 +13,28 @@ from tigertally.base.errors import InvalidSignature, MalformedMessage, Refused
 from tigertally.base.ids import DomainId, HolderIndex
 from tigertally.base.randomness import SeededRandomness
 from tigertally.crypto.envelope import sign_message
-from tigertally.custody.messages.dealing import ReceiveKeys, bundle_hash
-from tigertally.custody.protocol.receive_keys import (
+from tigertally.crypto.signatures import SigningKey
+from tigertally.quorum.receive_keys import (
+    ReceiveKeys,
     age_of,
+    bundle_hash,
     draw_receive_keys,
     newest_by_holder,
     next_number,
     open_receive_keys,
-    possible_senders,
     private_key,
 )
 
 SMALL = small()
 ME = HolderIndex(2)
+DOMAIN, SIGNER = SMALL.roster.domain, SMALL.roster.signer
 
 
 def drawn(number: int = 7):
     return draw_receive_keys(
-        SMALL.roster,
+        DOMAIN,
         ME,
+        range(7),
         number=number,
         key=SMALL.key(2),
         now=NOW,
@@ -40,10 +43,9 @@ def drawn(number: int = 7):
 
 
 @pytest.mark.requirement("X4")
-def test_there_is_a_key_for_the_authority_every_holder_and_those_who_come_next() -> None:
-    assert possible_senders(SMALL.roster) == (0, 1, 2, 3, 4, 5, 6)
+def test_there_is_a_key_for_every_sender_and_its_private_half_is_kept() -> None:
     seeds, envelope = drawn()
-    keys = open_receive_keys(envelope, SMALL.roster)
+    keys = open_receive_keys(envelope, DOMAIN, SIGNER)
     assert [key.sender for key in keys.keys] == [0, 1, 2, 3, 4, 5, 6]
     for key in keys.keys:
         seed = seeds.seed_for(key.sender)
@@ -54,14 +56,8 @@ def test_there_is_a_key_for_the_authority_every_holder_and_those_who_come_next()
     assert "seed" not in repr(seeds).lower().replace("seeds(", "")
 
 
-def test_no_sender_beyond_the_last_possible_index() -> None:
-    full = replace(SMALL.roster, next_index=256)
-    assert possible_senders(full)[-1] == 4
-    assert possible_senders(replace(SMALL.roster, next_index=255))[-1] == 255
-
-
 def test_no_two_sets_share_a_key() -> None:
-    first, second = (open_receive_keys(drawn(n)[1], SMALL.roster) for n in (1, 2))
+    first, second = (open_receive_keys(drawn(n)[1], DOMAIN, SIGNER) for n in (1, 2))
     assert not {k.key for k in first.keys} & {k.key for k in second.keys}
 
 
@@ -69,20 +65,20 @@ def test_signed_by_its_holder_for_this_domain() -> None:
     _, envelope = drawn()
     keys = decode(ReceiveKeys, envelope.body)
     with pytest.raises(InvalidSignature):
-        open_receive_keys(sign_message(SMALL.key(3), tags.RECEIVE_KEYS, keys), SMALL.roster)
+        open_receive_keys(sign_message(SMALL.key(3), tags.RECEIVE_KEYS, keys), DOMAIN, SIGNER)
     with pytest.raises(InvalidSignature):
-        open_receive_keys(sign_message(SMALL.key(2), tags.DEALING, keys), SMALL.roster)
+        open_receive_keys(sign_message(SMALL.key(2), tags.DEALING, keys), DOMAIN, SIGNER)
     foreign = replace(keys, domain=DomainId(b"\x01" * 32))
     with pytest.raises(MalformedMessage):
-        open_receive_keys(sign_message(SMALL.key(2), tags.RECEIVE_KEYS, foreign), SMALL.roster)
+        open_receive_keys(sign_message(SMALL.key(2), tags.RECEIVE_KEYS, foreign), DOMAIN, SIGNER)
     stranger = replace(keys, holder=HolderIndex(9))
     with pytest.raises(Refused):
-        open_receive_keys(sign_message(SMALL.key(2), tags.RECEIVE_KEYS, stranger), SMALL.roster)
+        open_receive_keys(sign_message(SMALL.key(2), tags.RECEIVE_KEYS, stranger), DOMAIN, SIGNER)
 
 
 def test_published_keys_are_named_by_their_signed_bytes() -> None:
     _, envelope = drawn()
-    published = newest_by_holder([envelope], SMALL.roster)
+    published = newest_by_holder([envelope], DOMAIN, SIGNER)
     assert published[ME].bundle == bundle_hash(envelope)
     assert bundle_hash(drawn(8)[1]) != bundle_hash(envelope)
 
@@ -103,3 +99,23 @@ def test_the_age_of_stored_keys_is_what_they_say() -> None:
         age_of(replace(envelope, body=envelope.body[:-1]))
     with pytest.raises(MalformedMessage):
         age_of(replace(envelope, body=dumps([1, 2, 3])))
+
+
+def test_whoever_has_a_key_can_receive() -> None:
+    """The receiver need be in no roster: the caller says whose key must have signed."""
+    key = SigningKey.generate(SeededRandomness("not in the roster"))
+    _, envelope = draw_receive_keys(
+        DOMAIN,
+        HolderIndex(9),
+        [4, 7],
+        number=1,
+        key=key,
+        now=NOW,
+        randomness=SeededRandomness("keys"),
+    )
+    with pytest.raises(Refused):
+        open_receive_keys(envelope, DOMAIN, SIGNER)
+    keys = open_receive_keys(envelope, DOMAIN, lambda _: (key.public, "a party"))
+    assert [one.sender for one in keys.keys] == [4, 7]
+    with pytest.raises(InvalidSignature):
+        open_receive_keys(envelope, DOMAIN, lambda _: (SMALL.key(2).public, "another"))
