@@ -38,8 +38,7 @@ class ImportService:
             return Nothing()  # the answer was lost
         if known is not None:
             raise Refused(f"a secret was imported as {said.key} already")
-        if not record.usable:
-            raise Refused(f"{said.key} is {record.state.value}")
+        record.check_usable()
         desk.sealed.put(rows.CONTENTS, said.key.to_bytes(), raw)
         desk.record(
             "custody.imported",
