@@ -248,7 +248,7 @@ inline acknowledge(h, e) {
 }
 
 /* service/epochs.py EpochService._again: a receive key is gone, or a piece was wrong. The next
- * attempt begins in service/attempts.py begin_next, of a reshare and of a key that is made. */
+ * attempt begins in service/attempts.py begin_next; of a reshare, with _share_again. */
 inline again(e) {
     end_attempt(e);
     coming = e + 2;
