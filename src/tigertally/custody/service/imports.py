@@ -37,8 +37,7 @@ class ImportService:
             return Nothing()  # the answer was lost
         if known is not None:
             raise Refused(f"a secret was imported as {said.key} already")
-        if not record.usable:
-            raise Refused(f"{said.key} is {record.state.value}")
+        record.check_usable()
         rows.CONTENTS.put(desk.sealed, said.key, envelope)
         desk.record(
             "custody.imported",

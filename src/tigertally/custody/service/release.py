@@ -22,7 +22,7 @@ from tigertally.custody.messages.release import (
     Rebuilt,
 )
 from tigertally.custody.messages.sync import DeliverRequest
-from tigertally.custody.policy import check_may_ask, not_usable
+from tigertally.custody.policy import check_may_ask
 from tigertally.custody.protocol.release import (
     check_release_tally,
     names_of,
@@ -61,8 +61,7 @@ class ReleaseKey:
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
         check_may_ask(body.ref, key.options.requesters, who)
-        if not key.usable:
-            raise not_usable(body.ref, key.state.value)
+        key.check_usable()
         importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
         if importing and proposer_of(desk, key) != proposal.proposer:
             raise Refused(f"nothing has been imported as {body.ref} yet")
@@ -127,8 +126,7 @@ class ReleaseService:
             pending.tally(), desk.known_chain, now=desk.now, clock=THE_AUTHORITY
         )
         key = rows.get_key(desk.sealed, release.ref)
-        if not key.usable:
-            raise Refused(f"{release.ref} is {key.state.value}")
+        key.check_usable()
         if delivery.key != release.ref or key.live_hash != delivery.epoch:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)

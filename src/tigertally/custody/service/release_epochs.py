@@ -17,7 +17,7 @@ from tigertally.custody.messages.kinds import KeyRef, parse_release
 from tigertally.custody.messages.release import Rebuilt, WrappedFragment
 from tigertally.custody.protocol.relayed import check_approvers
 from tigertally.custody.service import rows
-from tigertally.custody.state.authority import EpochRecord, KeyRecord
+from tigertally.custody.state.authority import EpochRecord, KeyRecord, not_usable
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import need_pending
@@ -55,7 +55,7 @@ def epoch_to_collect(desk: DomainDesk, key: KeyRecord, proposal: ProposalId) -> 
         Refused: the key has no live epoch.
     """
     if key.live is None:
-        raise Refused(f"{key.ref} is {key.state.value}")
+        raise not_usable(key.ref, key.state.value)
     live = rows.get_epoch(desk.sealed, key.live)
     rebuilt = rows.REBUILT.get(desk.sealed, proposal)
     if rebuilt is not None:

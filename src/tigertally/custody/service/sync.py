@@ -30,7 +30,13 @@ from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.release import ReleaseService
 from tigertally.custody.service.release_epochs import may_send
 from tigertally.custody.service.watch import waiting_for
-from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
+from tigertally.custody.state.authority import (
+    EpochId,
+    EpochRecord,
+    EpochStatus,
+    KeyState,
+    not_usable,
+)
 from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import state_of
 from tigertally.quorum.authority.rows import PROPOSALS, get_pending, need_pending
@@ -118,7 +124,7 @@ class SyncService:
     def _dealing(self, desk: DomainDesk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
         attempts = marks(desk.sealed, rows.EPOCHS, prefix=proposal)
-        records = [rows.get_epoch(desk.sealed, _epoch_id(key)) for key in attempts]
+        records = [rows.get_epoch(desk.sealed, EpochId.from_bytes(key)) for key in attempts]
         return any(record.status is EpochStatus.DEALING for record in records)
 
     def _publish(self, desk: DomainDesk, envelope: Envelope, me: HolderIndex) -> None:
@@ -274,7 +280,7 @@ class SyncService:
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
         if key.live is None or key.state is KeyState.DESTROYED:
-            raise Refused(f"{key.ref} is {key.state.value}")
+            raise not_usable(key.ref, key.state.value)
         return rows.get_epoch(desk.sealed, key.live).certificate()
 
 
@@ -312,7 +318,3 @@ def _tally(record: EpochRecord) -> Tally:
     if record.tally is None:  # nobody is ever owed anything of an epoch learned from holders
         raise Corrupt("an epoch that holders reported is to be delivered")
     return record.tally
-
-
-def _epoch_id(raw: bytes) -> EpochId:
-    return EpochId(proposal=ProposalId(raw[:32]), attempt=int.from_bytes(raw[32:], "big"))
