@@ -8,7 +8,7 @@ from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
-from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.dealing import (
@@ -124,8 +124,7 @@ class EpochService:
     ) -> None:
         """The child found wrong fragments (suite `shamir-gf256`): name their makers, ask again."""
         finish_reshare(desk, id_)
-        epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
-        record = rows.get_epoch(desk.sealed, epoch)
+        record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
         names = [dealer_name(desk.roster, index) for index in faulty]
         for name in names:
             desk.record(

@@ -11,6 +11,7 @@ from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.imports import ContentReply, ContentRequest, Imported
 from tigertally.custody.messages.kinds import parse_making
+from tigertally.custody.policy import not_usable
 from tigertally.custody.protocol.imports import open_content
 from tigertally.custody.service import rows
 from tigertally.custody.service.create import proposer_of
@@ -39,7 +40,7 @@ class ImportService:
         if known is not None:
             raise Refused(f"a secret was imported as {said.key} already")
         if not record.usable:
-            raise Refused(f"{said.key} is {record.state.value}")
+            raise not_usable(said.key, record.state.value)
         desk.sealed.put(rows.CONTENTS, said.key.to_bytes(), raw)
         desk.record(
             "custody.imported",

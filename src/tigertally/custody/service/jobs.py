@@ -32,8 +32,7 @@ def deal_job(desk: DomainDesk, id_: bytes) -> DealJob | None:
 
     Returns None too while a holder has not published receive keys: its next sync wakes us.
     """
-    epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
-    record = rows.get_epoch(desk.sealed, epoch)
+    record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
     if record.status is not EpochStatus.DEALING:
         rows.drop_job(desk.sealed, rows.Job.DEAL, id_)
         return None
@@ -46,8 +45,7 @@ def deal_job(desk: DomainDesk, id_: bytes) -> DealJob | None:
 
 def reshare_job(desk: DomainDesk, id_: bytes) -> ReshareJob | None:
     """Keys to rebuild and split anew; None if that is not wanted or not possible yet."""
-    epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
-    record = rows.get_epoch(desk.sealed, epoch)
+    record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
     seed = desk.sealed.get(rows.FRESH, record.proposal)
     if record.status is not EpochStatus.DEALING or seed is None:
         rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
@@ -116,11 +114,12 @@ def finish_reshare(desk: DomainDesk, id_: bytes) -> None:
     if arrived:
         desk.owe_erasure()
     # One that cannot be read waits for nothing: the child is never given it.
-    others = [record for key, record in rows.attempts_of(desk.sealed, id_[:32]) if key != id_]
+    proposal = EpochId.from_bytes(id_).proposal
+    others = [record for key, record in rows.attempts_of(desk.sealed, proposal) if key != id_]
     if not any(_waits_for_child(record) for record in others):
-        if is_marked(desk.sealed, rows.FRESH, id_[:32]):
+        if is_marked(desk.sealed, rows.FRESH, proposal):
             desk.owe_erasure()
-        desk.sealed.delete(rows.FRESH, id_[:32])  # no other keys of this change wait for it
+        desk.sealed.delete(rows.FRESH, proposal)  # no other keys of this change wait for it
 
 
 def _waits_for_child(record: EpochRecord) -> bool:

@@ -129,7 +129,7 @@ class ReleaseService:
         )
         key = rows.get_key(desk.sealed, release.ref)
         if not key.usable:
-            raise Refused(f"{release.ref} is {key.state.value}")
+            raise not_usable(release.ref, key.state.value)
         if delivery.key != release.ref or key.live_hash != delivery.epoch:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)

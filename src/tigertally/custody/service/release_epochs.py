@@ -15,6 +15,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.kinds import KeyRef, parse_release
 from tigertally.custody.messages.release import Rebuilt, WrappedFragment
+from tigertally.custody.policy import not_usable
 from tigertally.custody.protocol.relayed import check_approvers
 from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochRecord, KeyRecord
@@ -59,7 +60,7 @@ def epoch_to_collect(desk: DomainDesk, key: KeyRecord, proposal: ProposalId) -> 
         Refused: the key has no live epoch.
     """
     if key.live is None:
-        raise Refused(f"{key.ref} is {key.state.value}")
+        raise not_usable(key.ref, key.state.value)
     live = rows.get_epoch(desk.sealed, key.live)
     rebuilt = desk.sealed.get(rows.REBUILT, proposal)
     if rebuilt is not None:

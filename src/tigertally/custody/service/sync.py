@@ -23,7 +23,7 @@ from tigertally.custody.messages.sync import (
     ReleaseDue,
 )
 from tigertally.custody.messages.v1 import CustodySyncReplyV1, CustodySyncRequestV1
-from tigertally.custody.policy import some_of
+from tigertally.custody.policy import not_usable, some_of
 from tigertally.custody.service import rows
 from tigertally.custody.service.destroy import ErasureService
 from tigertally.custody.service.epochs import EpochService
@@ -119,7 +119,7 @@ class SyncService:
     def _dealing(self, desk: DomainDesk, proposal: ProposalId) -> bool:
         """Is an attempt of this proposal still collecting dealings?"""
         attempts = marks(desk.sealed, rows.EPOCHS, prefix=proposal)
-        records = [rows.get_epoch(desk.sealed, _epoch_id(key)) for key in attempts]
+        records = [rows.get_epoch(desk.sealed, EpochId.from_bytes(key)) for key in attempts]
         return any(record.status is EpochStatus.DEALING for record in records)
 
     def _publish(self, desk: DomainDesk, envelope: Envelope, me: HolderIndex) -> None:
@@ -278,7 +278,7 @@ class SyncService:
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
         if key.live is None or key.state is KeyState.DESTROYED:
-            raise Refused(f"{key.ref} is {key.state.value}")
+            raise not_usable(key.ref, key.state.value)
         return rows.get_epoch(desk.sealed, key.live).certificate()
 
 
@@ -316,7 +316,3 @@ def _tally(record: EpochRecord) -> Tally:
     if record.tally is None:  # nobody is ever owed anything of an epoch learned from holders
         raise Corrupt("an epoch that holders reported is to be delivered")
     return record.tally
-
-
-def _epoch_id(raw: bytes) -> EpochId:
-    return EpochId(proposal=ProposalId(raw[:32]), attempt=int.from_bytes(raw[32:], "big"))
