@@ -133,8 +133,8 @@ def _become(wanted: dict[str, object], descriptors: list[int]) -> None:
         os.environ.update(wanted["environment"])  # type: ignore[call-overload]
         sys.argv[0] = "tally"
         _arm_faults()
-        from tigertally.cli.main import run
-
+        program = os.environ.pop("FAULT_PROGRAM", "tigertally.cli.main")
+        run = importlib.import_module(program).run
         code = run(list(wanted["args"]))  # type: ignore[call-overload]
     finally:
         sys.stdout.flush()
@@ -152,6 +152,7 @@ def _arm_faults() -> None:
     in the file S, if there.
     `FAULT_FULL=FILE`: its disk is full while that file is there (`full_disk.FullDisk.watch`).
     `FAULT_CHORES=S`: the authority looks for background work every S seconds.
+    `FAULT_PROGRAM=MODULE`: it is not `tally` but the `run` of that module.
     `FAULT_TOMORROW=1`: it is tomorrow's program (`tomorrow.py`).
     """
     if os.environ.pop("FAULT_TOMORROW", ""):

@@ -30,6 +30,10 @@ from tigertally.custody.state.authority import EpochRecord, EpochStatus
 from tigertally.quorum.roster import Roster, open_from_holder
 
 
+class NoDealerLeft(Refused):
+    """Every dealer of a new key has been convicted: it has to be proposed again."""
+
+
 def occasion_of(record: EpochRecord, domain: DomainId) -> Occasion:
     """What the dealings of this attempt must be for."""
     return Occasion(
@@ -192,11 +196,11 @@ def next_attempt(record: EpochRecord, *, number: int, without: frozenset[int]) -
     """A new attempt with fresh dealings by the same dealers, less those convicted.
 
     Raises:
-        Refused: nobody is left to deal.
+        NoDealerLeft
     """
     dealers = tuple(dealer for dealer in record.dealers if dealer not in without)
     if not dealers:
-        raise Refused("no honest dealer is left: propose the operation again")
+        raise NoDealerLeft("no honest dealer is left: propose the operation again")
     return replace(
         record,
         attempt=number,

@@ -8,11 +8,10 @@ from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused
-from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.dealing import (
-    AUTHORITY,
     Acknowledgement,
     Complaint,
     Conviction,
@@ -23,34 +22,23 @@ from tigertally.custody.messages.dealing import (
 from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, open_erased
 from tigertally.custody.protocol.dealing import check_package, dealer_name
-from tigertally.custody.protocol.epochs import (
-    next_attempt,
-    occasion_of,
-    with_acknowledgement,
-)
+from tigertally.custody.protocol.epochs import NoDealerLeft, occasion_of, with_acknowledgement
 from tigertally.custody.protocol.reshare import check_donation
 from tigertally.custody.service import rows
+from tigertally.custody.service.attempts import begin_next, end_attempt
 from tigertally.custody.service.create import (
     announce,
     check_bundles,
     forget_pieces,
     proposer_of,
     retire,
-    set_coming,
     take_package,
     trouble,
 )
 from tigertally.custody.service.jobs import finish_reshare
-from tigertally.custody.service.numbering import attempt_after
 from tigertally.custody.service.old_fragments import Watch, with_past
 from tigertally.custody.service.release_epochs import send_again
-from tigertally.custody.service.reshare import (
-    bar_donor,
-    end_attempt,
-    more_donors,
-    retry,
-    share_stale_keys,
-)
+from tigertally.custody.service.reshare import bar_donor, more_donors, share_stale_keys
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -124,8 +112,7 @@ class EpochService:
     ) -> None:
         """The child found wrong fragments (suite `shamir-gf256`): name their makers, ask again."""
         finish_reshare(desk, id_)
-        epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
-        record = rows.get_epoch(desk.sealed, epoch)
+        record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
         names = [dealer_name(desk.roster, index) for index in faulty]
         for name in names:
             desk.record(
@@ -137,7 +124,7 @@ class EpochService:
         trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
         if record.status is EpochStatus.DEALING:
             end_attempt(desk, record, "wrong fragments")
-            retry(desk, replace(record, barred=(*record.barred, *faulty)))
+            begin_next(desk, record, without=faulty)
 
     def acknowledge(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A holder has stored its fragment; with enough of them the key is active."""
@@ -267,40 +254,29 @@ class EpochService:
     ) -> None:
         """Abort this attempt and open the next, without the culprit if there is one.
 
-        A certified epoch stays: enough others hold good fragments of it. Then this holder waits
-        for a reshare and owes nothing. The same where it has ended an attempt before by erased
-        receive keys, and the epoch does not need it.
+        Three outcomes: this holder waits for a reshare and owes nothing, while the attempt stays
+        (it is certified, or can be without a holder that has erased its receive keys before);
+        the next attempt begins; or nobody is left to deal, which is told with the keys.
         """
+        id_ = rows.epoch_id(record).to_bytes()
         others = set(record.holders) - {holder, *record.renewed}
         needless = holder in record.renewed and len(others) >= record.acks
+        # Its keys are in use already, or one device alone keeps ending what the others could
+        # finish: then this holder does without a fragment until the next reshare.
         if record.status is EpochStatus.CERTIFIED or (conviction is None and needless):
-            id_ = rows.epoch_id(record).to_bytes()
             rows.drop_due(desk.sealed, holder, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder)
             trouble(desk, record, f"holder {holder} has no fragment until holders change")
             return
-        end_attempt(
-            desk, record, "a dealer lied" if conviction else "a receive key had been replaced"
-        )
-        if conviction is None:
+        why = "a dealer lied" if conviction else "a receive key had been replaced"
+        end_attempt(desk, record, why)
+        if conviction is None:  # nobody lied: remember only who has ended an attempt this way
             record = replace(record, renewed=tuple({*record.renewed, holder}))
-        without = frozenset() if culprit is None else frozenset({culprit})
-        if record.base:
-            retry(desk, replace(record, barred=(*record.barred, *without)))
-            return
         try:
-            number = attempt_after(desk, record.proposal)
-            following = next_attempt(record, number=number, without=without)
-        except Refused as error:
+            without = () if culprit is None else (culprit,)
+            begin_next(desk, record, without=without, proof=conviction)
+        except NoDealerLeft as error:  # all of them have lied: a person proposes it again
             trouble(desk, record, str(error))
-            return
-        if conviction is not None:
-            following = replace(following, convictions=(*record.convictions, conviction))
-        rows.put_epoch(desk.sealed, following)
-        set_coming(desk, following)
-        if following.dealers == (AUTHORITY,):
-            rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(following).to_bytes())
-        announce(desk, following)
 
     def erased(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A receiver has replaced the key that a piece went to: deal again, blame nobody."""

@@ -24,7 +24,7 @@ from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import get_pending
 from tigertally.quorum.proposal import open_proposal, parsed_body
 from tigertally.quorum.receive_keys import ReceiveKeys, bundle_hash
-from tigertally.storage.damage import is_marked, marks, readable
+from tigertally.storage.damage import is_marked
 
 
 def deal_job(desk: DomainDesk, id_: bytes) -> DealJob | None:
@@ -32,8 +32,7 @@ def deal_job(desk: DomainDesk, id_: bytes) -> DealJob | None:
 
     Returns None too while a holder has not published receive keys: its next sync wakes us.
     """
-    epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
-    record = rows.get_epoch(desk.sealed, epoch)
+    record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
     if record.status is not EpochStatus.DEALING:
         rows.drop_job(desk.sealed, rows.Job.DEAL, id_)
         return None
@@ -46,8 +45,7 @@ def deal_job(desk: DomainDesk, id_: bytes) -> DealJob | None:
 
 def reshare_job(desk: DomainDesk, id_: bytes) -> ReshareJob | None:
     """Keys to rebuild and split anew; None if that is not wanted or not possible yet."""
-    epoch = EpochId(proposal=ProposalId(id_[:32]), attempt=int.from_bytes(id_[32:], "big"))
-    record = rows.get_epoch(desk.sealed, epoch)
+    record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
     seed = desk.sealed.get(rows.FRESH, record.proposal)
     if record.status is not EpochStatus.DEALING or seed is None:
         rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
@@ -77,8 +75,8 @@ def reshare_job(desk: DomainDesk, id_: bytes) -> ReshareJob | None:
 
 def _contributions(desk: DomainDesk, id_: bytes) -> tuple[Contribution, ...] | None:
     """What donors have sent; None, and they owe it again, where some of it cannot be read."""
-    arrived = list(marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_))
-    found = dict(readable(desk.sealed, rows.CONTRIBUTIONS, _contribution_of, prefix=id_))
+    arrived = list(rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_))
+    found = dict(rows.CONTRIBUTIONS.rows(desk.sealed, prefix=id_))
     lost = [place for place in arrived if place not in found]
     for place in lost:
         rows.owe(desk, HolderIndex(place[-1]), rows.Due.DEAL, id_)
@@ -86,10 +84,6 @@ def _contributions(desk: DomainDesk, id_: bytes) -> tuple[Contribution, ...] | N
         rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
         return None
     return tuple(found.values())
-
-
-def _contribution_of(place: bytes, row: bytes) -> Contribution:
-    return rows.parsed(Contribution, row, table=rows.CONTRIBUTIONS, key=place)
 
 
 def _keys_to_deal_to(desk: DomainDesk, record: EpochRecord) -> tuple[Envelope, ...] | None:
@@ -102,25 +96,26 @@ def _keys_to_deal_to(desk: DomainDesk, record: EpochRecord) -> tuple[Envelope, .
     if any(index not in keys for index in record.holders):
         return None
     for index in record.holders:
-        use = bytes([index]) + bundle_hash(keys[index]) + record.proposal
-        desk.sealed.put(rows.IN_USE, use, b"")
+        use = (index, bundle_hash(keys[index])), record.proposal
+        rows.IN_USE.put(desk.sealed, use)
     return tuple(keys[index] for index in record.holders)
 
 
 def finish_reshare(desk: DomainDesk, id_: bytes) -> None:
     """An attempt is dealt or has ended: forget its fragments, and the key that opened them."""
     rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
-    arrived = list(marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_))
+    arrived = list(rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_))
     for place in arrived:
         desk.sealed.delete(rows.CONTRIBUTIONS, place)
     if arrived:
         desk.owe_erasure()
     # One that cannot be read waits for nothing: the child is never given it.
-    others = [record for key, record in rows.attempts_of(desk.sealed, id_[:32]) if key != id_]
+    proposal = EpochId.from_bytes(id_).proposal
+    others = [record for key, record in rows.attempts_of(desk.sealed, proposal) if key != id_]
     if not any(_waits_for_child(record) for record in others):
-        if is_marked(desk.sealed, rows.FRESH, id_[:32]):
+        if is_marked(desk.sealed, rows.FRESH, proposal):
             desk.owe_erasure()
-        desk.sealed.delete(rows.FRESH, id_[:32])  # no other keys of this change wait for it
+        desk.sealed.delete(rows.FRESH, proposal)  # no other keys of this change wait for it
 
 
 def _waits_for_child(record: EpochRecord) -> bool:

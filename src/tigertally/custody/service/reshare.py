@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
@@ -18,12 +18,16 @@ from tigertally.custody.messages.dealing import AUTHORITY
 from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
-from tigertally.custody.protocol.reshare import Change, change_at, latest_change
+from tigertally.custody.protocol.reshare import Change, latest_change
 from tigertally.custody.service import rows
-from tigertally.custody.service.create import announce, forget_pieces, trouble
-from tigertally.custody.service.jobs import finish_reshare
-from tigertally.custody.service.numbering import attempt_after
-from tigertally.custody.service.old_fragments import Watch, with_past
+from tigertally.custody.service.attempts import (
+    ask_contributions,
+    donors_of,
+    end_attempt,
+    live_of,
+    number_after,
+)
+from tigertally.custody.service.create import announce, trouble
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -35,7 +39,6 @@ from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
-from tigertally.storage.damage import marks
 
 Live = tuple[KeyRecord, EpochRecord]
 
@@ -86,8 +89,8 @@ def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
     for due in rows.Due:
         for id_ in rows.dues(desk.sealed, index, due, limit=100_000):
             rows.drop_due(desk.sealed, index, due, id_)
-    desk.sealed.delete(rows.RECEIVE_KEYS, bytes([index]))
-    desk.sealed.delete(rows.SEEN, bytes([index]))
+    rows.RECEIVE_KEYS.drop(desk.sealed, index)
+    rows.SEEN.drop(desk.sealed, index)
 
 
 def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> None:
@@ -124,27 +127,6 @@ def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> Non
         rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
 
 
-def end_attempt(desk: DomainDesk, record: EpochRecord, why: str) -> None:
-    """Abort an attempt: nobody owes anything for it, and its pieces are forgotten.
-
-    Some may have stored fragments of it: the keys that are shared anew remember it.
-    """
-    if record.status is EpochStatus.OPEN and record.base:
-        watch, epoch = Watch(desk), record.parsed_statement().hash
-        for ref in record.keys:
-            with desk.apart():
-                key = rows.get_key(desk.sealed, ref)
-                rows.put_key(desk.sealed, with_past(watch, key, epoch, record))
-    rows.put_epoch(desk.sealed, record.moved_to(EpochStatus.ABORTED, why))
-    id_ = rows.epoch_id(record).to_bytes()
-    for index in {*record.holders, *(d for d in record.dealers if d != AUTHORITY)}:
-        for due in (rows.Due.ACKNOWLEDGE, rows.Due.DEAL):
-            rows.drop_due(desk.sealed, HolderIndex(index), due, id_)
-    rows.drop_job(desk.sealed, rows.Job.DEAL, id_)
-    finish_reshare(desk, id_)
-    forget_pieces(desk, record)
-
-
 def share_stale_keys(desk: DomainDesk) -> None:
     """Open an attempt for every key whose live epoch is older than the present electorate.
 
@@ -155,7 +137,7 @@ def share_stale_keys(desk: DomainDesk) -> None:
     stale = list(_stale(desk, change.new.version))
     if not stale:
         return
-    attempt = attempt_after(desk, change.id, since=change.new.created)
+    attempt = number_after(desk, change.id, since=change.new.created)
     for group, donors in _groups(desk, stale):
         record = _attempt(change, group, donors, attempt)
         attempt += 1
@@ -178,7 +160,7 @@ def _share(
         detail=record.proposal,
     )
     if record.suite.authority_deals:
-        _ask_contributions(desk, record, donors)
+        ask_contributions(desk, record, donors)
     announce(desk, record)
 
 
@@ -264,66 +246,6 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
     )
 
 
-def _ask_contributions(
-    desk: DomainDesk, record: EpochRecord, donors: tuple[HolderIndex, ...]
-) -> None:
-    """Where the authority deals: donors send their fragments to the authority's fresh key."""
-    if desk.sealed.get(rows.FRESH, record.proposal) is None:
-        seed = desk.randomness.bytes(96)
-        desk.sealed.put(rows.FRESH, record.proposal, seed)
-    id_ = rows.epoch_id(record).to_bytes()
-    for index in donors:
-        if not _has_contribution(desk, id_ + bytes([index])):
-            rows.owe(desk, index, rows.Due.DEAL, id_)
-
-
-def _has_contribution(desk: DomainDesk, place: bytes) -> bool:
-    """Has it arrived? One that cannot be read has not: its donor may send it again."""
-    with desk.apart():
-        return desk.sealed.get(rows.CONTRIBUTIONS, place) is not None
-    return False
-
-
-def retry(desk: DomainDesk, record: EpochRecord) -> None:
-    """A reshare's attempt has ended: open the next from the live epochs, less those barred."""
-    change = change_at(desk.known_chain, record.roster)
-    attempt = attempt_after(desk, change.id, since=change.new.created)
-    dealers = _donors(desk, record)
-    by_authority = record.suite.authority_deals
-    following = replace(
-        record,
-        attempt=attempt,
-        status=EpochStatus.DEALING,
-        dealers=(AUTHORITY,) if by_authority else dealers,
-        dealings=(None,) * (1 if by_authority else len(dealers)),
-        statement=b"",
-        acknowledgements=(),
-        acknowledged=(),
-        why=record.why,
-    )
-    rows.put_epoch(desk.sealed, following)
-    threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
-    for ref in record.keys:
-        with desk.apart():
-            key = rows.get_key(desk.sealed, ref)
-            key = replace(key, coming=EpochId(proposal=record.proposal, attempt=attempt))
-            if len(dealers) < threshold:
-                key = key.with_trouble(f"only {len(dealers)} honest donors are left")
-            rows.put_key(desk.sealed, key)
-    if by_authority:
-        _ask_contributions(desk, following, dealers)
-    announce(desk, following)
-
-
-def _donors(desk: DomainDesk, record: EpochRecord) -> tuple[HolderIndex, ...]:
-    """Who holds the live epochs of all these keys, is still here and has not been barred."""
-    able = {holder.index for holder in desk.roster.holders} - set(record.barred)
-    for epoch in {one.epoch for one in record.base}:
-        live = rows.find_epoch(desk.sealed, epoch)
-        able &= set() if live is None else set(live.acknowledged)
-    return tuple(sorted(able))
-
-
 def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
     """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
     coming: set[EpochId] = set()
@@ -339,9 +261,9 @@ def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
 def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
     if record.status is not EpochStatus.DEALING or not record.base:
         return
-    donors = _donors(desk, record)
+    donors = donors_of(desk, record)
     if record.suite.authority_deals:
-        _ask_contributions(desk, record, donors)
+        ask_contributions(desk, record, donors)
         return
     there = dict(zip(record.dealers, record.dealings, strict=True))
     dealers = tuple(sorted({*record.dealers, *donors}))
@@ -386,24 +308,10 @@ def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing
         if said != (holder.index, sent.proposal, one.ref, one.epoch):
             raise Refused("a fragment in this contribution is for something else")
     place = id_.to_bytes() + bytes([holder.index])
-    desk.sealed.put(rows.CONTRIBUTIONS, place, encode(sent))
+    rows.CONTRIBUTIONS.put(desk.sealed, place, sent)
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
-    arrived = sum(1 for _ in marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
-    threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
+    arrived = sum(1 for _ in rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_.to_bytes()))
+    threshold = rows.get_epoch(desk.sealed, live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
     return Nothing()
-
-
-def _live_of(desk: DomainDesk, record: EpochRecord) -> EpochId:
-    """The live epoch of the keys of a reshare: of the first that can be read."""
-    *others, last = record.keys
-    for ref in others:
-        with desk.apart():
-            live = rows.get_key(desk.sealed, ref).live
-            if live is not None:
-                return live
-    live = rows.get_key(desk.sealed, last).live
-    if live is None:
-        raise Refused("the key has no live epoch")
-    return live
