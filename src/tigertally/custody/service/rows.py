@@ -125,7 +125,7 @@ def get_key(reader: Reader, ref: KeyRef) -> KeyRecord:
     """A key's record; `Refused` if there is none."""
     record = find_key(reader, ref)
     if record is None:
-        raise Refused(f"there is no key {ref} (yet): see `tally key list`")
+        raise Refused(f"there is no key {ref} (yet)", advice="see `tally key list`")
     return record
 
 
