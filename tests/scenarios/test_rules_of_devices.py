@@ -44,7 +44,7 @@ from tigertally.custody.messages.kinds import (
     Suite,
 )
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.custody.rules_file import parse_rules
+from tigertally.custody.rules import parse_rules
 from tigertally.custody.service.rows import FRAGMENTS
 from tigertally.custody.state.holder import KeptWrap
 from tigertally.quorum.approval import Verdict

@@ -14,8 +14,7 @@ from tigertally.custody.client.requester import Requester
 from tigertally.custody.client.unattended import Answered, answer_by_rules
 from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.custody.rules import Rules
-from tigertally.custody.rules_file import parse_rules
+from tigertally.custody.rules import Rules, parse_rules
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 

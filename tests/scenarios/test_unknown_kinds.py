@@ -16,7 +16,7 @@ from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.report import Report
 from tigertally.custody.client.unattended import answer_by_rules
 from tigertally.custody.messages.kinds import Form, KeyRef
-from tigertally.custody.rules_file import parse_rules
+from tigertally.custody.rules import parse_rules
 from tigertally.quorum import messages
 from tigertally.quorum.approval import Verdict
 from tigertally.quorum.member.memory import SeenProposal, UnknownProposal

@@ -285,7 +285,7 @@ def test_a_relay_cannot_take_an_option_away(rig):
 def test_no_rule_releases_a_key_whose_terms_are_not_known(rig):
     """As on a device that was put back to an older program."""
     from tigertally.custody.client.unattended import answer_by_rules
-    from tigertally.custody.rules_file import parse_rules
+    from tigertally.custody.rules import parse_rules
 
     rules = parse_rules('[[rule]]\nkey = "*"\nrequester = "app"\nreason = ".*"\nper_day = 9\n')
 

@@ -13,8 +13,7 @@ from tigertally.base.errors import UsageError
 from tigertally.base.ids import ProposalId
 from tigertally.custody.client.unattended import Answered
 from tigertally.custody.messages.kinds import RELEASE
-from tigertally.custody.rules import Rules
-from tigertally.custody.rules_file import MAX_RULES_BYTES, parse_rules
+from tigertally.custody.rules import MAX_RULES_BYTES, Rules, parse_rules
 
 _MOST_TOLD = 10_000  # proposals whose last decision is remembered, so that it is logged once
 

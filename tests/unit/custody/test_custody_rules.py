@@ -16,8 +16,7 @@ from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import SigningKey
 from tigertally.custody.messages.kinds import RELEASE, Form, Release
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.custody.rules import Hours, Rules, decide
-from tigertally.custody.rules_file import parse_rules
+from tigertally.custody.rules import Hours, Rules, decide, parse_rules
 from tigertally.custody.state.holder import Terms
 from tigertally.quorum.proposal import Proposal
 

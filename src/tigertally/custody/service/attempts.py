@@ -149,9 +149,8 @@ def ask_contributions(
     desk: DomainDesk, record: EpochRecord, donors: tuple[HolderIndex, ...]
 ) -> None:
     """Ask donors for their fragments, sealed to a fresh key of the authority, which deals."""
-    if desk.sealed.get(rows.FRESH, record.proposal) is None:
-        seed = desk.randomness.bytes(96)
-        desk.sealed.put(rows.FRESH, record.proposal, seed)
+    if not rows.FRESH.has(desk.sealed, record.proposal):
+        rows.FRESH.put(desk.sealed, record.proposal, desk.randomness.bytes(96))
     id_ = rows.epoch_id(record).to_bytes()
     for index in donors:
         if not _has_contribution(desk, id_ + bytes([index])):
@@ -161,7 +160,7 @@ def ask_contributions(
 def _has_contribution(desk: DomainDesk, place: bytes) -> bool:
     """Say whether it has arrived; one that cannot be read has not: its donor sends it again."""
     with desk.apart():
-        return desk.sealed.get(rows.CONTRIBUTIONS, place) is not None
+        return rows.CONTRIBUTIONS.has(desk.sealed, place)
     return False
 
 

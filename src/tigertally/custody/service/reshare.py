@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
@@ -39,7 +39,6 @@ from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
-from tigertally.storage.damage import marks
 
 Live = tuple[KeyRecord, EpochRecord]
 
@@ -90,8 +89,8 @@ def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
     for due in rows.Due:
         for id_ in rows.dues(desk.sealed, index, due, limit=100_000):
             rows.drop_due(desk.sealed, index, due, id_)
-    desk.sealed.delete(rows.RECEIVE_KEYS, bytes([index]))
-    desk.sealed.delete(rows.SEEN, bytes([index]))
+    rows.RECEIVE_KEYS.drop(desk.sealed, index)
+    rows.SEEN.drop(desk.sealed, index)
 
 
 def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> None:
@@ -309,9 +308,9 @@ def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing
         if said != (holder.index, sent.proposal, one.ref, one.epoch):
             raise Refused("a fragment in this contribution is for something else")
     place = id_.to_bytes() + bytes([holder.index])
-    desk.sealed.put(rows.CONTRIBUTIONS, place, encode(sent))
+    rows.CONTRIBUTIONS.put(desk.sealed, place, sent)
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
-    arrived = sum(1 for _ in marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
+    arrived = sum(1 for _ in rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_.to_bytes()))
     threshold = rows.get_epoch(desk.sealed, live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
