@@ -200,7 +200,7 @@ def next_attempt(record: EpochRecord, *, number: int, without: frozenset[int]) -
     """
     dealers = tuple(dealer for dealer in record.dealers if dealer not in without)
     if not dealers:
-        raise NoDealerLeft("no honest dealer is left: propose the operation again")
+        raise NoDealerLeft("no honest dealer is left", advice="propose the operation again")
     return replace(
         record,
         attempt=number,

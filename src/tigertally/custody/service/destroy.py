@@ -48,7 +48,7 @@ class DestroyKey:
         Again, too, while a holder is missing: it may need a tally of the holders of today.
         """
         if not _covered(desk, body):
-            raise Refused(f"there is no such key: {words(body)}; see `tally key list`")
+            raise Refused(f"there is no such key ({words(body)})", advice="see `tally key list`")
         if not _targets(desk, body):
             raise Refused(f"{words(body)} is destroyed already, and every holder has erased it")
 

@@ -115,7 +115,7 @@ def put_key(tx: Transaction, record: KeyRecord) -> None:
 
 def get_key(reader: Reader, ref: KeyRef) -> KeyRecord:
     """A key's record; `Refused` if there is none."""
-    absent = Refused(f"there is no key {ref} (yet): see `tally key list`")
+    absent = Refused(f"there is no key {ref} (yet)", advice="see `tally key list`")
     return KEYS.need(reader, ref, absent)
 
 
