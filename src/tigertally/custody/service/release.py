@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, Text
 from tigertally.base.secret import Secret
@@ -62,7 +62,7 @@ class ReleaseKey:
         who = requester_name(desk.roster, proposal)
         check_may_ask(body.ref, key.options.requesters, who)
         key.check_usable()
-        importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
+        importing = key.imported and not rows.CONTENTS.has(desk.sealed, body.ref)
         if importing and proposer_of(desk, key) != proposal.proposer:
             raise Refused(f"nothing has been imported as {body.ref} yet")
 
@@ -104,7 +104,7 @@ class ReleaseService:
 
     def fresh_key(self, desk: DomainDesk, proposal: ProposalId) -> Envelope | None:
         """The authority's fresh key for a proposal, signed (where it rebuilds)."""
-        row = desk.sealed.get(rows.FRESH, proposal)
+        row = rows.FRESH.get(desk.sealed, proposal)
         if row is None:
             return None
         public = PrivateKey(Secret(row)).public
@@ -130,11 +130,11 @@ class ReleaseService:
         if delivery.key != release.ref or key.live_hash != delivery.epoch:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
-        if desk.sealed.get(rows.REBUILT, delivery.proposal) is not None:
+        if rows.REBUILT.has(desk.sealed, delivery.proposal):
             return Nothing()  # too late to be needed: do not keep it
         place = delivery.proposal + delivery.epoch + bytes([holder.index])
         if not has_fragment(desk, place):
-            desk.sealed.put(rows.FRAGMENTS, place, encode(fragment))
+            rows.FRAGMENTS.put(desk.sealed, place, fragment)
             desk.record(
                 "custody.delivered",
                 actor=holder.name,
@@ -152,7 +152,7 @@ class ReleaseService:
         if not enough_fragments(desk, tally.id, epoch):
             return
         if key.suite.authority_deals:
-            if desk.sealed.get(rows.REBUILT, tally.id) is None:
+            if not rows.REBUILT.has(desk.sealed, tally.id):
                 rows.put_job(desk.sealed, rows.Job.REBUILD, tally.id)
             return
         desk.wake([tally.proposal.proposer])
@@ -203,7 +203,7 @@ class ReleaseService:
     def _forget_fragments(self, desk: DomainDesk, proposal: ProposalId) -> None:
         """The key is wrapped: what could rebuild it once more must not lie about."""
         desk.owe_erasure()
-        desk.sealed.delete(rows.FRESH, proposal)
+        rows.FRESH.drop(desk.sealed, proposal)
         for place in list(rows.FRAGMENTS.keys(desk.sealed, prefix=proposal)):
             rows.FRAGMENTS.drop(desk.sealed, place)
 

@@ -94,7 +94,7 @@ def _send_again(desk: DomainDesk, end: tuple[int, bytes], wanted: set[KeyRef]) -
 
 def owe_fragments(desk: DomainDesk, pending: Pending, key: KeyRecord) -> None:
     """Every approver who is still here owes its fragment of the live epoch, unless it is there."""
-    if key.live_hash is None or desk.sealed.get(rows.REBUILT, pending.id) is not None:
+    if key.live_hash is None or rows.REBUILT.has(desk.sealed, pending.id):
         return
     here = {holder.index for holder in desk.roster.holders}
     for index in (*approvers(pending.approvals), *approvers(pending.late)):

@@ -117,7 +117,7 @@ def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> Non
         end_attempt(desk, record, "the roster changed")
         key = rows.get_key(desk.sealed, key.ref)
     if key.live is None:
-        desk.sealed.delete(rows.KEYS, key.ref.to_bytes())
+        rows.KEYS.drop(desk.sealed, key.ref)
         desk.record(
             "custody.given-up",
             actor="authority",
