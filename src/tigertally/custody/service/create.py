@@ -221,7 +221,7 @@ def trouble(desk: DomainDesk, record: EpochRecord, text: str) -> None:
     """Let `key show` say what went wrong."""
     for ref in record.keys:
         with desk.apart():
-            key = rows.find_key(desk.sealed, ref)
+            key = rows.KEYS.get(desk.sealed, ref)
             if key is not None:
                 rows.put_key(desk.sealed, key.with_trouble(text))
 

@@ -155,7 +155,7 @@ def _covered(desk: DomainDesk, body: Destroy) -> list[KeyRecord]:
     """The versions that are meant. Raises `Corrupt` if one of them cannot be read."""
     if body.version is None:
         return rows.versions_of(desk.sealed, body.key)
-    record = rows.find_key(desk.sealed, KeyRef(name=body.key, version=body.version))
+    record = rows.KEYS.get(desk.sealed, KeyRef(name=body.key, version=body.version))
     return [] if record is None else [record]
 
 
