@@ -56,7 +56,7 @@ class EpochService:
     """What holders send about an epoch."""
 
     def deal(self, desk: DomainDesk, package: DealingPackage, peer: VerifyKey) -> Nothing:
-        """A dealing that was asked for (an attempt after the first)."""
+        """Take a dealing that was asked for (of an attempt after the first)."""
         holder = desk.holder(peer)
         dealing = decode(Dealing, package.dealing.body)
         if dealing.dealer != holder.index:
@@ -75,13 +75,15 @@ class EpochService:
         return Nothing()
 
     def _checked(self, desk: DomainDesk, record: EpochRecord, package: DealingPackage) -> Dealing:
-        """A dealing that is in order; a donor that dealt something else is named and left out."""
+        """Return a dealing that is in order; name and bar a donor that dealt something else."""
         roster = self._roster(desk, record)
         try:
             checked = check_package(package, occasion_of(record, roster.domain), roster)
             if record.base:
                 check_donation(checked, record.base, roster)
         except PeerFault as fault:
+            # What is not proven bars nobody. Who deals wrongly in a new key is just refused; only
+            # a donor can be left out at once, since others hold fragments of the same keys.
             if not (fault.sure and record.base):
                 raise
             desk.record(
@@ -96,12 +98,12 @@ class EpochService:
         return checked
 
     def deal_as_authority(self, desk: DomainDesk, package: DealingPackage) -> None:
-        """The one-shot child has dealt (suite `shamir-gf256`)."""
+        """Take what the one-shot child has dealt (suite `shamir-gf256`)."""
         dealing = decode(Dealing, package.dealing.body)
         id_ = EpochId(proposal=dealing.proposal, attempt=dealing.attempt)
         rows.drop_job(desk.sealed, rows.Job.DEAL, id_.to_bytes())
         record = rows.get_epoch(desk.sealed, id_)
-        if record.status is not EpochStatus.DEALING:
+        if record.status is not EpochStatus.DEALING:  # it was ended while the child worked
             return
         record = take_package(desk, record, package)
         rows.put_epoch(desk.sealed, record)
@@ -110,7 +112,7 @@ class EpochService:
     def contributions_faulty(
         self, desk: DomainDesk, id_: bytes, faulty: tuple[HolderIndex, ...]
     ) -> None:
-        """The child found wrong fragments (suite `shamir-gf256`): name their makers, ask again."""
+        """Name those whose fragments the child found wrong (suite `shamir-gf256`); ask again."""
         finish_reshare(desk, id_)
         record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
         names = [dealer_name(desk.roster, index) for index in faulty]
@@ -127,7 +129,7 @@ class EpochService:
             begin_next(desk, record, without=faulty)
 
     def acknowledge(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
-        """A holder has stored its fragment; with enough of them the key is active."""
+        """Count a holder that has stored its fragment; with enough of them the key is active."""
         holder = desk.holder(peer)
         ack = decode(Acknowledgement, envelope.body)
         if ack.holder != holder.index:
@@ -158,7 +160,7 @@ class EpochService:
         return Nothing()
 
     def _activate(self, desk: DomainDesk, record: EpochRecord) -> None:
-        """The epoch is certified: its keys live in it from now on."""
+        """Let the keys of a certified epoch live in it; retire the epochs that they leave."""
         watch = Watch(desk)
         replaced: set[EpochId] = set()
         for ref in record.keys:
@@ -176,7 +178,7 @@ class EpochService:
     def _live_in(
         self, desk: DomainDesk, key: KeyRecord, record: EpochRecord, watch: Watch
     ) -> set[EpochId]:
-        """Let one key live in a certified epoch; the epoch that it leaves, if there is one."""
+        """Let one key live in a certified epoch. Return the epoch it leaves, if there is one."""
         left = set() if key.live is None else {key.live}
         if key.live is not None and key.live_hash is not None:
             key = with_past(watch, key, key.live_hash, rows.epoch_view(desk.sealed, key.live))
@@ -188,13 +190,13 @@ class EpochService:
             summary=f"{key.ref} is active in epoch {live.number}",
             detail=record.epoch,
         )
-        if key.imported:
+        if key.imported:  # whoever proposed it has waited for this, to seal its secret
             with desk.apart():
                 desk.wake([proposer_of(desk, key)])
         return left
 
     def complain(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
-        """A receiver shows what it was sent: judge it, and go on without the liar."""
+        """Judge what a receiver shows that it was sent, and go on without the liar."""
         holder = desk.holder(peer)
         said = decode(Complaint, envelope.body)
         if said.complainer != holder.index:
@@ -216,7 +218,7 @@ class EpochService:
             detail=encode(conviction),
         )
         trouble(desk, record, f"attempt {record.attempt}: {name} lied, proven by a complaint")
-        if culprit == complaint.complainer:
+        if culprit == complaint.complainer:  # the attempt goes on; what was noted of it is kept
             raise KeepChanges(
                 PeerFault("the complaint is false: the piece is good", culprits=(name,), sure=True)
             )
@@ -279,7 +281,7 @@ class EpochService:
             trouble(desk, record, str(error))
 
     def erased(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
-        """A receiver has replaced the key that a piece went to: deal again, blame nobody."""
+        """Deal again for a receiver that has replaced the key a piece went to; blame nobody."""
         holder = desk.holder(peer)
         said = decode(Erased, envelope.body)
         if said.holder != holder.index:
@@ -290,7 +292,7 @@ class EpochService:
             raise MalformedMessage("a notice of another domain")
         id_ = rows.epoch_id(record).to_bytes()
         if not rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
-            return Nothing()
+            return Nothing()  # it came before, or nothing waits for it any more
         desk.record(
             "custody.dealt-again",
             actor=holder.name,
@@ -301,5 +303,5 @@ class EpochService:
         return Nothing()
 
     def _roster(self, desk: DomainDesk, record: EpochRecord) -> Roster:
-        """The roster under which this epoch was opened."""
+        """Return the roster under which this epoch was opened."""
         return desk.known_chain.at(record.roster)

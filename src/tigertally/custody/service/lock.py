@@ -114,14 +114,14 @@ class LockService:
     _reports: dict[HolderIndex, list[bytes]] = field(default_factory=dict)
 
     def found(self, desk: DomainDesk) -> None:
-        """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
+        """Draw the barrier key once the first holder has enrolled; from now on rows are sealed."""
         key = Secret.random(desk.randomness, BARRIER_BYTES)
         desk.barrier = barrier_of(key)
         note_form(desk)
         self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
 
     def roster_changed(self, desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
-        """Holders or unlock number have changed: new envelopes in the same transaction."""
+        """Seal new envelopes, in the same transaction, if holders or unlock number changed."""
         new = desk.roster
         if (new.electorate, unlock_needs(new)) == (old.electorate, unlock_needs(old)):
             return
@@ -133,7 +133,7 @@ class LockService:
         self._put(desk, seal_barrier(desk.barrier.key, new, desk.randomness))
 
     def _draw_anew(self, desk: DomainDesk) -> None:
-        """A holder is removed: a new barrier key, and every sealed row under it at once.
+        """Draw a new barrier key when a holder is removed, and seal every row under it at once.
 
         What the removed holder may have seen of the old key then opens nothing that is on the disk.
         """
@@ -157,7 +157,7 @@ class LockService:
         desk.plain.put(ENVELOPES, _ROW, encode(sign_envelopes(desk.key, envelopes)))
 
     def envelopes(self, desk: DomainDesk) -> Envelopes:
-        """The present envelopes; `Corrupt` if they are gone or not the ones we signed."""
+        """Return the present envelopes; `Corrupt` if they are gone or not the ones we signed."""
         row = desk.plain.get(ENVELOPES, _ROW)
         if row is None:
             why = "the envelopes beside the roster are gone: restore a back-up"
@@ -187,7 +187,7 @@ class LockService:
         return []
 
     def progress(self, desk: DomainDesk) -> tuple[int, int]:
-        """(have, need) of the unlocking that is under way."""
+        """Return (have, need) of the unlocking that is under way."""
         if desk.chain is None:
             return 0, 0
         need = unlock_needs(desk.chain.current)
@@ -203,7 +203,7 @@ class LockService:
     def challenge(
         self, desk: DomainDesk, request: ChallengeRequest, peer: VerifyKey
     ) -> ChallengeReply:
-        """(1) A holder offers to unlock: ask it for its envelope."""
+        """(1) Ask a holder that offers to unlock for its envelope."""
         holder = self._holder(desk, peer, "asked to unlock")
         if request.wrong_passphrases:
             self.failures += request.wrong_passphrases
@@ -250,7 +250,7 @@ class LockService:
     def _remember(
         self, envelope: Envelope, private: PrivateKey, holder: HolderIndex, expires: int
     ) -> None:
-        """One open challenge a holder: a new one replaces the last."""
+        """Keep one open challenge per holder: a new one replaces the last."""
         self._asked = {name: asked for name, asked in self._asked.items() if asked.holder != holder}
         self._asked[challenge_hash(envelope)] = _Asked(private, holder, expires)
 
@@ -267,7 +267,7 @@ class LockService:
         )
 
     def answer(self, desk: DomainDesk, request: AnswerRequest, peer: VerifyKey) -> AnswerReply:
-        """(6)-(8) A holder answers; with enough answers the authority is ready."""
+        """(6)-(8) Take a holder's answer; with enough of them the authority is ready."""
         holder = self._holder(desk, peer, "answered an unlock challenge")
         said = decode(Answer, request.answer.body)
         name = said.challenge
@@ -299,7 +299,7 @@ class LockService:
     ) -> None:
         envelopes = self.envelopes(desk)
         restored = restore.pending(desk.plain)
-        if desk.now >= self._parts_until:
+        if desk.now >= self._parts_until:  # those given before are too old to count
             self._parts, self._accepted = {}, {}
         try:
             if answer.roster != desk.roster.hash:
@@ -336,7 +336,7 @@ class LockService:
         desk.wake_holders()
 
     def _combined(self, envelopes: Envelopes) -> Secret:
-        """The barrier key. The parts stay until it is committed: others were told that they count.
+        """Return the barrier key. The parts stay until it is committed: they were said to count.
 
         Raises:
             Corrupt: the parts do not make it, and are of no use.
@@ -358,7 +358,7 @@ class LockService:
             part.wipe()
 
     def _accept_late(self, desk: DomainDesk, acceptance: Envelope, holder: Holder) -> None:
-        """One more holder accepts a restored state that works already."""
+        """Take one more holder's acceptance of a restored state that works already."""
         found = restore.records(desk.plain)
         if not found:
             raise Refused("the authority was not restored: there is nothing to accept")
@@ -366,7 +366,7 @@ class LockService:
         restore.add_acceptances(desk, (acceptance,))
 
     def report(self, desk: DomainDesk, report: ReportRequest, peer: VerifyKey) -> Nothing:
-        """What a holder holds, for a restored authority; kept in memory while it is locked."""
+        """Take what a holder holds, for a restored authority; in memory while it is locked."""
         holder = desk.holder(peer)
         if not restore.records(desk.plain):
             return Nothing()
@@ -382,18 +382,18 @@ class LockService:
         return Nothing()
 
     def report_v1(self, desk: DomainDesk, report: ReportRequestV1, peer: VerifyKey) -> Nothing:
-        """The same from a device that knows what version 1 knew."""
+        """Do the same for a device that knows what version 1 knew."""
         return self.report(desk, report.today(), peer)
 
     def _relearn(self, desk: DomainDesk) -> None:
-        """Everything that holders have reported while the authority was locked."""
+        """Take in everything that holders have reported while the authority was locked."""
         listed = {holder.index: holder for holder in desk.roster.holders}
         for index, pages in self._reports.items():
             for raw in pages if index in listed else ():
                 relearn(desk, decode(ReportRequest, raw), listed[index])
 
     def _catch_up(self, desk: DomainDesk, envelopes: Envelopes) -> None:
-        """If the chain is newer than the rows behind the barrier: what the changes would have done.
+        """Do what roster changes would have done, if the chain is newer than the sealed rows.
 
         An envelope of somebody who is no holder any more must open nothing: a new barrier key.
         """
@@ -410,7 +410,7 @@ class LockService:
     def _refused(
         self, desk: DomainDesk, request: AnswerRequest, answer: Answer, holder: Holder
     ) -> AnswerReply:
-        """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
+        """Audit what a holder that knows better says; adopt a newer chain if it proves one."""
         said = Quote(by=str(holder.name), what="reason", text=answer.refusal)
         desk.record(
             "unlock.refused",

@@ -44,7 +44,7 @@ Live = tuple[KeyRecord, EpochRecord]
 
 
 def roster_changed(desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
-    """The roster hook: end what was under way for the old holders, then share every key anew.
+    """End what was under way for the old holders, then share every key anew (a roster hook).
 
     A key that cannot be read keeps its epoch, and holds up neither the change nor the other keys.
     That is safe: it is never taken for shared anew, a donor deals for no other electorate than the
@@ -65,7 +65,7 @@ def roster_changed(desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
 
 
 def catch_up(desk: DomainDesk) -> None:
-    """The roster hook that is due after holders have brought a newer chain than was stored."""
+    """Do what is due after holders brought a newer chain than was stored (a roster hook)."""
     left = {holder.index for holder in desk.roster.holders}
     for index in range(1, desk.roster.next_index):
         if index not in left:
@@ -85,7 +85,7 @@ def _of_today(desk: DomainDesk, id_: EpochId) -> bool:
 
 
 def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
-    """A removed holder owes nothing, and nobody sends to its receive keys any more."""
+    """Forget what a removed holder owes, and its receive keys: nobody sends to it any more."""
     for due in rows.Due:
         for id_ in rows.dues(desk.sealed, index, due, limit=100_000):
             rows.drop_due(desk.sealed, index, due, id_)
@@ -94,7 +94,7 @@ def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
 
 
 def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> None:
-    """An epoch that was coming is for holders of yesterday.
+    """End an epoch that was coming for holders of yesterday.
 
     A reshare is ended: the next starts from the live epoch again. A key that is being made goes
     on if enough of its holders are still here; it is shared anew once it is active.
@@ -111,12 +111,12 @@ def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> Non
     if key.live is None:
         able = {*record.acknowledged, *(index for index in record.holders if index in left)}
         dealt = record.status is not EpochStatus.DEALING
-        if dealt and len(able) >= record.acks:
+        if dealt and len(able) >= record.acks:  # those left finish it without anybody dealing
             return
     if record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
         end_attempt(desk, record, "the roster changed")
         key = rows.get_key(desk.sealed, key.ref)
-    if key.live is None:
+    if key.live is None:  # it never became active: give it up, and its name is free again
         rows.KEYS.drop(desk.sealed, key.ref)
         desk.record(
             "custody.given-up",
@@ -165,7 +165,7 @@ def _share(
 
 
 def _stale(desk: DomainDesk, since: int) -> Iterator[Live]:
-    """Active keys whose epoch is of a roster before `since`, and that are not on their way."""
+    """Return active keys whose epoch is of a roster before `since`, unless on their way."""
     epochs = rows.Epochs(desk.sealed)
     for key in list(rows.all_keys(desk.sealed)):
         if key.live is None or key.coming is not None or key.state is KeyState.DESTROYED:
@@ -180,7 +180,7 @@ def _stale(desk: DomainDesk, since: int) -> Iterator[Live]:
 def _groups(
     desk: DomainDesk, stale: Iterable[Live]
 ) -> Iterator[tuple[list[Live], tuple[HolderIndex, ...]]]:
-    """Keys that can travel together: one suite, one threshold, enough common donors.
+    """Return keys that can travel together: one suite, one threshold, enough common donors.
 
     And with the same options: a device that does not know one of them takes no part in those keys
     alone.
@@ -205,7 +205,7 @@ def _groups(
 
 
 def _most_keys(holders: int, threshold: int) -> int:
-    """How many keys fit into one dealing package (half of the largest message)."""
+    """Return how many keys fit into one dealing package (half of the largest message)."""
     one = 64 * holders + 32 * max(holders, threshold) + 400
     return max(1, MAX_MESSAGE_BYTES // 2 // one)
 
@@ -236,7 +236,7 @@ def _attempt(
 
 
 def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
-    """What a reshare of this key starts from."""
+    """Return what a reshare of this key starts from."""
     statement = record.parsed_statement()
     return BaseKey(
         ref=key.ref,
@@ -247,7 +247,7 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
 
 
 def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
-    """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
+    """Let who has acknowledged a live epoch late deal where a reshare still waits."""
     coming: set[EpochId] = set()
     for ref in keys:
         with desk.apart():
@@ -260,7 +260,7 @@ def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
 
 def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
     if record.status is not EpochStatus.DEALING or not record.base:
-        return
+        return  # it is dealt already; or a key is being made, which has no donors
     donors = donors_of(desk, record)
     if record.suite.authority_deals:
         ask_contributions(desk, record, donors)
@@ -274,7 +274,7 @@ def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
 
 
 def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
-    """A donor is proven to have dealt something else: the attempt goes on without it."""
+    """Go on without a donor that is proven to have dealt something else."""
     rows.drop_due(desk.sealed, HolderIndex(donor), rows.Due.DEAL, rows.epoch_id(record).to_bytes())
     pairs = zip(record.dealers, record.dealings, strict=True)
     left = [(dealer, dealing) for dealer, dealing in pairs if dealer != donor]
@@ -290,7 +290,7 @@ def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
 
 
 def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing:
-    """Where the authority deals: a donor's fragments, encrypted to the authority's fresh key."""
+    """Take a donor's fragments, encrypted to a fresh key of the authority, which deals."""
     holder = desk.holder(peer)
     id_ = EpochId(proposal=sent.proposal, attempt=sent.attempt)
     record = rows.get_epoch(desk.sealed, id_)
