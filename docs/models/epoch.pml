@@ -248,7 +248,7 @@ inline acknowledge(h, e) {
 }
 
 /* service/epochs.py EpochService._again: a receive key is gone, or a piece was wrong. A reshare
- * goes on with service/reshare.py retry; a key that is made with protocol/epochs.py next_attempt. */
+ * and a key that is made both go on with service/attempts.py begin_next. */
 inline again(e) {
     end_attempt(e);
     coming = e + 2;

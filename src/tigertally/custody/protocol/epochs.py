@@ -188,21 +188,16 @@ def with_acknowledgement(
     return record, ack
 
 
-def next_attempt(record: EpochRecord, *, number: int, without: frozenset[int]) -> EpochRecord:
-    """A new attempt with fresh dealings by the same dealers, less those convicted.
-
-    Raises:
-        Refused: nobody is left to deal.
-    """
-    dealers = tuple(dealer for dealer in record.dealers if dealer not in without)
-    if not dealers:
-        raise Refused("no honest dealer is left: propose the operation again")
+def next_attempt(record: EpochRecord, *, number: int, dealers: tuple[int, ...]) -> EpochRecord:
+    """Return a new attempt, for the same keys and holders, with fresh dealings by these dealers."""
     return replace(
         record,
         attempt=number,
         dealers=dealers,
         dealings=(None,) * len(dealers),
-        needed=min(record.needed, len(dealers)) if record.base == () else record.needed,
+        # A new key is the sum of what its dealers deal, however many they are. A reshare always
+        # needs as many as the old threshold.
+        needed=record.needed if record.base else min(record.needed, len(dealers)),
         status=EpochStatus.DEALING,
         statement=b"",
         acknowledgements=(),

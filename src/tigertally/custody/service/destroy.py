@@ -24,10 +24,11 @@ from tigertally.custody.messages.kinds import (
 from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.destroy import open_erasure
 from tigertally.custody.service import rows
+from tigertally.custody.service.attempts import end_attempt
 from tigertally.custody.service.create import retire
 from tigertally.custody.service.jobs import finish_reshare
 from tigertally.custody.service.release import left_behind
-from tigertally.custody.service.reshare import end_attempt, share_stale_keys
+from tigertally.custody.service.reshare import share_stale_keys
 from tigertally.custody.state.authority import EpochId, EpochStatus, KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.authority.desk import DomainDesk

@@ -12,7 +12,6 @@ from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.dealing import (
-    AUTHORITY,
     Acknowledgement,
     Complaint,
     Conviction,
@@ -23,34 +22,28 @@ from tigertally.custody.messages.dealing import (
 from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, open_erased
 from tigertally.custody.protocol.dealing import check_package, dealer_name
-from tigertally.custody.protocol.epochs import (
-    next_attempt,
-    occasion_of,
-    with_acknowledgement,
-)
+from tigertally.custody.protocol.epochs import occasion_of, with_acknowledgement
 from tigertally.custody.protocol.reshare import check_donation
 from tigertally.custody.service import rows
+from tigertally.custody.service.attempts import (
+    bar_donor,
+    begin_next,
+    end_attempt,
+    more_donors,
+)
 from tigertally.custody.service.create import (
     announce,
     check_bundles,
     forget_pieces,
     proposer_of,
     retire,
-    set_coming,
     take_package,
     trouble,
 )
 from tigertally.custody.service.jobs import finish_reshare
-from tigertally.custody.service.numbering import attempt_after
 from tigertally.custody.service.old_fragments import Watch, with_past
 from tigertally.custody.service.release_epochs import send_again
-from tigertally.custody.service.reshare import (
-    bar_donor,
-    end_attempt,
-    more_donors,
-    retry,
-    share_stale_keys,
-)
+from tigertally.custody.service.reshare import share_stale_keys
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -136,7 +129,7 @@ class EpochService:
         trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
         if record.status is EpochStatus.DEALING:
             end_attempt(desk, record, "wrong fragments")
-            retry(desk, replace(record, barred=(*record.barred, *faulty)))
+            begin_next(desk, record, without=faulty)
 
     def acknowledge(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A holder has stored its fragment; with enough of them the key is active."""
@@ -264,15 +257,20 @@ class EpochService:
         conviction: Conviction | None = None,
         culprit: int | None = None,
     ) -> None:
-        """Abort this attempt and open the next, without the culprit if there is one.
+        """End this attempt and begin the next; or let the holder wait, where that is enough.
 
-        A certified epoch stays: enough others hold good fragments of it. Then this holder waits
-        for a reshare and owes nothing. The same where it has ended an attempt before by erased
-        receive keys, and the epoch does not need it.
+        Args:
+            holder: who cannot use a piece that it was sent.
+            conviction, culprit: proof that a dealer lied to it, and which one. Without them the
+                holder has replaced the receive key that the piece went to: nobody's fault.
         """
         others = set(record.holders) - {holder, *record.renewed}
-        needless = holder in record.renewed and len(others) >= record.acks
-        if record.status is EpochStatus.CERTIFIED or (conviction is None and needless):
+        ended_one_before = holder in record.renewed
+        # Such a holder ends an attempt once. If the others can certify the next one, it must not
+        # end that too: its device might replace its keys each time, and no key would be made.
+        enough_others = ended_one_before and len(others) >= record.acks
+        # A certified epoch never ends: enough others hold good fragments of it.
+        if record.status is EpochStatus.CERTIFIED or (conviction is None and enough_others):
             id_ = rows.epoch_id(record).to_bytes()
             rows.drop_due(desk.sealed, holder, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder)
@@ -283,23 +281,11 @@ class EpochService:
         )
         if conviction is None:
             record = replace(record, renewed=tuple({*record.renewed, holder}))
-        without = frozenset() if culprit is None else frozenset({culprit})
-        if record.base:
-            retry(desk, replace(record, barred=(*record.barred, *without)))
-            return
-        try:
-            number = attempt_after(desk, record.proposal)
-            following = next_attempt(record, number=number, without=without)
-        except Refused as error:
-            trouble(desk, record, str(error))
-            return
-        if conviction is not None:
-            following = replace(following, convictions=(*record.convictions, conviction))
-        rows.put_epoch(desk.sealed, following)
-        set_coming(desk, following)
-        if following.dealers == (AUTHORITY,):
-            rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(following).to_bytes())
-        announce(desk, following)
+        elif not record.base:
+            # Receivers of a new key want proof why an approver is not among its dealers. A reshare
+            # may be dealt by any of the donors: there nobody asks.
+            record = replace(record, convictions=(*record.convictions, conviction))
+        begin_next(desk, record, without=() if culprit is None else (culprit,))
 
     def erased(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A receiver has replaced the key that a piece went to: deal again, blame nobody."""

@@ -15,15 +15,18 @@ from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.dealing import AUTHORITY
-from tigertally.custody.messages.kinds import KeyRef, Suite
+from tigertally.custody.messages.kinds import Suite
 from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
-from tigertally.custody.protocol.reshare import Change, change_at, latest_change
+from tigertally.custody.protocol.reshare import Change, latest_change
 from tigertally.custody.service import rows
-from tigertally.custody.service.create import announce, forget_pieces, trouble
-from tigertally.custody.service.jobs import finish_reshare
-from tigertally.custody.service.numbering import attempt_after
-from tigertally.custody.service.old_fragments import Watch, with_past
+from tigertally.custody.service.attempts import (
+    ask_contributions,
+    attempt_after,
+    end_attempt,
+    live_of,
+)
+from tigertally.custody.service.create import announce
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -124,27 +127,6 @@ def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> Non
         rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
 
 
-def end_attempt(desk: DomainDesk, record: EpochRecord, why: str) -> None:
-    """Abort an attempt: nobody owes anything for it, and its pieces are forgotten.
-
-    Some may have stored fragments of it: the keys that are shared anew remember it.
-    """
-    if record.status is EpochStatus.OPEN and record.base:
-        watch, epoch = Watch(desk), record.parsed_statement().hash
-        for ref in record.keys:
-            with desk.apart():
-                key = rows.get_key(desk.sealed, ref)
-                rows.put_key(desk.sealed, with_past(watch, key, epoch, record))
-    rows.put_epoch(desk.sealed, record.moved_to(EpochStatus.ABORTED, why))
-    id_ = rows.epoch_id(record).to_bytes()
-    for index in {*record.holders, *(d for d in record.dealers if d != AUTHORITY)}:
-        for due in (rows.Due.ACKNOWLEDGE, rows.Due.DEAL):
-            rows.drop_due(desk.sealed, HolderIndex(index), due, id_)
-    rows.drop_job(desk.sealed, rows.Job.DEAL, id_)
-    finish_reshare(desk, id_)
-    forget_pieces(desk, record)
-
-
 def share_stale_keys(desk: DomainDesk) -> None:
     """Open an attempt for every key whose live epoch is older than the present electorate.
 
@@ -178,7 +160,7 @@ def _share(
         detail=record.proposal,
     )
     if record.suite.authority_deals:
-        _ask_contributions(desk, record, donors)
+        ask_contributions(desk, record, donors)
     announce(desk, record)
 
 
@@ -264,109 +246,6 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
     )
 
 
-def _ask_contributions(
-    desk: DomainDesk, record: EpochRecord, donors: tuple[HolderIndex, ...]
-) -> None:
-    """Where the authority deals: donors send their fragments to the authority's fresh key."""
-    if desk.sealed.get(rows.FRESH, record.proposal) is None:
-        seed = desk.randomness.bytes(96)
-        desk.sealed.put(rows.FRESH, record.proposal, seed)
-    id_ = rows.epoch_id(record).to_bytes()
-    for index in donors:
-        if not _has_contribution(desk, id_ + bytes([index])):
-            rows.owe(desk, index, rows.Due.DEAL, id_)
-
-
-def _has_contribution(desk: DomainDesk, place: bytes) -> bool:
-    """Has it arrived? One that cannot be read has not: its donor may send it again."""
-    with desk.apart():
-        return desk.sealed.get(rows.CONTRIBUTIONS, place) is not None
-    return False
-
-
-def retry(desk: DomainDesk, record: EpochRecord) -> None:
-    """A reshare's attempt has ended: open the next from the live epochs, less those barred."""
-    change = change_at(desk.known_chain, record.roster)
-    attempt = attempt_after(desk, change.id, since=change.new.created)
-    dealers = _donors(desk, record)
-    by_authority = record.suite.authority_deals
-    following = replace(
-        record,
-        attempt=attempt,
-        status=EpochStatus.DEALING,
-        dealers=(AUTHORITY,) if by_authority else dealers,
-        dealings=(None,) * (1 if by_authority else len(dealers)),
-        statement=b"",
-        acknowledgements=(),
-        acknowledged=(),
-        why=record.why,
-    )
-    rows.put_epoch(desk.sealed, following)
-    threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
-    for ref in record.keys:
-        with desk.apart():
-            key = rows.get_key(desk.sealed, ref)
-            key = replace(key, coming=EpochId(proposal=record.proposal, attempt=attempt))
-            if len(dealers) < threshold:
-                key = key.with_trouble(f"only {len(dealers)} honest donors are left")
-            rows.put_key(desk.sealed, key)
-    if by_authority:
-        _ask_contributions(desk, following, dealers)
-    announce(desk, following)
-
-
-def _donors(desk: DomainDesk, record: EpochRecord) -> tuple[HolderIndex, ...]:
-    """Who holds the live epochs of all these keys, is still here and has not been barred."""
-    able = {holder.index for holder in desk.roster.holders} - set(record.barred)
-    for epoch in {one.epoch for one in record.base}:
-        live = rows.find_epoch(desk.sealed, epoch)
-        able &= set() if live is None else set(live.acknowledged)
-    return tuple(sorted(able))
-
-
-def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
-    """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
-    coming: set[EpochId] = set()
-    for ref in keys:
-        with desk.apart():
-            key = rows.find_key(desk.sealed, ref)
-            coming |= set() if key is None or key.coming is None else {key.coming}
-    for id_ in coming:
-        with desk.apart(), desk.plain.nested():
-            _more_donors(desk, rows.get_epoch(desk.sealed, id_))
-
-
-def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
-    if record.status is not EpochStatus.DEALING or not record.base:
-        return
-    donors = _donors(desk, record)
-    if record.suite.authority_deals:
-        _ask_contributions(desk, record, donors)
-        return
-    there = dict(zip(record.dealers, record.dealings, strict=True))
-    dealers = tuple(sorted({*record.dealers, *donors}))
-    dealings = tuple(there.get(dealer) for dealer in dealers)
-    record = replace(record, dealers=dealers, dealings=dealings)
-    rows.put_epoch(desk.sealed, record)
-    announce(desk, record)
-
-
-def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
-    """A donor is proven to have dealt something else: the attempt goes on without it."""
-    rows.drop_due(desk.sealed, HolderIndex(donor), rows.Due.DEAL, rows.epoch_id(record).to_bytes())
-    pairs = zip(record.dealers, record.dealings, strict=True)
-    left = [(dealer, dealing) for dealer, dealing in pairs if dealer != donor]
-    record = replace(
-        record,
-        dealers=tuple(dealer for dealer, _ in left),
-        dealings=tuple(dealing for _, dealing in left),
-        barred=(*record.barred, donor),
-    )
-    rows.put_epoch(desk.sealed, record)
-    if len(record.dealers) < record.needed:
-        trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
-
-
 def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing:
     """Where the authority deals: a donor's fragments, encrypted to the authority's fresh key."""
     holder = desk.holder(peer)
@@ -389,21 +268,7 @@ def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing
     desk.sealed.put(rows.CONTRIBUTIONS, place, encode(sent))
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
     arrived = sum(1 for _ in marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
-    threshold = rows.get_epoch(desk.sealed, _live_of(desk, record)).threshold
+    threshold = rows.get_epoch(desk.sealed, live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
     return Nothing()
-
-
-def _live_of(desk: DomainDesk, record: EpochRecord) -> EpochId:
-    """The live epoch of the keys of a reshare: of the first that can be read."""
-    *others, last = record.keys
-    for ref in others:
-        with desk.apart():
-            live = rows.get_key(desk.sealed, ref).live
-            if live is not None:
-                return live
-    live = rows.get_key(desk.sealed, last).live
-    if live is None:
-        raise Refused("the key has no live epoch")
-    return live

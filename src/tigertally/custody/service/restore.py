@@ -31,10 +31,10 @@ from tigertally.custody.protocol.epochs import (
     verify_certificate,
 )
 from tigertally.custody.service import rows
+from tigertally.custody.service.attempts import end_attempt
 from tigertally.custody.service.create import retire
 from tigertally.custody.service.old_fragments import Watch, with_past
 from tigertally.custody.service.release_epochs import send_again
-from tigertally.custody.service.reshare import end_attempt
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
