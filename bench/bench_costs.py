@@ -75,7 +75,7 @@ class Authority:
     """The process that is measured."""
 
     def __init__(self, domain: Domain) -> None:
-        self.pid = domain.processes["authority"].pid
+        self.pid = domain.tally.daemons["authority"].pid
 
     def cpu(self) -> float:
         """Seconds that all its threads have worked."""

@@ -202,7 +202,7 @@ def join(domain: Domain, made: dict[str, str], name: str, holders: list[str]) ->
 
 def check_all_anew(domain: Domain, keys: int, epoch: int) -> None:
     """Every key is active in this epoch."""
-    listed = domain.command("key", "list", "--profile", HOLDERS[0])
+    listed = domain.tally.json("key", "list", "--profile", HOLDERS[0])
     assert len(listed) == keys
     assert {(key["state"], key["epoch"]) for key in listed} == {("active", epoch)}, listed[:2]
 

@@ -76,7 +76,7 @@ def built(folder: Path, stack: ExitStack) -> Domain:
 
 def ask(domain: Domain, seconds: float, requesters: int) -> list[float]:
     """Let so many requesters ask for so long; the latency of each release."""
-    process = domain.processes["requesters"]
+    process = domain.parties["requesters"]
     assert process.stdin is not None
     assert process.stdout is not None
     print(seconds, requesters, file=process.stdin, flush=True)

@@ -5,20 +5,19 @@ The authority is `tally authority run`: SQLite with synchronous=FULL, TLS 1.3 bo
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from release_party import PASSPHRASE
 from tigertally.base.clock import SystemClock
 from tigertally.base.ids import Fingerprint, Name, ProposalId
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
+from tigertally.cli.processes import Processes
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
 from tigertally.custody.client.holder import Holder
 from tigertally.node.connect import connected, introduced
@@ -29,7 +28,7 @@ from tigertally.quorum.pending import Status
 
 SOURCE = Path(__file__).parents[1] / "src"
 _TICKS = os.sysconf("SC_CLK_TCK")
-_TALLY = "from tigertally.cli.main import main; main()"
+UNWRITTEN = "PYTHONDONTWRITEBYTECODE"  # with it processes start half as fast
 
 
 class Domain:
@@ -39,33 +38,29 @@ class Domain:
         self._stack = stack
         os.environ["TALLY_HOME"] = str(folder)
         os.environ["TALLY_PASSPHRASE"] = PASSPHRASE.decode()
-        self._environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
-        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        self.processes: dict[str, subprocess.Popen[str]] = {}
+        os.environ["PYTHONPATH"] = str(SOURCE)
+        tally = Processes(home=folder, passphrase=PASSPHRASE.decode(), forks=False)
+        self.tally = stack.enter_context(tally)
+        self.parties: dict[str, subprocess.Popen[str]] = {}
 
-    def command(self, *args: str) -> Any:
-        command = [sys.executable, "-c", _TALLY, *args, "--json"]
-        done = subprocess.run(command, env=self._environment, stdout=subprocess.PIPE, check=True)
-        return json.loads(done.stdout)
-
-    def start(self, name: str, *command: str, speaks: str = "stdout") -> None:
-        """Start a process and wait until it says `ready`."""
-        pipes: dict[str, int] = {speaks: subprocess.PIPE}
+    def start(self, name: str, *command: str) -> None:
+        """Start a party that is driven by pipes and wait until it says `ready`."""
         process = subprocess.Popen(
             [sys.executable, *command],
-            env=self._environment,
+            env={name: one for name, one in os.environ.items() if name != UNWRITTEN},
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             text=True,
-            **pipes,  # type: ignore[call-overload]
         )
-        self.processes[name] = process
+        self.parties[name] = process
         self._stack.callback(self._end, process)
-        line = getattr(process, speaks).readline()
+        assert process.stdout is not None
+        line = process.stdout.readline()
         if not line.startswith("ready"):
             raise SystemExit(f"{name} did not start: {line}")
 
     def stop(self, name: str) -> None:
-        self._end(self.processes.pop(name))
+        self._end(self.parties.pop(name))
 
     def _end(self, process: subprocess.Popen[str]) -> None:
         if process.poll() is None:
@@ -75,19 +70,18 @@ class Domain:
     def cpu(self) -> dict[str, float]:
         """Seconds of CPU that each process has spent, its children included."""
         spent = {}
-        for name, process in self.processes.items():
+        for name, process in {**self.tally.daemons, **self.parties}.items():
             fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
             spent[name] = sum(map(int, fields[11:15])) / _TICKS
         return spent
 
     def found(self, threshold: int) -> dict[str, str]:
         """Start an authority; what `authority init` said."""
-        made: dict[str, str] = self.command(
+        made: dict[str, str] = self.tally.json(
             *("authority", "init", "--profile", "authority", "--listen", "127.0.0.1:0"),
             *("--threshold", str(threshold)),
         )
-        run_authority = ("-c", _TALLY, "authority", "run", "--profile", "authority")
-        self.start("authority", *run_authority, speaks="stderr")
+        self.tally.launch("authority", "authority", "run", "--profile", "authority").await_ready()
         return made
 
 

@@ -5,8 +5,8 @@
 The first line of its standard input is the order, as JSON: `kind`, `url`, `authority` (its public
 key, hex), `seeds` (of the signing keys to come with, hex), `connections` (per key), `enough` (after
 so many answers and connections, refused ones too, it says so), `domain`, what a proposal to join
-must name, and perhaps `source`, the address to come from. It runs in a process of its own, so that
-it takes nothing from those who are measured.
+must name, and perhaps `source`, the address to come from, and `doors`, those of another daemon. It
+runs in a process of its own, so that it takes nothing from those who are measured.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from tigertally.quorum.proposal import Proposal, sign_proposal
 
 KINDS = ("connections", "polls", "maps", "large maps", "joins", "unlocks")
 
+DOORS = (messages.DOMAIN, messages.FOUND, messages.TERMS, messages.PROPOSE, messages.SYNC)
+
 Bodies = Iterator[tuple[str, bytes]]
 
 
@@ -53,8 +55,7 @@ def bodies(kind: str, key: SigningKey, order: dict[str, Any]) -> Bodies:
         while True:
             yield UNLOCK_CHALLENGE, ask
     body = maps(4 * 1024 * 1024 if kind == "large maps" else 64 * 1024)
-    doors = (messages.DOMAIN, messages.FOUND, messages.TERMS, messages.PROPOSE, messages.SYNC)
-    for door in cycle(doors):
+    for door in cycle(order.get("doors", DOORS)):
         yield door, body
 
 

@@ -13,6 +13,7 @@ import ctypes
 import faulthandler
 import fcntl
 import gc
+import importlib
 import itertools
 import json
 import os
@@ -23,7 +24,7 @@ import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cheap_tally import make_cheap
 
@@ -38,9 +39,7 @@ def main() -> None:
     """Serve until the parent goes."""
     _die_with_parent()
     make_cheap()
-    from tigertally.cli.stage import Stage
-
-    Stage(Path(), "").preload()
+    _load_commands()
     _load_daemons()
     gc.freeze()  # no collection of a child touches, and so copies, what all of them share
     wake, woken = socket.socketpair()
@@ -64,6 +63,17 @@ def main() -> None:
                 connection, _ = listener.accept()
                 asked[_fork(connection)] = connection
         _reap(asked)
+
+
+def _load_commands() -> None:
+    """What commands load; yesterday's program, which we serve too, has it in another place."""
+    try:
+        from tigertally.cli.processes import preload
+    except ImportError:
+        stage = importlib.import_module("tigertally.cli.stage")
+        stage.Stage(Path(), "").preload()
+    else:
+        preload()
 
 
 def _load_daemons() -> None:
@@ -123,8 +133,8 @@ def _become(wanted: dict[str, object], descriptors: list[int]) -> None:
         os.environ.update(wanted["environment"])  # type: ignore[call-overload]
         sys.argv[0] = "tally"
         _arm_faults()
-        from tigertally.cli.main import run
-
+        program = os.environ.pop("FAULT_PROGRAM", "tigertally.cli.main")
+        run = importlib.import_module(program).run
         code = run(list(wanted["args"]))  # type: ignore[call-overload]
     finally:
         sys.stdout.flush()
@@ -142,6 +152,7 @@ def _arm_faults() -> None:
     in the file S, if there.
     `FAULT_FULL=FILE`: its disk is full while that file is there (`full_disk.FullDisk.watch`).
     `FAULT_CHORES=S`: the authority looks for background work every S seconds.
+    `FAULT_PROGRAM=MODULE`: it is not `tally` but the `run` of that module.
     `FAULT_TOMORROW=1`: it is tomorrow's program (`tomorrow.py`).
     """
     if os.environ.pop("FAULT_TOMORROW", ""):
@@ -160,16 +171,16 @@ def _arm_faults() -> None:
         authority._CHORE_SECONDS = float(chores)
     ahead = os.environ.pop("FAULT_CLOCK", "")
     if ahead:
-        from tigertally.base.clock import SystemClock
+        # yesterday's program has it in another file, but there under the same name
+        clock: Any = importlib.import_module("tigertally.node.daemon").SystemClock
+        now, said = clock.now, Path(ahead)
 
-        now, said = SystemClock.now, Path(ahead)
-
-        def shifted(self: SystemClock) -> int:
+        def shifted(self: Any) -> int:
             if ahead.removeprefix("-").isdecimal():
                 return now(self) + int(ahead)
             return now(self) + (int(said.read_text()) if said.exists() else 0)
 
-        SystemClock.now = shifted  # type: ignore[method-assign]
+        clock.now = shifted
     at = int(os.environ.pop("FAULT_AT", "0"))
     if at:
         _kill_at(at)

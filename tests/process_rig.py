@@ -39,6 +39,8 @@ from terminal import Terminal
 from tigertally.base.ids import Name
 from tigertally.base.randomness import SystemRandomness
 from tigertally.base.secret import Secret
+from tigertally.cli import processes
+from tigertally.cli.processes import Outcome, own_environment, spawned
 from tigertally.crypto.passphrase import FOR_TESTS_ONLY
 from tigertally.node.profile import create_profile
 from tigertally.quorum.card import Role
@@ -51,63 +53,12 @@ SECONDS = 60.0  # nothing a test waits for takes longer
 _PORTS = range(20_000, 32_000)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a command ended."""
-
-    args: tuple[str, ...]
-    code: int
-    out: str
-    err: str
-
-    def document(self) -> Any:
-        """Its one JSON document."""
-        return json.loads(self.out)
-
-    def __str__(self) -> str:
-        return f"tally {' '.join(self.args)}: exit {self.code}\n{self.out}{self.err}"
-
-
-@dataclass
-class Command:
-    """A running process of `tally`."""
-
-    args: tuple[str, ...]
-    pid: int
-    _end: socket.socket | subprocess.Popen[bytes]
-    _out: Path
-    _err: Path
-    _code: int | None = None
-
-    def ended(self, seconds: float = 0.0) -> bool:
-        """Whether it has ended, or does within `seconds`."""
-        if self._code is not None:
-            return True
-        if isinstance(self._end, subprocess.Popen):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._code = self._end.wait(seconds)
-            return self._code is not None
-        self._end.settimeout(max(seconds, 0.0001))
-        with contextlib.suppress(TimeoutError, BlockingIOError):
-            packet = self._end.recv(1000)
-            self._code = json.loads(packet)["code"] if packet else -signal.SIGKILL
-            self._end.close()
-        return self._code is not None
+class Command(processes.Command):
+    """A running process of `tally`, as tests watch it."""
 
     def wait(self, seconds: float = SECONDS) -> Outcome:
-        """Its outcome; `AssertionError` if it goes on for longer."""
-        assert self.ended(seconds), f"still running: tally {' '.join(self.args)}\n{self.said()}"
-        assert self._code is not None
-        return Outcome(
-            args=self.args,
-            code=self._code,
-            out=self._out.read_text(errors="replace"),
-            err=self.said(),
-        )
-
-    def said(self) -> str:
-        """What it has written to standard error so far."""
-        return self._err.read_text(errors="replace")
+        """Its outcome; `Unavailable` if it goes on for longer than a test waits."""
+        return super().wait(seconds)
 
     def await_words(self, words: str, seconds: float = SECONDS) -> str:
         """Wait until it says something (a regular expression); the line it is in."""
@@ -121,22 +72,24 @@ class Command:
             assert time.monotonic() < deadline, f"never said {words!r}:\n{self.said()}"
             time.sleep(0.005)
 
-    def send(self, number: int) -> None:
-        """Send it a signal, if it is still there."""
-        if not self.ended():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    def stop(self, number: int = signal.SIGTERM) -> Outcome:
-        """End it and wait for it; by force if it does not go."""
-        self.send(number)
-        if not self.ended(30):
-            self.send(signal.SIGKILL)
-        return self.wait(5)
-
     def kill(self) -> None:
         """`kill -9`."""
         self.stop(signal.SIGKILL)
+
+
+def _ending_of(connection: socket.socket) -> processes.Ending:
+    """How the end of a process is waited for that the fork server tells of."""
+
+    def ending(seconds: float) -> int | None:
+        connection.settimeout(max(seconds, 0.0001))
+        try:
+            packet = connection.recv(1000)
+        except (TimeoutError, BlockingIOError):
+            return None
+        connection.close()
+        return json.loads(packet)["code"] if packet else -signal.SIGKILL
+
+    return ending
 
 
 @dataclass
@@ -176,7 +129,7 @@ class ForkServer:
             [sys.executable, str(ROOT / "tests" / "fork_server.py"), str(self.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            env={**_clean_environment(), "PYTHONPATH": str(program)},
+            env=own_environment(PYTHONPATH=str(program)),
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"listening\n"
@@ -207,7 +160,7 @@ class ForkServer:
         pid = json.loads(connection.recv(1000))["pid"]
         if terminal is not None:
             terminal.started()
-        return Command(args=args, pid=pid, _end=connection, _out=out, _err=err)
+        return Command(args=args, pid=pid, ending=_ending_of(connection), out=out, err=err)
 
     def close(self) -> None:
         """End it, and with it whatever it forked."""
@@ -217,16 +170,6 @@ class ForkServer:
         assert self._process.stdout is not None
         self._process.stdout.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _clean_environment() -> dict[str, str]:
-    """Nobody's own settings; without PYTHONDONTWRITEBYTECODE processes start twice as fast."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if (not name.startswith("TALLY_") or name == "TALLY_TEST_RUN")
-        and name != "PYTHONDONTWRITEBYTECODE"
-    }
 
 
 @dataclass
@@ -253,15 +196,13 @@ class Town:
 
     def environment(self, **changes: str | None) -> dict[str, str]:
         """What processes see; a change to None takes a variable away."""
-        whole: dict[str, str | None] = {
-            **_clean_environment(),
+        usual: dict[str, str | None] = {
             "PYTHONPATH": str(self.server.program),
             "TALLY_HOME": str(self.home),
             "TALLY_PASSPHRASE": PASSPHRASE,
             "COLUMNS": "100",
-            **changes,
         }
-        return {name: value for name, value in whole.items() if value is not None}
+        return own_environment(**{**usual, **changes})
 
     def start(
         self, *args: str | Path, started_anew: bool = False, **environment: str | None
@@ -329,7 +270,7 @@ class Town:
         """Start the authority; it comes up locked if it has a domain."""
         args = ("authority", "run", "--profile", "hq")
         self.authority = self.start(*args, started_anew=started_anew, **environment)
-        self.authority.await_words("^ready ")
+        self.authority.await_ready()
         return self.authority
 
     def authority_down(self) -> None:
@@ -343,7 +284,7 @@ class Town:
         """Start a holder's daemon."""
         args = ("holder", "run", "--profile", name)
         command = self.start(*args, started_anew=started_anew)
-        command.await_words("^ready ")
+        command.await_ready()
         return command
 
     def person(self, name: str, role: Role = Role.HOLDER) -> None:
@@ -469,18 +410,15 @@ class Town:
 def _anew(
     words: tuple[str, ...], environment: Mapping[str, str], folder: Path, log: Path
 ) -> Command:
-    out, err = log.with_suffix(".out"), log.with_suffix(".err")
-    with out.open("wb") as out_file, err.open("wb") as err_file:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "cheap_tally.py"), *words],
-            stdin=subprocess.DEVNULL,
-            stdout=out_file,
-            stderr=err_file,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-        )
-    return Command(args=words, pid=process.pid, _end=process, _out=out, _err=err)
+    started = spawned(
+        (str(ROOT / "tests" / "cheap_tally.py"),),
+        words,
+        environment=environment,
+        out=log.with_suffix(".out"),
+        err=log.with_suffix(".err"),
+        folder=folder,
+    )
+    return Command(**vars(started))
 
 
 @contextlib.contextmanager

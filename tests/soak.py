@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from process_rig import HOLDERS, SECONDS, THRESHOLD, Command, Outcome, Town
+from process_rig import HOLDERS, SECONDS, THRESHOLD, Command, Town
+from tigertally.cli.processes import Outcome
 
 KEYS = ("payroll", "vault")
 FEWEST, MOST = THRESHOLD + 1, 5  # holders

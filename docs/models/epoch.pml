@@ -157,7 +157,7 @@ inline judge_device(h) {
 
 /* ---- the authority ---------------------------------------------------------------------------- */
 
-/* service/reshare.py end_attempt */
+/* service/attempts.py end_attempt */
 inline end_attempt(e) {
     record[e] = aborted; donors[e] = 0; owing[e] = 0
 }
@@ -247,8 +247,8 @@ inline acknowledge(h, e) {
     fi
 }
 
-/* service/epochs.py EpochService._again: a receive key is gone, or a piece was wrong. A reshare
- * and a key that is made both go on with service/attempts.py begin_next. */
+/* service/epochs.py EpochService._again: a receive key is gone, or a piece was wrong. The next
+ * attempt begins in service/attempts.py begin_next; of a reshare, with _share_again. */
 inline again(e) {
     end_attempt(e);
     coming = e + 2;

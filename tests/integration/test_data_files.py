@@ -160,7 +160,7 @@ def test_a_stream_is_read_while_it_is_written(ann, tmp_path):
         writer.stdin.write(piece)
         writer.stdin.flush()
         deadline = time.monotonic() + 60
-        while not live._out.read_bytes().endswith(piece):
+        while not live.out.read_bytes().endswith(piece):
             assert time.monotonic() < deadline
             assert not live.ended(0.01), live.wait()
     writer.stdin.close()
@@ -198,7 +198,7 @@ def test_a_signal_ends_a_stream_with_its_last_record(ann, tmp_path):
         writer.stdin.flush()
         live = ann.start("stream", "read", place, "--profile", "ann", "--wait", "60")
         deadline = time.monotonic() + 60
-        while not live._out.read_bytes():
+        while not live.out.read_bytes():
             assert time.monotonic() < deadline
             assert not live.ended(0.01), live.wait()
         writer.send_signal(signal.SIGTERM)

@@ -31,7 +31,6 @@ from tigertally.custody.messages.dealing import (
     Dealing,
     DealingPackage,
     Erased,
-    PublishedKeys,
     piece_hash,
 )
 from tigertally.custody.messages.kinds import KeyRef, Suite
@@ -58,6 +57,7 @@ from tigertally.custody.protocol.suites import SUITES
 from tigertally.custody.state.authority import EpochRecord, EpochStatus
 from tigertally.custody.state.holder import HeldEpoch
 from tigertally.quorum.member.client import Party
+from tigertally.quorum.receive_keys import PublishedKeys
 from tigertally.transport.memory import Leg
 
 pytestmark = [pytest.mark.requirement("X3"), pytest.mark.requirement("C9")]

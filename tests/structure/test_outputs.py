@@ -37,7 +37,7 @@ PLACES = {
 WRITERS = {
     "enrolment.py": "the recovery file inside the profile, which it has just made",
     "quickstart.py": "the sample in its own new folder",
-    "stage.py": "logs in the folder of quickstart",
+    "processes.py": "logs in the folder of quickstart",
 }
 _CALLS = {
     "write_file",

@@ -25,7 +25,7 @@ FORBIDDEN_MODULES = {
 }
 FORBIDDEN_CALLS = {("os", "urandom"), ("os", "getrandom")}
 # Of the quorum: these send and wait.
-NODE_SIDE = {"proposals", "client", "join", "audit", "roster_changes", "versions"}
+NODE_SIDE = {"proposals", "client", "join", "audit", "ongoing", "roster_changes", "versions"}
 PURE_FLOORS = {"base", "algebra", "crypto", "schemes", "attestation", "quorum"}
 
 # Where a floor must touch the world after all, what it touches, and why.

@@ -101,14 +101,14 @@ def write(
     passphrase_file: PassphraseFile = None,
 ) -> None:
     """Encrypt a file or folder to your label and all above it, sign it, and store it."""
-    from tigertally.delegation.stores.open import folder_of, open_store
+    from tigertally.delegation.stores.open import open_store, place_of
     from tigertally.node.owner import owner_of
     from tigertally.quorum.card import Role
 
     place = open_store(store, last_look=_look(source, label, store, force))
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
         owner = owner_of(open_profile)
-        owner.remembered.add_store(str(folder_of(store)))
+        owner.remembered.add_store(place_of(store).url)
         done = _written(owner, place, source, label, aont)
     document = {
         "label": "/".join(label),

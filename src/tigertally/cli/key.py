@@ -260,7 +260,9 @@ def _seen_by_authority(info: KeyInfo) -> bool | None:
 
 
 def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
-    lives = info.state in ("active", "resharing")
+    from tigertally.custody.client.known import is_usable
+
+    lives = is_usable(info)
     return {
         "key": info.ref.name,
         "version": info.ref.version,

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ import typer
 
 from tigertally.base.errors import TigertallyError, UsageError
 from tigertally.cli.output import emit, note, table
-from tigertally.cli.stage import Stage, StepFailed
+from tigertally.cli.processes import Processes, StepFailed, preload
 
 HOLDERS = ("anna", "ben", "chen", "dara", "emil")
 QUORUM = 3
@@ -82,9 +82,9 @@ def quickstart(
     failure: TigertallyError | None = None
     home = _directory(dir_)
     try:
-        with Stage(home, secrets.token_urlsafe(16)) as stage:
+        with Processes(home=home, passphrase=secrets.token_urlsafe(16)) as processes:
             try:
-                Rehearsal(stage, steps, file or _sample(home)).play()
+                Rehearsal(processes, steps, file or _sample(home)).play()
             except TigertallyError as error:
                 failure = error
             except KeyboardInterrupt as interrupt:
@@ -124,12 +124,12 @@ def _sample(home: Path) -> Path:
 class Rehearsal:
     """The play: an authority, five holders, a requester, one file."""
 
-    def __init__(self, stage: Stage, steps: Steps, file: Path) -> None:
-        self._stage = stage
+    def __init__(self, processes: Processes, steps: Steps, file: Path) -> None:
+        self._processes = processes
         self._steps = steps
         self._file = file.absolute()
-        self._sealed = stage.home / "records.tally"
-        self._opened = stage.home / "records.again"
+        self._sealed = processes.home / "records.tally"
+        self._opened = processes.home / "records.again"
         self._where: tuple[str, ...] = ()
 
     def play(self) -> None:
@@ -144,7 +144,7 @@ class Rehearsal:
         with step(f"two more enrol ({', '.join(others)}); three holders approve each"):
             self._enrol_holders(others)
             for name in HOLDERS:
-                self._stage.await_ready(name)
+                self._processes.daemons[name].await_ready()
         with step(f"a requester ({REQUESTER}) enrols; three holders approve"):
             self._enrol_requester()
         with step(f"three holders make the key {KEY} jointly; all five hold a fragment"):
@@ -159,7 +159,7 @@ class Rehearsal:
         with step("the authority is restarted: it comes up locked and refuses key commands"):
             self._restart()
         with step(f"{HOLDERS[4]} unlocks it"):
-            self._stage.run("holder", "unlock", "--profile", HOLDERS[4])
+            self._processes.run("holder", "unlock", "--profile", HOLDERS[4])
         by = (*HOLDERS[3:], SUCCESSOR)
         with step(f"{by[0]}, {by[1]} and {by[2]} release the key; the file is decrypted, compared"):
             self._with_release("decrypt", self._sealed, self._opened, by)
@@ -168,7 +168,7 @@ class Rehearsal:
             self._verify()
 
     def _authority(self) -> str:
-        made = self._stage.json(
+        made = self._processes.json(
             "authority",
             "init",
             "--profile",
@@ -179,46 +179,49 @@ class Rehearsal:
             str(QUORUM),
         )
         self._where = ("--url", made["url"], "--fingerprint", made["fingerprint"])
-        self._stage.launch("authority", "authority", "run", "--profile", "authority")
-        self._stage.preload()
-        self._stage.await_ready("authority")
+        self._processes.launch("authority", "authority", "run", "--profile", "authority")
+        preload()
+        self._processes.daemons["authority"].await_ready()
         return str(made["pin"])
 
     def _found(self, pin: str) -> None:
         founder = HOLDERS[0]
-        self._stage.run("holder", "enrol", "--profile", founder, *self._where, "--pin", pin)
-        self._stage.fork(founder, "holder", "run", "--profile", founder)
+        self._processes.run("holder", "enrol", "--profile", founder, *self._where, "--pin", pin)
+        self._processes.fork(founder, "holder", "run", "--profile", founder)
 
     def _enrol_holders(self, names: tuple[str, ...]) -> None:
         for name in names:
             self._admit("holder", name, list(HOLDERS[: min(HOLDERS.index(name), QUORUM)]))
-            self._stage.fork(name, "holder", "run", "--profile", name)
+            self._processes.fork(name, "holder", "run", "--profile", name)
 
-    def _admit(self, role: str, name: str, by: list[str]) -> None:
-        joining = self._stage.start(role, "enrol", "--profile", name, *self._where, "--wait", "60")
-        self._approve(self._stage.asked(joining), by)
-        self._stage.finish(joining)
+    def _admit(self, role: str, name: str, by: Sequence[str]) -> None:
+        enrol = (role, "enrol", "--profile", name, *self._where)
+        self._approved(enrol, by)
 
-    def _approve(self, proposal: str, by: list[str] | tuple[str, ...]) -> None:
+    def _approved(self, command: tuple[str, ...], by: Sequence[str]) -> None:
+        """Run a command that asks the holders; once these have approved, again: it goes on."""
+        asked = self._processes.json(*command, "--no-wait")
+        self._approve(asked["proposal"], by)
+        self._processes.run(*command, "--wait", "60")
+
+    def _approve(self, proposal: str, by: Sequence[str]) -> None:
         """Several people approve at the same time."""
         running = [
-            self._stage.start("holder", "approve", proposal, "--profile", name) for name in by
+            self._processes.start("holder", "approve", proposal, "--profile", name) for name in by
         ]
         for one in running:
-            self._stage.finish(one)
+            self._processes.finish(one)
 
     def _enrol_requester(self) -> None:
         self._admit("requester", REQUESTER, list(HOLDERS[:QUORUM]))
 
     def _make_key(self) -> None:
         proposer, *others = HOLDERS[:QUORUM]
-        asked = self._stage.json("key", "create", KEY, "--profile", proposer, "--no-wait")
-        self._approve(asked["proposal"], others)
-        self._stage.run("key", "create", KEY, "--profile", proposer, "--wait", "60")
+        self._approved(("key", "create", KEY, "--profile", proposer), others)
 
     def _with_release(self, what: str, source: Path, target: Path, by: tuple[str, ...]) -> None:
-        """The requester waits for the key while three people approve."""
-        working = self._stage.start(
+        """The requester asks for the key, three people approve, and it goes on."""
+        command = (
             what,
             "--profile",
             REQUESTER,
@@ -230,40 +233,38 @@ class Rehearsal:
             str(source),
             "--out",
             str(target),
-            "--wait",
-            "60",
         )
-        self._approve(self._stage.asked(working), by)
-        self._stage.finish(working)
+        self._approved(command, by)
 
     def _remove(self) -> None:
         """The lost device answers no more; its fragment is of no use once the others have dealt."""
-        self._stage.stop(LOST)
+        self._processes.stop(LOST)
         proposer, *others = (HOLDERS[0], *HOLDERS[2:4])
         remove = ("holder", "remove", LOST, "--profile", proposer)
-        asked = self._stage.json(*remove, "--no-wait")
+        asked = self._processes.json(*remove, "--no-wait")
         self._approve(asked["proposal"], others)
         self._await_epoch(2)
 
     def _replace(self) -> None:
         self._admit("holder", SUCCESSOR, [HOLDERS[0], *HOLDERS[2:4]])
-        self._stage.fork(SUCCESSOR, "holder", "run", "--profile", SUCCESSOR)
-        self._stage.await_ready(SUCCESSOR)
+        self._processes.fork(SUCCESSOR, "holder", "run", "--profile", SUCCESSOR)
+        self._processes.daemons[SUCCESSOR].await_ready()
         self._await_epoch(3)
 
     def _await_epoch(self, epoch: int) -> None:
         """Until all holders have their fragment of this epoch; their daemons see to it."""
         deadline = time.monotonic() + _EPOCH_SECONDS
         while time.monotonic() < deadline:
-            shown = self._stage.json("key", "show", KEY, "--profile", HOLDERS[0])
+            shown = self._processes.json("key", "show", KEY, "--profile", HOLDERS[0])
             if (shown["epoch"], shown["state"], shown["missing"]) == (epoch, "active", []):
                 return
         raise StepFailed(f"the key {KEY} did not get to epoch {epoch}: {shown['state']}")
 
     def _restart(self) -> None:
-        self._stage.stop("authority")
-        self._stage.daemon("authority", "authority", "run", "--profile", "authority")
-        self._stage.run("key", "list", "--profile", HOLDERS[0], code=4)
+        self._processes.stop("authority")
+        self._processes.launch("authority", "authority", "run", "--profile", "authority")
+        self._processes.daemons["authority"].await_ready()
+        self._processes.run("key", "list", "--profile", HOLDERS[0], code=4)
 
     def _compare(self) -> None:
         with self._file.open("rb") as one, self._opened.open("rb") as other:
@@ -275,11 +276,11 @@ class Rehearsal:
                     return
 
     def _verify(self) -> None:
-        self._stage.run("audit", "verify", "--profile", HOLDERS[2])
-        tallies = self._stage.json("tally", "list", "--profile", HOLDERS[2])
-        tally, roster = self._stage.home / "last.tally", self._stage.home / "domain.roster"
+        self._processes.run("audit", "verify", "--profile", HOLDERS[2])
+        tallies = self._processes.json("tally", "list", "--profile", HOLDERS[2])
+        tally, roster = self._processes.home / "last.tally", self._processes.home / "domain.roster"
         last = [t["id"] for t in tallies if t["kind"] == "custody.release"][-1]
         export = ("tally", "export", last, "--profile", HOLDERS[2], "--out", str(tally))
-        self._stage.run(*export)
-        self._stage.run("roster", "export", "--profile", HOLDERS[2], "--out", str(roster))
-        self._stage.run("tally", "verify", str(tally), "--roster", str(roster))
+        self._processes.run(*export)
+        self._processes.run("roster", "export", "--profile", HOLDERS[2], "--out", str(roster))
+        self._processes.run("tally", "verify", str(tally), "--roster", str(roster))

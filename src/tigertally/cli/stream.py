@@ -67,7 +67,7 @@ def write(
     """
     from tigertally.base.clock import SystemClock
     from tigertally.delegation.client.channels import write_stream
-    from tigertally.delegation.stores.open import folder_of, open_store
+    from tigertally.delegation.stores.open import folder_of, open_store, place_of
     from tigertally.node.owner import owner_of
     from tigertally.quorum.card import Role
 
@@ -79,7 +79,7 @@ def write(
     check_replaced(folder_of(store).joinpath(*label), reads=[])
     with opened(profile, passphrase_file, role=Role.IDENTITY) as open_profile:
         owner = owner_of(open_profile)
-        owner.remembered.add_store(str(folder_of(store)))
+        owner.remembered.add_store(place_of(store).url)
         try:
             with nullcontext(lambda _: None) if os.isatty(source) else progress("writing") as bar:
                 coming = _Input(source, record, bar)

@@ -91,16 +91,6 @@ def quotes_of_release(release: Release) -> tuple[tuple[str, Text], ...]:
     return (("reason", release.reason),)
 
 
-def not_usable(ref: KeyRef, state: str) -> Refused:
-    """The error of asking for a key that cannot be released: why, and what makes it so."""
-    if state == "pending":
-        return Refused(
-            f"{ref} is pending: holders still have to sync (`tally holder sync`), "
-            "each with its own device"
-        )
-    return Refused(f"{ref} is {state}")
-
-
 def holder_may_propose(roster: Roster, proposal: Proposal, body: object) -> None:
     """Keys are made by holders."""
     if roster.holder_of(proposal.proposer) is None:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Generic, TypeVar
 
 from tigertally.base.codec import encode
-from tigertally.base.errors import InvalidSignature
+from tigertally.base.errors import InvalidSignature, Refused
 from tigertally.base.limits import MAX_SMALL_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.host.desk import Desk
@@ -70,22 +70,28 @@ class Handlers(Generic[D]):
 
     Args:
         writer: does the work of those that need a desk.
-        admit: from door and peer to the peer's standing; raises what the door tells those whom it
-            is not for. So nothing that they sent is parsed.
         standing: of a peer, by which its work waits for its turn.
+        admit: from door and peer to the peer's standing; raises what the door tells those whom it
+            is not for. So nothing that they sent is parsed. Else: who stands too low is refused.
     """
 
     def __init__(
         self,
         writer: Writer[D, Any],
         *,
-        admit: Callable[[Door[Any, Any], VerifyKey], Standing],
         standing: Callable[[VerifyKey], Standing],
+        admit: Callable[[Door[Any, Any], VerifyKey], Standing] | None = None,
     ) -> None:
         self._writer = writer
-        self._admit = admit
         self._standing = standing
+        self._admit = admit or self._admit_by_standing
         self._codec = Codec()
+
+    def _admit_by_standing(self, door: Door[Any, Any], peer: VerifyKey) -> Standing:
+        standing = self._standing(peer)
+        if standing < door.who:
+            raise Refused("this door is not for everybody")
+        return standing
 
     def on_desk(self, door: Door[Q, A], answer: Route[D]) -> Handler:
         """Return the handler of a door whose answer is work on the writer thread."""

@@ -39,6 +39,8 @@ class Gauge:
 class Service(Protocol):
     """A daemon's work. `host/daemon.py` serves it, `host/pages.py` shows how it is.
 
+    What has a body here is enough for a daemon that has nothing more to say or do there.
+
     Attributes:
         alarms: counts what fails behind everybody's back.
         writer: its one writer thread.
@@ -57,27 +59,27 @@ class Service(Protocol):
 
     def state(self) -> State:
         """Return whether it can do its work, were nothing damaged."""
-        ...
+        return State.READY
 
     async def gauges(self) -> Sequence[Gauge]:
         """Return its own numbers for `/metrics`; what every daemon has stands there already."""
-        ...
+        return ()
 
     async def start(self) -> None:
         """Write down that it has started, before it is ready."""
-        ...
+        return
 
     async def work(self) -> None:
         """Do what runs in the background, until cancelled."""
-        ...
+        return
 
     def end_waiting(self) -> None:
         """Answer every long poll, so that the server can stop at once."""
-        ...
+        return
 
     async def stop(self) -> None:
         """Write down what is only in memory; once nobody can ask any more. Never raises."""
-        ...
+        return
 
     def close(self) -> None:
         """End the threads, forget the keys, close the store."""

@@ -101,7 +101,7 @@ class Writer(Generic[D, M]):
         open_desk: Callable[[Transaction, M], D],
         keep: Callable[[D, M], M],
         closing: Callable[[D, M, Sequence[Corrupt]], tuple[M, frozenset[str]]],
-        committed: Callable[[M, M], None],
+        committed: Callable[[M, M], None] | None = None,
         wake: Callable[[frozenset[VerifyKey], frozenset[str]], None],
         alarms: Alarms,
     ) -> None:
@@ -248,7 +248,8 @@ class Writer(Generic[D, M]):
     def _tidy_up(self, before: M) -> None:
         """What follows a change of memory; none of it can undo what was committed."""
         try:
-            self._committed(before, self.memory)
+            if self._committed is not None:
+                self._committed(before, self.memory)
         except Exception as error:  # noqa: BLE001  the change itself is done
             self._alarms.fault(_AFTERWARDS, error)
 

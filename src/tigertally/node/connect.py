@@ -39,6 +39,11 @@ def party_of(profile: OpenProfile, channel: HttpChannel) -> Party:
     )
 
 
+def channel_to(profile: OpenProfile, url: str, key: VerifyKey | Fingerprint) -> HttpChannel:
+    """Return a profile's way to the party with this key at a URL; a context that closes it."""
+    return HttpChannel(url, profile.signing_key, key)
+
+
 @asynccontextmanager
 async def connected(profile: OpenProfile) -> AsyncIterator[Party]:
     """A profile's party, on a connection to the authority it enrolled with.
@@ -50,7 +55,7 @@ async def connected(profile: OpenProfile) -> AsyncIterator[Party]:
     url, key = settings.get(URL), settings.get(AUTHORITY)
     if not isinstance(url, str) or not isinstance(key, bytes):
         raise UsageError(f"profile {profile.info.profile} has not enrolled with an authority yet")
-    async with HttpChannel(url, profile.signing_key, VerifyKey(key)) as channel:
+    async with channel_to(profile, url, VerifyKey(key)) as channel:
         party = party_of(profile, channel)
         with _telling_clocks(party, channel):
             yield party
@@ -67,7 +72,7 @@ async def introduced(
         UsageError: the profile belongs to another domain already.
     """
     known = profile.settings().get(AUTHORITY)
-    async with HttpChannel(url, profile.signing_key, fingerprint) as channel:
+    async with channel_to(profile, url, fingerprint) as channel:
         key = await channel.connect()
         if known is not None and known != bytes(key):
             raise UsageError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Corrupt, MalformedMessage, UsageError
@@ -52,6 +52,28 @@ def message(kind: type[A]) -> Form[A]:
 def fixed(kind: type[F]) -> Form[F]:
     """An id, a hash: bytes of one length."""
     return Form(write=bytes, read=kind, name=kind.__name__, size=kind.SIZE)
+
+
+class Packed(Protocol):
+    """What says its own bytes."""
+
+    def to_bytes(self) -> bytes:
+        """The bytes."""
+        ...
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, /) -> Self:
+        """From these bytes."""
+        ...
+
+
+P = TypeVar("P", bound=Packed)
+
+
+def packed(kind: type[P], *, size: int = 0) -> Form[P]:
+    """What says its own bytes; `size` if they are always so many."""
+    write, read = kind.to_bytes, kind.from_bytes
+    return Form(write=write, read=read, name=kind.__name__, size=size)
 
 
 def number(size: int) -> Form[int]:
@@ -275,7 +297,7 @@ class Table(Keyed[K], Generic[K, V]):
         if known is None:
             try:
                 known = self._value.read(row)
-            except MalformedMessage as error:
+            except (MalformedMessage, ValueError) as error:
                 why = f"a stored {self._value.name} cannot be read"
                 raise Corrupt.of_row(self, place, why) from error
             if self._cached is not None:
@@ -285,4 +307,4 @@ class Table(Keyed[K], Generic[K, V]):
 
 def from_time(time: int) -> bytes:
     """The place in front of everything in a time index from `time` (Unix seconds) on: `after`."""
-    return TIME.write(time - 1) + b"\xff" * 32 if time else b""
+    return TIME.write(time - 1) + b"\xff" * 32 if time > 0 else b""

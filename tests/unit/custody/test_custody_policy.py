@@ -17,13 +17,12 @@ from tigertally.custody.policy import (
     check_acks,
     check_may_ask,
     check_requesters,
-    not_usable,
     quotes_of_release,
     words_of_create,
     words_of_destruction,
     words_of_release,
 )
-from tigertally.custody.state.authority import KeyState
+from tigertally.custody.state.authority import KeyState, not_usable
 from tigertally.quorum.proposal import open_proposal
 
 SMALL = small()

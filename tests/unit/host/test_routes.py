@@ -80,6 +80,20 @@ async def test_what_comes_from_those_the_door_is_not_for_is_not_read():
         await handler(Request(path=DOOR, body=b"\xff", peer=PEER))
 
 
+async def test_who_stands_too_low_for_a_door_is_not_read_either():
+    door = Door("/high", Blob, Blob, who=Standing.HOLDER)
+    stands = Standing.REQUESTER
+    made = Handlers(None, standing=lambda peer: stands)
+    handler = made.beside(door, same)
+    read_by.clear()
+    with pytest.raises(Refused):
+        await handler(Request(path=door, body=encode(Blob(raw=b"x")), peer=PEER))
+    assert len(read_by) == 1, "by this test alone"
+    stands = Standing.HOLDER
+    assert await handler(Request(path=door, body=encode(Blob(raw=b"x")), peer=PEER))
+    made.close()
+
+
 async def test_without_a_certificate_nothing_is_read(handler):
     with pytest.raises(InvalidSignature):
         await handler(Request(path=DOOR, body=b"\xff"))

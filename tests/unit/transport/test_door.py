@@ -16,7 +16,7 @@ from tigertally.base.limits import (
     MAX_SMALL_MESSAGE_ITEMS,
 )
 from tigertally.node.wiring import AuthorityServices
-from tigertally.transport.door import Door, Standing
+from tigertally.transport.door import Door, Standing, ask
 
 pytestmark = pytest.mark.requirement("X5")
 
@@ -82,6 +82,28 @@ def test_items_are_counted_at_each_door(standing, most):
     assert door.read(encode(Many(parts=(b"xx",) * (most - 2))), standing).parts
     with pytest.raises(MalformedMessage, match=f"at most {most} items"):
         door.read(encode(Many(parts=(b"xx",) * (most - 1))), standing)
+
+
+class Way:
+    """A channel to somebody who answers always the same."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        self.heard: list[tuple[str, bytes, float]] = []
+
+    async def call(self, path: str, body: bytes, *, wait: float = 30.0) -> bytes:
+        self.heard.append((path, body, wait))
+        return self.answer
+
+
+async def test_a_question_goes_to_its_door_and_the_answer_is_parsed():
+    way = Way(encode(Many(parts=(b"x",))))
+    door = Door("/ask", Question, Many)
+    assert await ask(way, door, Question(raw=b"q"), wait=3) == Many(parts=(b"x",))
+    assert way.heard == [("/ask", encode(Question(raw=b"q")), 3)]
+    way.answer = encode(Question(raw=b"no answer of this door"))
+    with pytest.raises(MalformedMessage):
+        await ask(way, door, Question(raw=b"q"))
 
 
 def test_all_doors_of_an_authority_are_different_paths():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tigertally.base.codec import decode, encode
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.report import Report
@@ -44,16 +43,16 @@ def first_approval(
     """Return our approval, the same bytes each time; it is kept, together with a new wrap."""
     id_ = proposal_id(proposal)
     with member.party.store.reading() as reader:
-        row = reader.get(rows.APPROVED, id_)
-    if row is None:
-        row = encode(member.new_verdict(proposal, synced, Verdict.APPROVE, attachment=attachment))
+        verdict = rows.APPROVED.get(reader, id_)
+    if verdict is None:
+        verdict = member.new_verdict(proposal, synced, Verdict.APPROVE, attachment=attachment)
     elif wrap is None:
-        return decode(Envelope, row)
+        return verdict
     with member.party.store.transaction() as tx:
         if wrap is not None:
             rows.put_wrap(tx, wrap)
-        tx.put(rows.APPROVED, id_, row)
-    return decode(Envelope, row)
+        rows.APPROVED.put(tx, id_, verdict)
+    return verdict
 
 
 def plain_approver(member: MemberClient) -> Approver:

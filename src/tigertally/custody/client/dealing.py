@@ -85,10 +85,10 @@ class Dealings:
         """Say yes to a key that is made; our dealing goes with it."""
         proposal = seen.state.proposal
         with self.party.store.reading() as reader:
-            row = reader.get(rows.APPROVED, seen.id)
-            sent = row is not None and not rows.has_dealt(reader, seen.id)
-        if row is not None and sent:  # our dealing is in the epoch that opened: nothing to deal
-            return await self.member.vote(seen.state, decode(Envelope, row))
+            said = rows.APPROVED.get(reader, seen.id)
+            dealt = rows.has_dealt(reader, seen.id)
+        if said is not None and not dealt:  # it is in the epoch that opened: nothing to deal
+            return await self.member.vote(seen.state, said)
         if seen.state.status is Status.COMPLETE:  # others were enough, and have dealt
             return seen.state
         body = parse_making(seen.proposal)
@@ -109,7 +109,7 @@ class Dealings:
             return b""
         key = rows.attempt_key(proposal_id(proposal), 1)
         with self.party.store.reading() as reader:
-            row = reader.get(rows.DEALT, key)
+            row = rows.DEALT.get(reader, key)
         if row is not None:
             return row
         roster = synced.roster
@@ -134,8 +134,8 @@ class Dealings:
         """Was our dealing refused because of replaced keys? Then deal anew; else give up."""
         await self._check_in_vain(package, synced, error)
         with self.party.store.transaction() as tx:  # together: an approval signs its dealing
-            tx.delete(rows.DEALT, rows.attempt_key(proposal_id(proposal), 1))
-            tx.delete(rows.APPROVED, proposal_id(proposal))
+            rows.DEALT.drop(tx, rows.attempt_key(proposal_id(proposal), 1))
+            rows.APPROVED.drop(tx, proposal_id(proposal))
 
     async def _check_in_vain(self, package: bytes, synced: Synced, error: Unavailable) -> None:
         """Was a dealing refused because a receiver has replaced its keys? Raises `error` if not.
@@ -165,11 +165,11 @@ class Dealings:
         key = rows.attempt_key(occasion.proposal, asked.attempt)
         for _ in range(_TRIES):
             with self.party.store.reading() as reader:
-                row = reader.get(rows.DEALT, key)
+                row = rows.DEALT.get(reader, key)
             if row is None:
                 row = await self._dealt(occasion, asked, me, synced)
                 with self.party.store.transaction() as tx:
-                    tx.put(rows.DEALT, key, row)
+                    rows.DEALT.put(tx, key, row)
             try:
                 await self.party.call(DEAL, row)
             except Unavailable as error:
@@ -183,7 +183,7 @@ class Dealings:
 
     def _drop(self, key: bytes) -> None:
         with self.party.store.transaction() as tx:
-            tx.delete(rows.DEALT, key)
+            rows.DEALT.drop(tx, key)
 
     async def _dealt(
         self, occasion: Occasion, asked: DealRequest, me: HolderIndex, synced: Synced

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tigertally.base.codec import encode
 from tigertally.base.errors import PeerFault
-from tigertally.base.ids import Hash, HolderIndex
+from tigertally.base.ids import HolderIndex
 from tigertally.crypto.envelope import parse_message
 from tigertally.custody.client import rows
 from tigertally.custody.client.admissible import check_not_made, check_terms, terms_of_opening
@@ -49,8 +49,8 @@ class Fragments:
         key = rows.attempt_key(id_, opening.attempt)
         with self.party.store.reading() as reader:
             check_terms(reader, terms)
-            row = reader.get(rows.ANSWERED, key)
-            known = None if row is None else rows.find_held(reader, row)
+            epoch = rows.ANSWERED.get(reader, key)
+            known = None if epoch is None else rows.find_held(reader, epoch)
         if known is not None:  # our acknowledgement was lost
             await self._acknowledge_again(known, opening, synced, me)
             return
@@ -96,12 +96,12 @@ class Fragments:
                 rows.put_held(tx, outcome.held)
                 for ref, said in terms.items():
                     rows.put_terms(tx, ref, said)
-                tx.put(rows.ANSWERED, key, outcome.held.epoch)
+                rows.ANSWERED.put(tx, key, outcome.held.epoch)
                 if statement.base is None:  # the epoch is open: nobody asks for our dealing again
                     rows.drop_dealt(tx, statement.proposal)
                     rows.put_making(tx, statement.keys[0], opening.tally)
                 else:  # other keys of the same change may still wait for theirs
-                    tx.delete(rows.DEALT, key)
+                    rows.DEALT.drop(tx, key)
             report.received += len(statement.keys)
             await self.party.call(ACKNOWLEDGE, encode(outcome.acknowledgement))
             report.acknowledged += 1
@@ -124,9 +124,9 @@ class Fragments:
         verify_certificate(certificate, synced.chain.at(statement.roster))
         key = rows.attempt_key(statement.proposal, statement.attempt)
         with self.party.store.reading() as reader:
-            answered = reader.get(rows.ANSWERED, key)
+            answered = rows.ANSWERED.get(reader, key)
             held = rows.Held(reader).of_any(statement.keys)
-        check_certifiable(statement, None if answered is None else Hash(answered), held)
+        check_certifiable(statement, answered, held)
 
     def certify(self, certificate: Certificate) -> None:
         """Take a certificate; then erase lower epochs of the same keys, and their wraps."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import encode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import ProposalId
 from tigertally.base.secret import Secret
@@ -19,11 +19,10 @@ from tigertally.custody.messages.imports import IMPORT
 from tigertally.custody.messages.kinds import CREATE, Create, Form, KeyRef, parse_create
 from tigertally.custody.protocol.imports import check_size, same_source, seal_import, source_mark
 from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.ongoing import Ongoings
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, parsed_body, proposal_id
-from tigertally.storage.erasure import owe
-
-IMPORTS = "requester-import"  # key name -> UnderWay
+from tigertally.storage.table import RAW, Table, message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +53,9 @@ class UnderWay:
         return f"UnderWay({self.ref})"
 
 
+IMPORTS = Table("requester-import", RAW, message(UnderWay))  # by the key's name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """`waiting` (for approvals of `proposal`), `pending` (holders take fragments) or `active`."""
@@ -69,12 +71,11 @@ class Imports:
         self.requester = requester
         self.member = requester.member
         self.party = requester.party
+        self.ongoings = Ongoings(self.member, IMPORTS, secret=True)
 
     def under_way(self, name: str) -> UnderWay | None:
         """The import of that name which this device has begun."""
-        with self.party.store.reading() as reader:
-            row = reader.get(IMPORTS, name.encode())
-        return None if row is None else decode(UnderWay, row)
+        return self.ongoings.known(name.encode())
 
     def begin(self, body: Create, secret: Secret, synced: Synced) -> UnderWay:
         """Begin an import, or find the one that was begun with this very secret.
@@ -113,9 +114,7 @@ class Imports:
             raise
         if state.status is Status.PENDING:
             return Progress(proposal=made, state="waiting")
-        if state.status is not Status.COMPLETE:
-            self._done(known)
-            raise Refused(f"the proposal is {state.status.value}; {self.member.why_ended(state)}")
+        self.ongoings.check_alive(known.ref.name.encode(), known, state, "the proposal")
         found = [i for i in await fetch_keys(self.party, known.ref.name) if i.ref == known.ref]
         if not found:
             try:
@@ -160,11 +159,7 @@ class Imports:
         return id_, sealed
 
     def _store(self, known: UnderWay) -> None:
-        with self.party.store.transaction() as tx:
-            tx.put(IMPORTS, known.ref.name.encode(), encode(known))
+        self.ongoings.keep(known.ref.name.encode(), known)
 
     def _done(self, known: UnderWay) -> None:
-        with self.party.store.transaction() as tx:
-            tx.delete(IMPORTS, known.ref.name.encode())
-            owe(tx, now=self.party.clock.now())
-        self.member.scrub()
+        self.ongoings.forget(known.ref.name.encode(), known)

@@ -8,7 +8,6 @@ from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
-from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.holder import Holder
 from tigertally.custody.client.known import check_not_given_up, fetch_keys, newest_usable
@@ -25,12 +24,14 @@ from tigertally.custody.messages.kinds import (
 )
 from tigertally.custody.messages.sync import KeyInfo
 from tigertally.quorum.member.client import Synced
+from tigertally.quorum.member.ongoing import Ongoings
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, parsed_body, proposal_id
 from tigertally.quorum.roster import Roster
+from tigertally.storage.table import Table, fixed
 
-ASKED = "holder-asked"  # what was asked for -> proposal id
+ASKED = Table("holder-asked", fixed(Hash), fixed(ProposalId))  # what was asked for -> its id
 
 Wanted = Making | Destroy
 
@@ -54,6 +55,7 @@ class KeyProposals:
         self.holder = holder
         self.member = holder.member
         self.party = holder.party
+        self.ongoings = Ongoings(self.member, ASKED, besides=rows.drop_dealt)
 
     async def propose_or_resume(self, body: Create | Destroy, synced: Synced) -> Asked:
         """Propose this, or find the proposal that this device made for the very same.
@@ -96,49 +98,24 @@ class KeyProposals:
         )
 
     async def _resumed(self, what: Hash) -> Asked | None:
-        with self.party.store.reading() as reader:
-            row = reader.get(ASKED, what)
-        if row is None:
-            return None
-        state = await self._state_if_known(ProposalId(row))
-        if state is not None and state.status in (Status.PENDING, Status.COMPLETE):
-            return Asked(id=ProposalId(row), body=_body_of(state.proposal), what=what)
-        self._drop_asked(what, ProposalId(row))
-        if state is not None and state.status is Status.REJECTED:
-            raise Refused(f"the holders rejected this; {self.member.why_ended(state)}")
-        return None
-
-    async def _state_if_known(self, id_: ProposalId) -> ProposalState | None:
-        """None where the authority never got the proposal: this device was cut off before."""
-        try:
-            return await self.member.proposal(id_)
-        except Refused:
-            return None
+        known = await self.ongoings.resume(
+            what, self.ongoings.state_of, rejected="the holders rejected this"
+        )
+        return None if known is None else _asked(what, known[1])
 
     async def _propose(self, body: Wanted, what: Hash, synced: Synced) -> Asked:
-        """Remember the proposal, then hand it in: whatever happens between, it is found again."""
         proposal = self.member.new_proposal(_kind_of(body), body.to_body(), synced.roster)
-        asked = Asked(id=proposal_id(proposal), body=body, what=what)
-        with self.party.store.transaction() as tx:
-            tx.put(ASKED, what, asked.id)
-        try:
+
+        async def hand_in() -> ProposalState:
             if isinstance(body, Destroy):
-                await self.member.propose_with_yes(proposal, synced)
-            else:
-                await self.holder.dealings.create_key(body, synced, proposal=proposal)
-        except Refused:
-            self.forget(asked)
-            raise
-        return asked
+                return await self.member.propose_with_yes(proposal, synced)
+            return await self.holder.dealings.create_key(body, synced, proposal=proposal)
+
+        return _asked(what, await self.ongoings.begin(what, proposal_id(proposal), hand_in))
 
     def forget(self, asked: Asked) -> None:
         """It is done: the same command again asks for another."""
-        self._drop_asked(asked.what, asked.id)
-
-    def _drop_asked(self, what: Hash, id_: ProposalId) -> None:
-        with self.party.store.transaction() as tx:
-            tx.delete(ASKED, what)
-            rows.drop_dealt(tx, id_)
+        self.ongoings.forget(asked.what, asked.id)
 
     async def state_of(self, asked: Asked) -> str:
         """`waiting` for approvals, then the state of the key.
@@ -150,9 +127,7 @@ class KeyProposals:
         state = await self.member.proposal(asked.id)
         if state.status is Status.PENDING:
             return "waiting"
-        if state.status is not Status.COMPLETE:
-            self.forget(asked)
-            raise Refused(f"the proposal is {state.status.value}; {self.member.why_ended(state)}")
+        self.ongoings.check_alive(asked.what, asked.id, state, "the proposal")
         found = await self.concerned(asked)
         if found:
             return found[-1].state
@@ -178,9 +153,8 @@ def _kind_of(body: Wanted) -> Name:
     return ROTATE if isinstance(body, Rotate) else CREATE
 
 
-def _body_of(envelope: Envelope) -> Wanted:
-    proposal = open_proposal(envelope)
-    if proposal.kind == DESTROY:
-        body: Destroy = parsed_body(parse_destroy, proposal)
-        return body
-    return parse_making(proposal)
+def _asked(what: Hash, state: ProposalState) -> Asked:
+    proposal = open_proposal(state.proposal)
+    is_end = proposal.kind == DESTROY
+    body: Wanted = parsed_body(parse_destroy, proposal) if is_end else parse_making(proposal)
+    return Asked(id=proposal_id(state.proposal), body=body, what=what)

@@ -9,15 +9,13 @@ from tigertally.base.ids import Name
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.sync import KEYS, KeyInfo, KeysReply, KeysRequest
 from tigertally.custody.messages.v1 import KEYS_V1, KeysReplyV1
-from tigertally.custody.policy import not_usable
+from tigertally.custody.state.authority import KeyState, not_usable
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.member.client import Party
 from tigertally.quorum.member.versions import Before, unchanged
 from tigertally.quorum.proposal import open_proposal
 
-USABLE = ("active", "resharing")
-
-
+_USABLE = frozenset(state.value for state in KeyState if state.usable)
 _BEFORE: Before[KeysRequest, KeysReply] = Before(
     door=KEYS_V1, question=unchanged, answer=KeysReplyV1.today
 )
@@ -53,13 +51,18 @@ def check_not_given_up(making: Envelope, chain: Chain) -> None:
         )
 
 
+def is_usable(info: KeyInfo) -> bool:
+    """Say whether a key may be released; one in a state that only newer programs know may not."""
+    return info.state in _USABLE
+
+
 def newest_usable(known: Sequence[KeyInfo], name: Name) -> KeyInfo:
     """The newest version that can be released.
 
     Raises:
         Refused: there is no such key, or none of its versions is active.
     """
-    usable = [info for info in known if info.state in USABLE]
+    usable = [info for info in known if is_usable(info)]
     if usable:
         return usable[-1]
     if not known:

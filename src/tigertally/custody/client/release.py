@@ -118,7 +118,7 @@ class Releases:
         self._check_asker(synced, verified.proposal)
         with self.party.store.reading() as reader:
             check_not_convicted(reader)
-            approved = reader.get(rows.APPROVED, verified.id) is not None
+            approved = rows.APPROVED.has(reader, verified.id)
         if not approved:
             raise Refused("the authority asks for a fragment that this device never approved")
         seen = see(state, synced.chain, self.party.kinds)

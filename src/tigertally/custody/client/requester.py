@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import PeerFault, Refused
 from tigertally.base.ids import DomainId, Hash, Name, ProposalId, Text
 from tigertally.base.secret import Secret
@@ -38,13 +38,16 @@ from tigertally.custody.protocol.release import (
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.member.client import MemberClient, Party, Synced
 from tigertally.quorum.member.memory import see
+from tigertally.quorum.member.ongoing import Ongoings
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import Tally, verify_tally
-from tigertally.storage.erasure import owe
+from tigertally.storage.table import Table, fixed, message
 from tigertally.transport.door import ask
+
+REQUESTS = Table(rows.REQUESTS, fixed(Hash), message(Request))  # what was asked -> its proposal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,7 @@ class Requester:
     def __init__(self, party: Party) -> None:
         self.party = party
         self.member = MemberClient(party)
+        self.ongoings = Ongoings(self.member, REQUESTS, secret=True)
 
     async def keys(self, name: Name | None = None) -> tuple[KeyInfo, ...]:
         """The domain's keys as the authority tells; nothing secret rests on it."""
@@ -89,7 +93,7 @@ class Requester:
 
     def has_asked(self, key: KeyRef, reason: str, form: Form) -> bool:
         """Whether this device has asked for the same, and not yet used what it got."""
-        return self._known(_what(key, reason, form)) is not None
+        return self.ongoings.known(_what(key, reason, form)) is not None
 
     async def ask(
         self, key: KeyRef, reason: str, form: Form, synced: Synced
@@ -100,17 +104,13 @@ class Requester:
             Refused: the same request was rejected (it is forgotten, so that it may be made again).
         """
         what = _what(key, reason, form)
-        request = self._known(what)
-        if request is not None:
-            state = await self._again(request)
-            if state is not None and state.status in (Status.PENDING, Status.COMPLETE):
-                return request, state
-            if state is not None and state.status is Status.VOID:
-                return await self.repeat(request, synced)
-            self.forget(request)
-            if state is not None and state.status is Status.REJECTED:
-                raise Refused(f"the holders rejected this request; {self.member.why_ended(state)}")
-        return await self._new(key, reason, form, what, synced)
+        known = await self.ongoings.resume(
+            what,
+            self._again,
+            rejected="the holders rejected this request",
+            again=lambda request: self.repeat(request, synced),
+        )
+        return known or await self._new(key, reason, form, what, synced)
 
     async def _again(self, request: Request) -> ProposalState | None:
         """Hand in a request that may never have arrived; None where it is too late for it."""
@@ -129,11 +129,6 @@ class Requester:
         proposal = self.member.new_proposal(RELEASE, body, synced.roster)
         return await self._put(replace(request, proposal=proposal))
 
-    def _known(self, what: Hash) -> Request | None:
-        with self.party.store.reading() as reader:
-            row = reader.get(rows.REQUESTS, what)
-        return None if row is None else decode(Request, row)
-
     async def _new(
         self, key: KeyRef, reason: str, form: Form, what: Hash, synced: Synced
     ) -> tuple[Request, ProposalState]:
@@ -151,20 +146,13 @@ class Requester:
 
     async def _put(self, request: Request) -> tuple[Request, ProposalState]:
         """Keep the request, then hand it in."""
-        with self.party.store.transaction() as tx:
-            tx.put(rows.REQUESTS, request.what, encode(request))
-        try:
-            return request, await self.member.propose(request.proposal)
-        except Refused:
-            self.forget(request)
-            raise
+        return request, await self.ongoings.begin(
+            request.what, request, lambda: self.member.propose(request.proposal)
+        )
 
     def forget(self, request: Request) -> None:
         """Erase a request and the key that opens its fragments."""
-        with self.party.store.transaction() as tx:
-            tx.delete(rows.REQUESTS, request.what)
-            owe(tx, now=self.party.clock.now())
-        self.member.scrub()
+        self.ongoings.forget(request.what, request)
 
     async def collect(
         self, request: Request, key: KeyRef, form: Form, synced: Synced, device_secret: Secret
@@ -201,9 +189,7 @@ class Requester:
         synced = await self._up_to_date(reply, synced)
         if reply.state.status is not Status.COMPLETE:
             self._check_not_void(request, reply.state, synced)
-            self.forget(request)
-            why = self.member.why_ended(reply.state)
-            raise Refused(f"the request is {reply.state.status.value}; {why}")
+            self.ongoings.check_alive(request.what, request, reply.state, "the request")
         released = self._assembled(
             request, reply, key, form=form, synced=synced, device_secret=device_secret
         )

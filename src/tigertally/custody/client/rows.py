@@ -16,23 +16,8 @@ from tigertally.custody.state.v1 import TermsV1
 from tigertally.quorum.receive_keys import ReceiveKeys, ReceiveSeeds, bundle_hash
 from tigertally.quorum.tally import Tally
 from tigertally.storage.store import Reader, Transaction
+from tigertally.storage.table import RAW, Form, Marks, Table, fixed, joined, message, number, packed
 
-SEEDS = "holder-receive-seeds"  # bundle hash -> ReceiveSeeds
-PUBLISHED = "holder-receive-keys"  # one row: the newest signed bundle
-UNCERTIFIED = "holder-uncertified"  # epoch hash -> nothing: its certificate is still to come
-EPOCHS = "holder-epoch"  # epoch hash -> HeldEpoch
-HELD = "holder-key"  # key, order -> epoch hash
-ANSWERED = "holder-answered"  # proposal id, attempt -> statement hash: never acknowledge two
-WRAPS = "holder-wrap"  # proposal id, epoch -> KeptWrap
-WRAP_ENDS = "holder-wrap-ends"  # expiry (8 bytes), proposal id, epoch -> nothing
-DEALT = "holder-dealt"  # proposal id, attempt -> DealingPackage, re-sent byte for byte
-TERMS = "holder-terms"  # key -> Terms
-DEALT_ENDS = "holder-dealt-ends"  # expiry (8 bytes), proposal id, attempt -> nothing
-MAKINGS = "holder-making"  # key -> the tally that made it, for an authority that was restored
-DESTROYED = "holder-destroyed"  # key name, version (0: all) -> proposal id of the tally
-APPROVED = "holder-approved"  # proposal id -> the signed approval, re-sent byte for byte
-REPORTED = "holder-reported"  # number: of our last report; told: it still says what we hold
-REQUESTS = "requester-request"  # what was asked -> Request
 _NEWEST = b"newest"
 _NUMBER, _TOLD = b"number", b"told"
 _FORGOTTEN_AT_ONCE = 100  # the next sync forgets more
@@ -50,39 +35,64 @@ class Request:
         return "Request(...)"
 
 
+def _parsed_terms(row: bytes) -> Terms:
+    """In the form of today, or of version 1: a program of then may still run on this profile."""
+    try:
+        return decode(Terms, row)
+    except MalformedMessage:
+        return decode(TermsV1, row).today()
+
+
+_ID, _HASH, _KEY, _SIGNED = fixed(ProposalId), fixed(Hash), packed(KeyRef), message(Envelope)
+_TERMS = Form(write=encode, read=_parsed_terms, name="Terms")
+_ORDER = joined(number(4), number(2))
+
+SEEDS = Table("holder-receive-seeds", _HASH, message(ReceiveSeeds))  # by bundle
+PUBLISHED = Table("holder-receive-keys", RAW, _SIGNED)  # one row: the newest
+UNCERTIFIED = Marks("holder-uncertified", _HASH)  # epochs whose certificate is still to come
+EPOCHS = Table("holder-epoch", _HASH, message(HeldEpoch))
+HELD = Table("holder-key", joined(_KEY, _ORDER), _HASH)  # -> epoch; of one key in order
+ANSWERED = Table("holder-answered", RAW, _HASH)  # attempt -> statement: never acknowledge two
+WRAPS = Table("holder-wrap", joined(_ID, _HASH), message(KeptWrap), ends="holder-wrap-ends")
+DEALT = Table("holder-dealt", RAW, RAW, ends="holder-dealt-ends")  # attempt -> DealingPackage
+TERMS = Table("holder-terms", _KEY, _TERMS)
+MAKINGS = Table("holder-making", _KEY, message(Tally))  # for an authority that was restored
+DESTROYED = Table("holder-destroyed", RAW, _ID)  # key name, version (0: all) -> the tally
+APPROVED = Table("holder-approved", _ID, _SIGNED)  # re-sent byte for byte
+REPORTED = Table("holder-reported", RAW, RAW)  # number: our last report; told: it still holds
+REQUESTS = Table("requester-request", _HASH, message(Request))  # by what was asked
+
+
 def put_seeds(tx: Transaction, seeds: ReceiveSeeds, envelope: Envelope) -> None:
     """Keep fresh receive keys before they are published."""
-    tx.put(SEEDS, bundle_hash(envelope), encode(seeds))
-    tx.put(PUBLISHED, _NEWEST, encode(envelope))
+    SEEDS.put(tx, bundle_hash(envelope), seeds)
+    PUBLISHED.put(tx, _NEWEST, envelope)
 
 
 def newest_bundle(reader: Reader) -> tuple[Envelope, ReceiveSeeds] | None:
     """The newest receive keys, if there are any."""
-    row = reader.get(PUBLISHED, _NEWEST)
-    if row is None:
-        return None
-    envelope = decode(Envelope, row)
-    seeds = reader.get(SEEDS, bundle_hash(envelope))
-    return None if seeds is None else (envelope, decode(ReceiveSeeds, seeds))
+    envelope = PUBLISHED.get(reader, _NEWEST)
+    seeds = None if envelope is None else SEEDS.get(reader, bundle_hash(envelope))
+    return None if envelope is None or seeds is None else (envelope, seeds)
 
 
 def newest_number(reader: Reader) -> int | None:
     """The number of the newest receive keys ever published, also if their seeds are gone."""
-    row = reader.get(PUBLISHED, _NEWEST)
-    return None if row is None else decode(ReceiveKeys, decode(Envelope, row).body).number
+    envelope = PUBLISHED.get(reader, _NEWEST)
+    return None if envelope is None else decode(ReceiveKeys, envelope.body).number
 
 
 def seed_of(reader: Reader, bundle: Hash, sender: int) -> bytes | None:
     """The private receive key for one sender in one bundle; None once it is erased."""
-    row = reader.get(SEEDS, bundle)
-    return None if row is None else decode(ReceiveSeeds, row).seed_for(sender)
+    seeds = SEEDS.get(reader, bundle)
+    return None if seeds is None else seeds.seed_for(sender)
 
 
 def mark_published(tx: Transaction, bundle: Hash) -> None:
     """The authority has taken these receive keys: they need not be sent again."""
-    row = tx.get(SEEDS, bundle)
-    if row is not None:
-        tx.put(SEEDS, bundle, encode(replace(decode(ReceiveSeeds, row), published=True)))
+    seeds = SEEDS.get(tx, bundle)
+    if seeds is not None:
+        SEEDS.put(tx, bundle, replace(seeds, published=True))
 
 
 def forget_old_seeds(tx: Transaction, *, in_use: tuple[Hash, ...], made_before: int) -> int:
@@ -93,17 +103,15 @@ def forget_old_seeds(tx: Transaction, *, in_use: tuple[Hash, ...], made_before: 
         made_before: older ones (Unix seconds) are erased whatever the authority says, so that it
             cannot make us keep them for ever.
     """
-    newest = tx.get(PUBLISHED, _NEWEST)
-    newest_hash = bytes(bundle_hash(decode(Envelope, newest))) if newest else b""
-    keep = {newest_hash, *(bytes(bundle) for bundle in in_use)}
+    envelope = PUBLISHED.get(tx, _NEWEST)
+    newest = None if envelope is None else bundle_hash(envelope)
     old = [
-        key
-        for key, row in tx.scan(SEEDS)
-        if key not in keep
-        or (key != newest_hash and decode(ReceiveSeeds, row).created < made_before)
+        bundle
+        for bundle, seeds in SEEDS.rows(tx)
+        if bundle != newest and (bundle not in in_use or seeds.created < made_before)
     ]
-    for key in old:
-        tx.delete(SEEDS, key)
+    for bundle in old:
+        SEEDS.drop(tx, bundle)
     return len(old)
 
 
@@ -120,24 +128,21 @@ def certify(tx: Transaction, certificate: Certificate) -> bool:
     held = find_held(tx, name)
     if held is None:
         return False
-    tx.put(EPOCHS, name, encode(replace(held, certificate=certificate)))
-    tx.delete(UNCERTIFIED, name)
+    EPOCHS.put(tx, name, replace(held, certificate=certificate))
+    UNCERTIFIED.drop(tx, name)
     lower: dict[Hash, set[KeyRef]] = {}
     for ref in statement.keys:
-        for place, epoch in list(tx.scan(HELD, prefix=ref.to_bytes())):
-            if place < held_key(ref, statement.order):
-                tx.delete(HELD, place)
-                lower.setdefault(Hash(epoch), set()).add(ref)
+        for place, epoch in list(HELD.rows(tx, prefix=ref.to_bytes())):
+            if place[1] < statement.order:
+                HELD.drop(tx, place)
+                lower.setdefault(epoch, set()).add(ref)
     for epoch_name, refs in lower.items():
         _erase_payloads(tx, epoch_name, refs)
-        tx.delete(REPORTED, _TOLD)
-    erased = bool(lower)
-    for place, row in list(tx.scan(WRAPS)):
-        wrap = decode(KeptWrap, row)
-        if wrap.epoch != name and wrap.key in statement:
-            _drop_wrap(tx, place, wrap)
-            erased = True
-    return erased
+        REPORTED.drop(tx, _TOLD)
+    dead = [w for w in WRAPS.values(tx) if w.epoch != name and w.key in statement]
+    for wrap in dead:
+        _drop_wrap(tx, wrap)
+    return bool(lower or dead)
 
 
 def _erase_payloads(tx: Transaction, name: Hash, refs: Collection[KeyRef]) -> None:
@@ -150,41 +155,36 @@ def _erase_payloads(tx: Transaction, name: Hash, refs: Collection[KeyRef]) -> No
         b"" if key in refs else payload for key, payload in zip(keys, held.payloads, strict=True)
     )
     if any(payloads):
-        tx.put(EPOCHS, name, encode(replace(held, payloads=payloads)))
+        EPOCHS.put(tx, name, replace(held, payloads=payloads))
     else:
-        tx.delete(EPOCHS, name)
-        tx.delete(UNCERTIFIED, name)
+        EPOCHS.drop(tx, name)
+        UNCERTIFIED.drop(tx, name)
 
 
 def erase_key(tx: Transaction, ref: KeyRef) -> int:
     """Erase every fragment and wrap of a key (it is destroyed); returns how many fragments."""
-    tx.delete(REPORTED, _TOLD)
-    places = [place for place, _ in tx.scan(HELD, prefix=ref.to_bytes())]
-    for place in places:
-        name = tx.get(HELD, place)
-        tx.delete(HELD, place)
-        if name is not None:
-            _erase_payloads(tx, Hash(name), {ref})
-    for place, row in list(tx.scan(WRAPS)):
-        wrap = decode(KeptWrap, row)
-        if wrap.key == ref:
-            _drop_wrap(tx, place, wrap)
-    return len(places)
+    REPORTED.drop(tx, _TOLD)
+    epochs = list(HELD.rows(tx, prefix=ref.to_bytes()))
+    for place, name in epochs:
+        HELD.drop(tx, place)
+        _erase_payloads(tx, name, {ref})
+    for wrap in [one for one in WRAPS.values(tx) if one.key == ref]:
+        _drop_wrap(tx, wrap)
+    return len(epochs)
 
 
 def erase_destroyed(tx: Transaction, body: Destroy, tally: ProposalId) -> int:
     """Erase what a verified tally destroys and remember that; returns how many fragments."""
-    tx.put(DESTROYED, _destroyed_key(body.key, body.version or 0), tally)
+    DESTROYED.put(tx, _destroyed_key(body.key, body.version or 0), tally)
     refs = {ref for ref in refs_held(tx, body.key) if body.covers(ref)}
-    wraps = (decode(KeptWrap, row) for _, row in tx.scan(WRAPS))
-    refs |= {wrap.key for wrap in wraps if body.covers(wrap.key)}
+    refs |= {wrap.key for wrap in WRAPS.values(tx) if body.covers(wrap.key)}
     return sum(erase_key(tx, ref) for ref in sorted(refs))
 
 
 def destroyed(reader: Reader, ref: KeyRef) -> bool:
     """Has this device erased that version for a tally?"""
     places = (_destroyed_key(ref.name, version) for version in (0, ref.version))
-    return any(reader.get(DESTROYED, place) is not None for place in places)
+    return any(DESTROYED.has(reader, place) for place in places)
 
 
 def check_not_destroyed(reader: Reader, ref: KeyRef) -> None:
@@ -199,47 +199,34 @@ def _destroyed_key(name: Name, version: int) -> bytes:
 
 def refs_held(reader: Reader, name: Name) -> set[KeyRef]:
     """The versions of a key of which this device has any epoch, certified or not."""
-    start = name.encode() + b"\x00"
-    places = [place for place, _ in reader.scan(HELD, prefix=start)]
-    versions = {int.from_bytes(place[len(start) : len(start) + 4], "big") for place in places}
-    return {KeyRef(name=name, version=version) for version in versions}
+    return {ref for ref, _ in HELD.keys(reader, prefix=name.encode() + b"\x00")}
 
 
 def put_terms(tx: Transaction, ref: KeyRef, terms: Terms) -> None:
     """Remember what was approved when the key was made."""
-    tx.put(TERMS, ref.to_bytes(), encode(terms))
+    TERMS.put(tx, ref, terms)
 
 
 def put_making(tx: Transaction, ref: KeyRef, tally: Tally) -> None:
     """Remember how the key was made; we have verified that tally."""
-    tx.put(MAKINGS, ref.to_bytes(), encode(tally))
+    MAKINGS.put(tx, ref, tally)
 
 
 def making_of(reader: Reader, ref: KeyRef) -> Tally | None:
     """How the key was made; None on a device that joined later."""
-    row = reader.get(MAKINGS, ref.to_bytes())
-    return None if row is None else decode(Tally, row)
+    return MAKINGS.get(reader, ref)
 
 
 def terms_of(reader: Reader, ref: KeyRef) -> Terms | None:
     """What was approved when the key was made."""
-    row = reader.get(TERMS, ref.to_bytes())
-    return None if row is None else _parsed_terms(row)
+    return TERMS.get(reader, ref)
 
 
 def terms_before(reader: Reader, ref: KeyRef) -> Terms | None:
     """The terms of the newest earlier version of this key that the device knows."""
-    start = ref.name.encode() + b"\x00"
-    known = [row for place, row in reader.scan(TERMS, prefix=start) if place < ref.to_bytes()]
-    return _parsed_terms(known[-1]) if known else None
-
-
-def _parsed_terms(row: bytes) -> Terms:
-    """In the form of today, or of version 1: a program of then may still run on this profile."""
-    try:
-        return decode(Terms, row)
-    except MalformedMessage:
-        return decode(TermsV1, row).today()
+    rows = TERMS.rows(reader, prefix=ref.name.encode() + b"\x00")
+    known = [terms for earlier, terms in rows if earlier < ref]
+    return known[-1] if known else None
 
 
 def suite_before(reader: Reader, ref: KeyRef) -> Suite | None:
@@ -255,29 +242,23 @@ def newest_live(reader: Reader, name: Name) -> KeyRef | None:
     return max((ref for ref in found if live_name(reader, ref) is not None), default=None)
 
 
-def held_key(ref: KeyRef, order: tuple[int, int]) -> bytes:
-    """Where an epoch stands among those of a key: in order."""
-    return ref.to_bytes() + order[0].to_bytes(4, "big") + order[1].to_bytes(2, "big")
-
-
 def put_held(tx: Transaction, held: HeldEpoch) -> None:
     """Keep an epoch's fragments once, and find them under each of its keys."""
     statement, name = held.parsed(), held.epoch
-    tx.put(EPOCHS, name, encode(held))
-    tx.delete(REPORTED, _TOLD)
+    EPOCHS.put(tx, name, held)
+    REPORTED.drop(tx, _TOLD)
     if held.certificate is None:
-        tx.put(UNCERTIFIED, name, b"")
+        UNCERTIFIED.put(tx, name)
     for ref in statement.keys:
-        tx.put(HELD, held_key(ref, statement.order), name)
+        HELD.put(tx, (ref, statement.order), name)
     for ref in statement.keys:
         if destroyed(tx, ref):  # it travelled with others: it never gets onto the disk
             erase_key(tx, ref)
 
 
-def find_held(reader: Reader, name: bytes) -> HeldEpoch | None:
+def find_held(reader: Reader, name: Hash) -> HeldEpoch | None:
     """An epoch on this device by its hash."""
-    row = reader.get(EPOCHS, name)
-    return None if row is None else decode(HeldEpoch, row)
+    return EPOCHS.get(reader, name)
 
 
 class Held:
@@ -285,21 +266,21 @@ class Held:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._epochs: dict[bytes, HeldEpoch | None] = {}
+        self._epochs: dict[Hash, HeldEpoch | None] = {}
 
-    def _named(self, name: bytes) -> HeldEpoch | None:
+    def _named(self, name: Hash) -> HeldEpoch | None:
         if name not in self._epochs:
             self._epochs[name] = find_held(self._reader, name)
         return self._epochs[name]
 
     def of(self, ref: KeyRef) -> list[HeldEpoch]:
         """All epochs of a key, oldest first."""
-        names = [name for _, name in self._reader.scan(HELD, prefix=ref.to_bytes())]
+        names = list(HELD.values(self._reader, prefix=ref.to_bytes()))
         return [held for held in map(self._named, names) if held is not None]
 
     def of_any(self, refs: Iterable[KeyRef]) -> list[HeldEpoch]:
         """All epochs of any of these keys, each once."""
-        names = {name for ref in refs for _, name in self._reader.scan(HELD, prefix=ref.to_bytes())}
+        names = {n for ref in refs for n in HELD.values(self._reader, prefix=ref.to_bytes())}
         return [held for held in map(self._named, sorted(names)) if held is not None]
 
     def live(self, ref: KeyRef) -> HeldEpoch | None:
@@ -310,38 +291,37 @@ class Held:
 
 def all_held(reader: Reader) -> Iterator[HeldEpoch]:
     """Every epoch on this device, once."""
-    for _, row in reader.scan(EPOCHS):
-        yield decode(HeldEpoch, row)
+    return EPOCHS.values(reader)
 
 
 def tell_again(tx: Transaction) -> None:
     """The authority may have lost our last report."""
-    tx.delete(REPORTED, _TOLD)
+    REPORTED.drop(tx, _TOLD)
 
 
 def report_number(reader: Reader) -> int | None:
     """The number of our next report; None if the last one still says what we hold."""
-    if reader.get(REPORTED, _TOLD) is not None:
+    if REPORTED.has(reader, _TOLD):
         return None
-    return int.from_bytes(reader.get(REPORTED, _NUMBER) or b"", "big") + 1
+    return int.from_bytes(REPORTED.get(reader, _NUMBER) or b"", "big") + 1
 
 
 def put_report_number(tx: Transaction, number: int, *, told: bool) -> None:
     """Remember a report before it is sent, and again once the authority has it."""
-    tx.put(REPORTED, _NUMBER, number.to_bytes(8, "big"))
+    REPORTED.put(tx, _NUMBER, number.to_bytes(8, "big"))
     if told:
-        tx.put(REPORTED, _TOLD, b"")
+        REPORTED.put(tx, _TOLD, b"")
 
 
 def uncertified(reader: Reader) -> tuple[Hash, ...]:
     """The epochs on this device whose certificate is still to come."""
-    return tuple(Hash(name) for name, _ in reader.scan(UNCERTIFIED))
+    return tuple(UNCERTIFIED.keys(reader))
 
 
 def live_name(reader: Reader, ref: KeyRef) -> Hash | None:
     """The newest certified epoch of a key on this device, by its hash."""
-    names = [Hash(name) for _, name in reader.scan(HELD, prefix=ref.to_bytes())]
-    return next((n for n in reversed(names) if reader.get(UNCERTIFIED, n) is None), None)
+    names = list(HELD.values(reader, prefix=ref.to_bytes()))
+    return next((n for n in reversed(names) if not UNCERTIFIED.has(reader, n)), None)
 
 
 def attempt_key(proposal: ProposalId, attempt: int) -> bytes:
@@ -351,52 +331,34 @@ def attempt_key(proposal: ProposalId, attempt: int) -> bytes:
 
 def put_dealt(tx: Transaction, key: bytes, package: bytes, expires: int) -> None:
     """Keep a dealing that goes with an approval until it cannot count any more."""
-    tx.put(DEALT, key, package)
-    tx.put(DEALT_ENDS, expires.to_bytes(8, "big") + key, b"")
+    DEALT.put(tx, key, package, end=expires)
 
 
 def has_dealt(reader: Reader, proposal: ProposalId) -> bool:
     """Do we keep a dealing for a proposal, to send it again?"""
-    return any(True for _ in reader.scan(DEALT, prefix=proposal, limit=1))
+    return any(True for _ in DEALT.keys(reader, prefix=proposal, limit=1))
 
 
 def drop_dealt(tx: Transaction, proposal: ProposalId) -> None:
     """Forget what we dealt for a proposal: it has arrived, or is not wanted any more."""
-    for key, _ in list(tx.scan(DEALT, prefix=proposal)):
-        tx.delete(DEALT, key)
+    for key in list(DEALT.keys(tx, prefix=proposal)):
+        DEALT.drop(tx, key)
 
 
 def put_wrap(tx: Transaction, wrap: KeptWrap) -> None:
     """Keep a fragment wrapped for one request."""
-    place = wrap.proposal + wrap.epoch
-    tx.put(WRAPS, place, encode(wrap))
-    tx.put(WRAP_ENDS, wrap.expires.to_bytes(8, "big") + place, b"")
+    WRAPS.put(tx, (wrap.proposal, wrap.epoch), wrap, end=wrap.expires)
 
 
-def _drop_wrap(tx: Transaction, place: bytes, wrap: KeptWrap) -> None:
-    tx.delete(WRAPS, place)
-    tx.delete(WRAP_ENDS, wrap.expires.to_bytes(8, "big") + place)
+def _drop_wrap(tx: Transaction, wrap: KeptWrap) -> None:
+    WRAPS.drop_end(tx, (wrap.proposal, wrap.epoch), wrap.expires)
 
 
 def wrap_of(reader: Reader, proposal: ProposalId, epoch: Hash) -> KeptWrap | None:
     """The wrap kept for a proposal, of this epoch."""
-    row = reader.get(WRAPS, proposal + epoch)
-    return None if row is None else decode(KeptWrap, row)
+    return WRAPS.get(reader, (proposal, epoch))
 
 
 def forget_expired(tx: Transaction, now: int) -> int:
     """Erase wraps and first dealings whose proposal has expired; returns how many."""
-    return _forget_ended(tx, WRAP_ENDS, WRAPS, now) + _forget_ended(tx, DEALT_ENDS, DEALT, now)
-
-
-def _forget_ended(tx: Transaction, ends: str, table: str, now: int) -> int:
-    """Rows stand in order of their end."""
-    dead = []
-    for end, _ in tx.scan(ends, limit=_FORGOTTEN_AT_ONCE):
-        if int.from_bytes(end[:8], "big") > now:
-            break
-        dead.append(end)
-    for end in dead:
-        tx.delete(table, end[8:])
-        tx.delete(ends, end)
-    return len(dead)
+    return sum(table.drop_ended(tx, now, most=_FORGOTTEN_AT_ONCE) for table in (WRAPS, DEALT))

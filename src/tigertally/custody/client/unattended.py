@@ -24,9 +24,11 @@ from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import parsed_body
 from tigertally.quorum.tally import THIS_DEVICE, check_open
 from tigertally.storage.store import Reader, Transaction
+from tigertally.storage.table import TIME, Table, fixed, from_time, joined
 
-GRANTED = "holder-granted"  # proposal id -> time (8 bytes), the name of the rule that allowed it
-GRANTED_BY_TIME = "holder-granted-time"  # time (8 bytes), proposal id -> the rule's name
+_ID, _RULE = fixed(ProposalId), fixed(Hash)
+GRANTED = Table("holder-granted", _ID, joined(TIME, _RULE))  # when, and by which rule
+GRANTED_BY_TIME = Table("holder-granted-time", joined(TIME, _ID), _RULE)
 
 # Of one step. `Corrupt`: a row of one key; what the whole sync rests on is read outside of steps.
 _FAULTS = (PeerFault, MalformedMessage, InvalidSignature, Refused, Corrupt)
@@ -99,13 +101,12 @@ def _terms(reader: Reader, seen: SeenProposal) -> Terms | None:
 
 def grant(tx: Transaction, id_: ProposalId, rule: Hash, now: int) -> None:
     """Count a proposal for a rule, once; decided again, it counts for the later rule and time."""
-    before = tx.get(GRANTED, id_)
+    before = GRANTED.get(tx, id_)
     if before is not None:
-        now = max(now, int.from_bytes(before[:8], "big"))
-        tx.delete(GRANTED_BY_TIME, before[:8] + id_)
-    at = now.to_bytes(8, "big")
-    tx.put(GRANTED, id_, at + rule)
-    tx.put(GRANTED_BY_TIME, at + id_, rule)
+        now = max(now, before[0])
+        GRANTED_BY_TIME.drop(tx, (before[0], id_))
+    GRANTED.put(tx, id_, (now, rule))
+    GRANTED_BY_TIME.put(tx, (now, id_), rule)
 
 
 def granted_since(reader: Reader, start: int, *, but: ProposalId) -> Counter[Hash]:
@@ -113,6 +114,5 @@ def granted_since(reader: Reader, start: int, *, but: ProposalId) -> Counter[Has
 
     What is dated after now counts too: a clock that is set back gives nothing a second time.
     """
-    after = (max(start, 1) - 1).to_bytes(8, "big") + b"\xff" * 32
-    found = reader.scan(GRANTED_BY_TIME, after=after)
-    return Counter(Hash(rule) for place, rule in found if place[8:] != but)
+    found = GRANTED_BY_TIME.rows(reader, after=from_time(start))
+    return Counter(rule for (_, id_), rule in found if id_ != but)

@@ -85,6 +85,12 @@ class KeyRef:
         """A row key: all versions of one name stand together, in order."""
         return self.name.encode() + b"\x00" + self.version.to_bytes(4, "big")
 
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> KeyRef:
+        """From a row key."""
+        name, _, version = raw.partition(b"\x00")
+        return cls(name=Name(name.decode()), version=int.from_bytes(version, "big"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:

@@ -30,6 +30,10 @@ from tigertally.custody.state.authority import EpochRecord, EpochStatus
 from tigertally.quorum.roster import Roster, open_from_holder
 
 
+class NoDealerLeft(Refused):
+    """Every dealer of a new key has been convicted: it has to be proposed again."""
+
+
 def occasion_of(record: EpochRecord, domain: DomainId) -> Occasion:
     """What the dealings of this attempt must be for."""
     return Occasion(
@@ -188,16 +192,21 @@ def with_acknowledgement(
     return record, ack
 
 
-def next_attempt(record: EpochRecord, *, number: int, dealers: tuple[int, ...]) -> EpochRecord:
-    """Return a new attempt, for the same keys and holders, with fresh dealings by these dealers."""
+def next_attempt(record: EpochRecord, *, number: int, without: frozenset[int]) -> EpochRecord:
+    """A new attempt with fresh dealings by the same dealers, less those convicted.
+
+    Raises:
+        NoDealerLeft
+    """
+    dealers = tuple(dealer for dealer in record.dealers if dealer not in without)
+    if not dealers:
+        raise NoDealerLeft("no honest dealer is left: propose the operation again")
     return replace(
         record,
         attempt=number,
         dealers=dealers,
         dealings=(None,) * len(dealers),
-        # A new key is the sum of what its dealers deal, however many they are. A reshare always
-        # needs as many as the old threshold.
-        needed=record.needed if record.base else min(record.needed, len(dealers)),
+        needed=min(record.needed, len(dealers)) if record.base == () else record.needed,
         status=EpochStatus.DEALING,
         statement=b"",
         acknowledgements=(),

@@ -1,24 +1,22 @@
-"""Attempts to share keys: how they are numbered, how one ends, and how the next begins.
+"""Attempts of one proposal: their numbers, how one ends, and how the next begins.
 
-Attempts of one proposal are numbered on. A restore leaves numbers out: after the back-up was made,
-devices may have dealt in those attempts, or hold fragments of them. Dealt once more under the same
-number they would be two epochs of one attempt, for which every honest device blames the authority.
+A restore leaves numbers out: devices may have dealt in attempts, or hold fragments of them, in a
+way that died with the disk. Dealt once more under the same number they would be two epochs of one
+attempt, for which every honest device blames the authority.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from tigertally.base.errors import Refused
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.base.limits import CLOCK_SKEW
-from tigertally.custody.messages.dealing import AUTHORITY, MAX_ATTEMPT
-from tigertally.custody.messages.kinds import KeyRef
+from tigertally.custody.messages.dealing import AUTHORITY, MAX_ATTEMPT, Conviction
 from tigertally.custody.protocol.epochs import next_attempt
 from tigertally.custody.protocol.reshare import change_at
 from tigertally.custody.service import rows
-from tigertally.custody.service.create import announce, forget_pieces, set_coming, trouble
+from tigertally.custody.service.create import announce, forget_pieces, set_coming
 from tigertally.custody.service.jobs import finish_reshare
 from tigertally.custody.service.old_fragments import Watch, with_past
 from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus
@@ -30,26 +28,46 @@ _EACH = 1000  # at each restore
 _MOST = MAX_ATTEMPT // _EACH - 1  # restores that are told apart
 
 
-def attempts_left_out(desk: DomainDesk, *, since: int) -> int:
-    """The last number that an attempt of something approved at `since` (Unix seconds) may not have.
+def begin_next(
+    desk: DomainDesk,
+    record: EpochRecord,
+    *,
+    without: tuple[int, ...] = (),
+    proof: Conviction | None = None,
+) -> None:
+    """Begin the attempt that follows one that has ended.
 
-    It differs for two restores of one back-up: what was dealt after the first is lost as well.
+    Args:
+        without: who deals no more, proven to have lied.
+        proof: what shows it to the holders; a reshare needs none (its dealings are checked).
+
+    Raises:
+        NoDealerLeft: of a new key. (A reshare waits for more donors instead.)
     """
-    restores = [restore.opened(one) for one in restore.records(desk.plain)]
-    counted = [one for one in restores if one.restored >= since - CLOCK_SKEW]
-    if not counted:
-        return 0
-    apart = int.from_bytes(counted[-1].nonce[:2], "big") % (_EACH // 2)
-    return _EACH * min(len(counted), _MOST) + apart
+    if record.base:
+        _share_again(desk, replace(record, barred=(*record.barred, *without)))
+        return
+    number = number_after(desk, record.proposal)
+    following = next_attempt(record, number=number, without=frozenset(without))
+    if proof is not None:
+        following = replace(following, convictions=(*record.convictions, proof))
+    rows.put_epoch(desk.sealed, following)
+    set_coming(desk, following)
+    if following.dealers == (AUTHORITY,):  # nobody is asked: its own child deals
+        rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(following).to_bytes())
+    announce(desk, following)
 
 
-def attempt_after(desk: DomainDesk, proposal: ProposalId, *, since: int = 0) -> int:
-    """The number of the next attempt of a proposal approved at `since`, for whatever keys."""
-    attempts = [  # also one whose row cannot be read: devices may know it
-        int.from_bytes(key[len(proposal) :], "big")
-        for key in marks(desk.sealed, rows.EPOCHS, prefix=proposal)
-    ]
-    return max([attempts_left_out(desk, since=since), *attempts]) + 1
+def restart_dealing(desk: DomainDesk) -> None:
+    """End and begin again what was being dealt when the back-up was made."""
+    left_out = _left_out(desk, since=0)
+    for id_, view in list(rows.all_views(desk.sealed)):
+        # A number above those left out was given after the restore: no device knows another.
+        if view.status is EpochStatus.DEALING and id_.attempt <= left_out:
+            with desk.apart(), desk.plain.nested():
+                record = rows.get_epoch(desk.sealed, id_)
+                end_attempt(desk, record, "the authority was restored from a back-up")
+                begin_next(desk, record)
 
 
 def end_attempt(desk: DomainDesk, record: EpochRecord, why: str) -> None:
@@ -73,112 +91,66 @@ def end_attempt(desk: DomainDesk, record: EpochRecord, why: str) -> None:
     forget_pieces(desk, record)
 
 
-def begin_next(desk: DomainDesk, record: EpochRecord, *, without: Iterable[int] = ()) -> None:
-    """Open the attempt after `record`, which has ended, without these dealers.
+def number_after(desk: DomainDesk, proposal: ProposalId, *, since: int = 0) -> int:
+    """Return the number of the next attempt of a proposal approved at `since`, of any keys."""
+    attempts = [  # also one whose row cannot be read: devices may know it
+        int.from_bytes(key[len(proposal) :], "big")
+        for key in marks(desk.sealed, rows.EPOCHS, prefix=proposal)
+    ]
+    return max([_left_out(desk, since=since), *attempts]) + 1
 
-    If nobody is left to deal, none is opened, and `tally key show` says so.
+
+def _left_out(desk: DomainDesk, *, since: int) -> int:
+    """Return the last number that an attempt of what was approved at `since` may not have.
+
+    Unix seconds. It differs for two restores of one back-up: what was dealt after the first is
+    lost as well.
     """
-    if record.base:
-        _begin_next_reshare(desk, replace(record, barred=(*record.barred, *without)))
-        return
-    dealers = tuple(dealer for dealer in record.dealers if dealer not in without)
-    if not dealers:
-        trouble(desk, record, "no honest dealer is left: propose the operation again")
-        return
-    number = attempt_after(desk, record.proposal)
-    following = next_attempt(record, number=number, dealers=dealers)
-    rows.put_epoch(desk.sealed, following)
-    set_coming(desk, following)
-    if following.dealers == (AUTHORITY,):
-        rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(following).to_bytes())
-    announce(desk, following)
+    restores = [restore.opened(one) for one in restore.records(desk.plain)]
+    counted = [one for one in restores if one.restored >= since - CLOCK_SKEW]
+    if not counted:
+        return 0
+    apart = int.from_bytes(counted[-1].nonce[:2], "big") % (_EACH // 2)
+    return _EACH * min(len(counted), _MOST) + apart
 
 
-def _begin_next_reshare(desk: DomainDesk, record: EpochRecord) -> None:
-    """Open the next attempt of a reshare, dealt by all who hold the live epochs and are not barred.
-
-    With too few of them it is opened all the same, with a note on its keys: a holder that
-    acknowledges a live epoch late joins its donors (`more_donors`).
-    """
+def _share_again(desk: DomainDesk, record: EpochRecord) -> None:
+    """Open a reshare's next attempt, from the live epochs, less those barred."""
     change = change_at(desk.known_chain, record.roster)
-    number = attempt_after(desk, change.id, since=change.new.created)
-    donors = _donors(desk, record)
+    attempt = number_after(desk, change.id, since=change.new.created)
+    dealers = donors_of(desk, record)
     by_authority = record.suite.authority_deals
-    following = next_attempt(
-        record, number=number, dealers=(AUTHORITY,) if by_authority else donors
+    following = replace(
+        record,
+        attempt=attempt,
+        status=EpochStatus.DEALING,
+        dealers=(AUTHORITY,) if by_authority else dealers,
+        dealings=(None,) * (1 if by_authority else len(dealers)),
+        statement=b"",
+        acknowledgements=(),
+        acknowledged=(),
+        why=record.why,
     )
     rows.put_epoch(desk.sealed, following)
     threshold = rows.get_epoch(desk.sealed, live_of(desk, record)).threshold
     for ref in record.keys:
         with desk.apart():
-            key = replace(rows.get_key(desk.sealed, ref), coming=rows.epoch_id(following))
-            if len(donors) < threshold:
-                key = key.with_trouble(f"only {len(donors)} honest donors are left")
+            key = rows.get_key(desk.sealed, ref)
+            key = replace(key, coming=EpochId(proposal=record.proposal, attempt=attempt))
+            if len(dealers) < threshold:
+                key = key.with_trouble(f"only {len(dealers)} honest donors are left")
             rows.put_key(desk.sealed, key)
     if by_authority:
-        ask_contributions(desk, following, donors)
+        ask_contributions(desk, following, dealers)
     announce(desk, following)
-
-
-def _donors(desk: DomainDesk, record: EpochRecord) -> tuple[HolderIndex, ...]:
-    """Who holds the live epochs of all these keys, is still here and has not been barred."""
-    able = {holder.index for holder in desk.roster.holders} - set(record.barred)
-    for epoch in {one.epoch for one in record.base}:
-        live = rows.find_epoch(desk.sealed, epoch)
-        able &= set() if live is None else set(live.acknowledged)
-    return tuple(sorted(able))
-
-
-def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
-    """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
-    coming: set[EpochId] = set()
-    for ref in keys:
-        with desk.apart():
-            key = rows.find_key(desk.sealed, ref)
-            coming |= set() if key is None or key.coming is None else {key.coming}
-    for id_ in coming:
-        with desk.apart(), desk.plain.nested():
-            _more_donors(desk, rows.get_epoch(desk.sealed, id_))
-
-
-def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
-    if record.status is not EpochStatus.DEALING or not record.base:
-        return
-    donors = _donors(desk, record)
-    if record.suite.authority_deals:
-        ask_contributions(desk, record, donors)
-        return
-    there = dict(zip(record.dealers, record.dealings, strict=True))
-    dealers = tuple(sorted({*record.dealers, *donors}))
-    dealings = tuple(there.get(dealer) for dealer in dealers)
-    record = replace(record, dealers=dealers, dealings=dealings)
-    rows.put_epoch(desk.sealed, record)
-    announce(desk, record)
-
-
-def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
-    """A donor is proven to have dealt something else: the attempt goes on without it."""
-    rows.drop_due(desk.sealed, HolderIndex(donor), rows.Due.DEAL, rows.epoch_id(record).to_bytes())
-    pairs = zip(record.dealers, record.dealings, strict=True)
-    left = [(dealer, dealing) for dealer, dealing in pairs if dealer != donor]
-    record = replace(
-        record,
-        dealers=tuple(dealer for dealer, _ in left),
-        dealings=tuple(dealing for _, dealing in left),
-        barred=(*record.barred, donor),
-    )
-    rows.put_epoch(desk.sealed, record)
-    if len(record.dealers) < record.needed:
-        trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
 
 
 def ask_contributions(
     desk: DomainDesk, record: EpochRecord, donors: tuple[HolderIndex, ...]
 ) -> None:
-    """Where the authority deals: donors send their fragments to the authority's fresh key."""
-    if desk.sealed.get(rows.FRESH, record.proposal) is None:
-        seed = desk.randomness.bytes(96)
-        desk.sealed.put(rows.FRESH, record.proposal, seed)
+    """Ask donors for their fragments, sealed to a fresh key of the authority, which deals."""
+    if not rows.FRESH.has(desk.sealed, record.proposal):
+        rows.FRESH.put(desk.sealed, record.proposal, desk.randomness.bytes(96))
     id_ = rows.epoch_id(record).to_bytes()
     for index in donors:
         if not _has_contribution(desk, id_ + bytes([index])):
@@ -186,14 +158,23 @@ def ask_contributions(
 
 
 def _has_contribution(desk: DomainDesk, place: bytes) -> bool:
-    """Has it arrived? One that cannot be read has not: its donor may send it again."""
+    """Say whether it has arrived; one that cannot be read has not: its donor sends it again."""
     with desk.apart():
-        return desk.sealed.get(rows.CONTRIBUTIONS, place) is not None
+        return rows.CONTRIBUTIONS.has(desk.sealed, place)
     return False
 
 
+def donors_of(desk: DomainDesk, record: EpochRecord) -> tuple[HolderIndex, ...]:
+    """Return who holds the live epochs of all these keys, is still here and is not barred."""
+    able = {holder.index for holder in desk.roster.holders} - set(record.barred)
+    for epoch in {one.epoch for one in record.base}:
+        live = rows.find_epoch(desk.sealed, epoch)
+        able &= set() if live is None else set(live.acknowledged)
+    return tuple(sorted(able))
+
+
 def live_of(desk: DomainDesk, record: EpochRecord) -> EpochId:
-    """The live epoch of the keys of a reshare: of the first that can be read."""
+    """Return the live epoch of a reshare's keys: of the first that can be read."""
     *others, last = record.keys
     for ref in others:
         with desk.apart():
@@ -204,15 +185,3 @@ def live_of(desk: DomainDesk, record: EpochRecord) -> EpochId:
     if live is None:
         raise Refused("the key has no live epoch")
     return live
-
-
-def restart_dealing(desk: DomainDesk) -> None:
-    """After a restore: end what was being dealt when the back-up was made, and begin it again."""
-    left_out = attempts_left_out(desk, since=0)
-    for id_, view in list(rows.all_views(desk.sealed)):
-        # A higher number was given after the restore: no device knows it from before.
-        if view.status is EpochStatus.DEALING and id_.attempt <= left_out:
-            with desk.apart(), desk.plain.nested():
-                record = rows.get_epoch(desk.sealed, id_)
-                end_attempt(desk, record, "the authority was restored from a back-up")
-                begin_next(desk, record)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, PeerFault, Refused, Unavailable
 from tigertally.base.ids import HolderIndex
-from tigertally.crypto.envelope import Envelope, parse_message
+from tigertally.crypto.envelope import parse_message
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.dealing import AUTHORITY, Dealing, DealingPackage
 from tigertally.custody.messages.kinds import Create, Making, Rotate
@@ -157,10 +157,10 @@ def check_bundles(desk: DomainDesk, dealing: Dealing) -> None:
         Unavailable: a receiver has replaced its keys meanwhile: fetch them and deal anew.
     """
     for slot in dealing.slots:
-        row = desk.sealed.get(rows.RECEIVE_KEYS, bytes([slot.receiver]))
-        if row is None or bundle_hash(rows.parsed(Envelope, row)) != slot.bundle:
+        newest = rows.RECEIVE_KEYS.get(desk.sealed, slot.receiver)
+        if newest is None or bundle_hash(newest) != slot.bundle:
             raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED_V1}: try again")
-        desk.sealed.put(rows.IN_USE, bytes([slot.receiver]) + slot.bundle + dealing.proposal, b"")
+        rows.IN_USE.put(desk.sealed, ((slot.receiver, slot.bundle), dealing.proposal))
 
 
 def take_package(desk: DomainDesk, record: EpochRecord, package: DealingPackage) -> EpochRecord:
@@ -202,7 +202,7 @@ def forget_pieces(
     for dealer in record.dealers:
         for index in receivers:
             key = rows.piece_key(rows.epoch_id(record), dealer, index)
-            desk.sealed.delete(rows.PIECES, key)
+            rows.PIECES.drop(desk.sealed, key)
 
 
 def retire(desk: DomainDesk, record: EpochRecord) -> None:

@@ -112,8 +112,7 @@ class ErasureService:
         if not rows.has_due(desk.sealed, holder.index, rows.Due.ERASE, said.proposal):
             return Nothing()  # its answer was lost, or a newer tally is there
         rows.drop_due(desk.sealed, holder.index, rows.Due.ERASE, said.proposal)
-        place = said.proposal + bytes([holder.index])
-        desk.sealed.put(rows.ERASURES, place, encode(envelope))
+        rows.ERASURES.put(desk.sealed, (said.proposal, holder.index), envelope)
         body = parsed_body(parse_destroy, proposal)
         # The proof is a row of its own. A version that cannot be read does not say by whom it is
         # erased, so it is never called erased too early; right again, it is destroyed once more.
@@ -206,7 +205,7 @@ def _destroy(desk: DomainDesk, record: KeyRecord, by: ProposalId) -> None:
             erasing=tuple(sorted({*known.erased, *owing})),
         ),
     )
-    desk.sealed.delete(rows.CONTENTS, record.ref.to_bytes())
+    rows.CONTENTS.drop(desk.sealed, record.ref)
 
 
 def _retire_live(desk: DomainDesk, record: KeyRecord) -> None:
@@ -222,14 +221,14 @@ def _retire_live(desk: DomainDesk, record: KeyRecord) -> None:
 
 def _void_releases(desk: DomainDesk, gone: set[KeyRef]) -> None:
     """Complete releases too: what has arrived for them is forgotten, and nobody owes more."""
-    for end in list(rows.ends(desk.sealed)):
+    for end in list(rows.ENDS.keys(desk.sealed)):
         with desk.apart():
             _void_release(desk, end, gone)
 
 
-def _void_release(desk: DomainDesk, end: bytes, gone: set[KeyRef]) -> None:
-    id_ = ProposalId(end[8:])
-    pending = need_pending(desk.sealed, id_, for_=(rows.ENDS, end))
+def _void_release(desk: DomainDesk, end: tuple[int, bytes], gone: set[KeyRef]) -> None:
+    id_ = ProposalId(end[1])
+    pending = need_pending(desk.sealed, id_, for_=(rows.ENDS, rows.ENDS.place(end)))
     proposal = parse_message(Proposal, pending.proposal.body)
     if parsed_body(parse_release, proposal).ref not in gone:
         return

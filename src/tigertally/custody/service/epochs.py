@@ -22,15 +22,10 @@ from tigertally.custody.messages.dealing import (
 from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.complaints import judge, open_complaint, open_erased
 from tigertally.custody.protocol.dealing import check_package, dealer_name
-from tigertally.custody.protocol.epochs import occasion_of, with_acknowledgement
+from tigertally.custody.protocol.epochs import NoDealerLeft, occasion_of, with_acknowledgement
 from tigertally.custody.protocol.reshare import check_donation
 from tigertally.custody.service import rows
-from tigertally.custody.service.attempts import (
-    bar_donor,
-    begin_next,
-    end_attempt,
-    more_donors,
-)
+from tigertally.custody.service.attempts import begin_next, end_attempt
 from tigertally.custody.service.create import (
     announce,
     check_bundles,
@@ -43,7 +38,7 @@ from tigertally.custody.service.create import (
 from tigertally.custody.service.jobs import finish_reshare
 from tigertally.custody.service.old_fragments import Watch, with_past
 from tigertally.custody.service.release_epochs import send_again
-from tigertally.custody.service.reshare import share_stale_keys
+from tigertally.custody.service.reshare import bar_donor, more_donors, share_stale_keys
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -257,35 +252,31 @@ class EpochService:
         conviction: Conviction | None = None,
         culprit: int | None = None,
     ) -> None:
-        """End this attempt and begin the next; or let the holder wait, where that is enough.
+        """Abort this attempt and open the next, without the culprit if there is one.
 
-        Args:
-            holder: who cannot use a piece that it was sent.
-            conviction, culprit: proof that a dealer lied to it, and which one. Without them the
-                holder has replaced the receive key that the piece went to: nobody's fault.
+        Three outcomes: this holder waits for a reshare and owes nothing, while the attempt stays
+        (it is certified, or can be without a holder that has erased its receive keys before);
+        the next attempt begins; or nobody is left to deal, which is told with the keys.
         """
+        id_ = rows.epoch_id(record).to_bytes()
         others = set(record.holders) - {holder, *record.renewed}
-        ended_one_before = holder in record.renewed
-        # Such a holder ends an attempt once. If the others can certify the next one, it must not
-        # end that too: its device might replace its keys each time, and no key would be made.
-        enough_others = ended_one_before and len(others) >= record.acks
-        # A certified epoch never ends: enough others hold good fragments of it.
-        if record.status is EpochStatus.CERTIFIED or (conviction is None and enough_others):
-            id_ = rows.epoch_id(record).to_bytes()
+        needless = holder in record.renewed and len(others) >= record.acks
+        # Its keys are in use already, or one device alone keeps ending what the others could
+        # finish: then this holder does without a fragment until the next reshare.
+        if record.status is EpochStatus.CERTIFIED or (conviction is None and needless):
             rows.drop_due(desk.sealed, holder, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder)
             trouble(desk, record, f"holder {holder} has no fragment until holders change")
             return
-        end_attempt(
-            desk, record, "a dealer lied" if conviction else "a receive key had been replaced"
-        )
-        if conviction is None:
+        why = "a dealer lied" if conviction else "a receive key had been replaced"
+        end_attempt(desk, record, why)
+        if conviction is None:  # nobody lied: remember only who has ended an attempt this way
             record = replace(record, renewed=tuple({*record.renewed, holder}))
-        elif not record.base:
-            # Receivers of a new key want proof why an approver is not among its dealers. A reshare
-            # may be dealt by any of the donors: there nobody asks.
-            record = replace(record, convictions=(*record.convictions, conviction))
-        begin_next(desk, record, without=() if culprit is None else (culprit,))
+        try:
+            without = () if culprit is None else (culprit,)
+            begin_next(desk, record, without=without, proof=conviction)
+        except NoDealerLeft as error:  # all of them have lied: a person proposes it again
+            trouble(desk, record, str(error))
 
     def erased(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """A receiver has replaced the key that a piece went to: deal again, blame nobody."""

@@ -5,13 +5,12 @@ It cannot open it. Steps as in `docs/protocols/custody-import.md`.
 
 from __future__ import annotations
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import Refused
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.imports import ContentReply, ContentRequest, Imported
 from tigertally.custody.messages.kinds import parse_making
-from tigertally.custody.policy import not_usable
 from tigertally.custody.protocol.imports import open_content
 from tigertally.custody.service import rows
 from tigertally.custody.service.create import proposer_of
@@ -33,15 +32,13 @@ class ImportService:
             raise Refused(f"{said.key} is imported by whoever proposed it, not by {who}")
         making = get_pending(desk.sealed, record.made_by).proposal
         open_content(envelope, making, parse_making(open_proposal(making)))
-        raw = encode(envelope)
-        known = desk.sealed.get(rows.CONTENTS, said.key.to_bytes())
-        if known == raw:
+        known = rows.CONTENTS.get(desk.sealed, said.key)
+        if known == envelope:
             return Nothing()  # the answer was lost
         if known is not None:
             raise Refused(f"a secret was imported as {said.key} already")
-        if not record.usable:
-            raise not_usable(said.key, record.state.value)
-        desk.sealed.put(rows.CONTENTS, said.key.to_bytes(), raw)
+        record.check_usable()
+        rows.CONTENTS.put(desk.sealed, said.key, envelope)
         desk.record(
             "custody.imported",
             actor=who,
@@ -54,8 +51,7 @@ class ImportService:
         """How a key was made, and what is stored under it, for members."""
         desk.member(peer)
         record = rows.get_key(desk.sealed, request.key)
-        row = desk.sealed.get(rows.CONTENTS, request.key.to_bytes())
         return ContentReply(
             tally=get_pending(desk.sealed, record.made_by).tally(),
-            content=None if row is None else rows.parsed(Envelope, row),
+            content=rows.CONTENTS.get(desk.sealed, request.key),
         )

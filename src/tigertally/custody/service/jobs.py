@@ -24,7 +24,7 @@ from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import get_pending
 from tigertally.quorum.proposal import open_proposal, parsed_body
 from tigertally.quorum.receive_keys import ReceiveKeys, bundle_hash
-from tigertally.storage.damage import is_marked, marks, readable
+from tigertally.storage.damage import is_marked
 
 
 def deal_job(desk: DomainDesk, id_: bytes) -> DealJob | None:
@@ -75,8 +75,8 @@ def reshare_job(desk: DomainDesk, id_: bytes) -> ReshareJob | None:
 
 def _contributions(desk: DomainDesk, id_: bytes) -> tuple[Contribution, ...] | None:
     """What donors have sent; None, and they owe it again, where some of it cannot be read."""
-    arrived = list(marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_))
-    found = dict(readable(desk.sealed, rows.CONTRIBUTIONS, _contribution_of, prefix=id_))
+    arrived = list(rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_))
+    found = dict(rows.CONTRIBUTIONS.rows(desk.sealed, prefix=id_))
     lost = [place for place in arrived if place not in found]
     for place in lost:
         rows.owe(desk, HolderIndex(place[-1]), rows.Due.DEAL, id_)
@@ -84,10 +84,6 @@ def _contributions(desk: DomainDesk, id_: bytes) -> tuple[Contribution, ...] | N
         rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
         return None
     return tuple(found.values())
-
-
-def _contribution_of(place: bytes, row: bytes) -> Contribution:
-    return rows.parsed(Contribution, row, table=rows.CONTRIBUTIONS, key=place)
 
 
 def _keys_to_deal_to(desk: DomainDesk, record: EpochRecord) -> tuple[Envelope, ...] | None:
@@ -100,15 +96,15 @@ def _keys_to_deal_to(desk: DomainDesk, record: EpochRecord) -> tuple[Envelope, .
     if any(index not in keys for index in record.holders):
         return None
     for index in record.holders:
-        use = bytes([index]) + bundle_hash(keys[index]) + record.proposal
-        desk.sealed.put(rows.IN_USE, use, b"")
+        use = (index, bundle_hash(keys[index])), record.proposal
+        rows.IN_USE.put(desk.sealed, use)
     return tuple(keys[index] for index in record.holders)
 
 
 def finish_reshare(desk: DomainDesk, id_: bytes) -> None:
     """An attempt is dealt or has ended: forget its fragments, and the key that opened them."""
     rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
-    arrived = list(marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_))
+    arrived = list(rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_))
     for place in arrived:
         desk.sealed.delete(rows.CONTRIBUTIONS, place)
     if arrived:

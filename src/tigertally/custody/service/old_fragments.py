@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from tigertally.algebra import tags
-from tigertally.base.codec import encode
-from tigertally.base.errors import Refused
+from tigertally.base.codec import decode
+from tigertally.base.errors import Corrupt, MalformedMessage, Refused
 from tigertally.base.ids import Hash, HolderIndex
 from tigertally.crypto.envelope import Envelope, open_message
 from tigertally.crypto.signatures import VerifyKey
@@ -44,7 +44,7 @@ def held(desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
     known = reports(desk).get(holder.index)
     if known is not None and known.number >= report.number:
         return Nothing()
-    desk.sealed.put(rows.HELD, bytes([holder.index]), encode(envelope))
+    rows.HELD.put(desk.sealed, holder.index, envelope)
     desk.record(
         "custody.held",
         actor=holder.name,
@@ -65,8 +65,10 @@ def reports(desk: DomainDesk) -> dict[HolderIndex, HeldReport]:
 
 @lru_cache(maxsize=512)  # read for every key; a report changes only with its holder's epochs
 def _report(key: bytes, row: bytes) -> HeldReport:
-    envelope = rows.parsed(Envelope, row, table=rows.HELD, key=key)
-    return rows.parsed(HeldReport, envelope.body, table=rows.HELD, key=key)
+    try:
+        return decode(HeldReport, rows.HELD.parsed(key, row).body)
+    except MalformedMessage as error:
+        raise Corrupt.of_row(rows.HELD, key, "a stored report cannot be read") from error
 
 
 def with_past(

@@ -22,7 +22,7 @@ from tigertally.custody.messages.release import (
     Rebuilt,
 )
 from tigertally.custody.messages.sync import DeliverRequest
-from tigertally.custody.policy import check_may_ask, not_usable
+from tigertally.custody.policy import check_may_ask
 from tigertally.custody.protocol.release import (
     check_release_tally,
     names_of,
@@ -49,7 +49,6 @@ from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import Proposal, open_proposal, parsed_body
 from tigertally.quorum.tally import THE_AUTHORITY, VerifiedTally
-from tigertally.storage.damage import is_marked, marks
 
 _TIDIED_AT_ONCE = 500  # releases
 
@@ -62,15 +61,14 @@ class ReleaseKey:
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
         check_may_ask(body.ref, key.options.requesters, who)
-        if not key.usable:
-            raise not_usable(body.ref, key.state.value)
+        key.check_usable()
         importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
         if importing and proposer_of(desk, key) != proposal.proposer:
             raise Refused(f"nothing has been imported as {body.ref} yet")
 
     def admitted(self, desk: DomainDesk, pending: Pending, body: Release) -> None:
         """Where the authority rebuilds: draw the authority's fresh key for this proposal."""
-        rows.put_end(desk.sealed, pending.id, open_proposal(pending.proposal).expires)
+        rows.ENDS.put(desk.sealed, (open_proposal(pending.proposal).expires, pending.id))
         key = rows.get_key(desk.sealed, body.ref)
         if key.suite.authority_deals:
             private = PrivateKey.generate(desk.randomness)
@@ -128,8 +126,7 @@ class ReleaseService:
             pending.tally(), desk.known_chain, now=desk.now, clock=THE_AUTHORITY
         )
         key = rows.get_key(desk.sealed, release.ref)
-        if not key.usable:
-            raise not_usable(release.ref, key.state.value)
+        key.check_usable()
         if delivery.key != release.ref or key.live_hash != delivery.epoch:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
@@ -174,9 +171,9 @@ class ReleaseService:
         opened = open_proposal(pending.proposal)
         release = parsed_body(parse_release, opened)
         for index in faulty:
-            if is_marked(desk.sealed, rows.FAULTY, proposal + bytes([index])):
+            if rows.FAULTY.has(desk.sealed, (proposal, index)):
                 continue
-            desk.sealed.put(rows.FAULTY, proposal + bytes([index]), b"")
+            rows.FAULTY.put(desk.sealed, (proposal, index))
             (name,) = names_of(desk.roster, [index])
             desk.record(
                 "custody.convicted",
@@ -193,7 +190,7 @@ class ReleaseService:
                 epoch=epoch,
                 wrapped=wrapped,
             )
-            desk.sealed.put(rows.REBUILT, proposal, encode(sign_rebuilt(desk.key, message)))
+            rows.REBUILT.put(desk.sealed, proposal, sign_rebuilt(desk.key, message))
             self._forget_fragments(desk, proposal)
             desk.record(
                 "custody.rebuilt",
@@ -207,8 +204,8 @@ class ReleaseService:
         """The key is wrapped: what could rebuild it once more must not lie about."""
         desk.owe_erasure()
         desk.sealed.delete(rows.FRESH, proposal)
-        for place in list(marks(desk.sealed, rows.FRAGMENTS, prefix=proposal)):
-            desk.sealed.delete(rows.FRAGMENTS, place)
+        for place in list(rows.FRAGMENTS.keys(desk.sealed, prefix=proposal)):
+            rows.FRAGMENTS.drop(desk.sealed, place)
 
     def collect(self, desk: DomainDesk, request: CollectRequest, peer: VerifyKey) -> CollectReply:
         """What has arrived for a requester's own proposal."""
@@ -231,7 +228,7 @@ class ReleaseService:
         )
         if state.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
             return reply
-        rebuilt = desk.sealed.get(rows.REBUILT, id_)
+        rebuilt = rows.REBUILT.get(desk.sealed, id_)
         epoch = epoch_to_collect(desk, key, id_)
         name = epoch.parsed_statement().hash
         arrived = [] if key.suite.authority_deals else present_fragments(desk, id_, name)
@@ -242,19 +239,18 @@ class ReleaseService:
             state=reply.state,
             certificate=epoch.certificate(),
             fragments=tuple(arrived),
-            rebuilt=None if rebuilt is None else rows.parsed(Envelope, rebuilt),
+            rebuilt=rebuilt,
             faults=reply.faults,
         )
 
     def _faulty(self, desk: DomainDesk, proposal: ProposalId) -> tuple[HolderIndex, ...]:
-        keys = marks(desk.sealed, rows.FAULTY, prefix=proposal)
-        return tuple(HolderIndex(key[-1]) for key in keys if key[-1])
+        return tuple(index for _, index in rows.FAULTY.keys(desk.sealed, prefix=proposal))
 
     def tidy(self, desk: DomainDesk) -> int:
         """Forget what expired releases left behind, some at a time; returns how many rows."""
         dead: list[tuple[str, bytes]] = []
-        for end in rows.ended(desk.sealed, desk.now, _TIDIED_AT_ONCE):
-            dead += [(rows.ENDS, end), *left_behind(desk, end[8:])]
+        for end in rows.ENDS.until(desk.sealed, desk.now, limit=_TIDIED_AT_ONCE):
+            dead += [(rows.ENDS, rows.ENDS.place(end)), *left_behind(desk, end[1])]
         for table, key in dead:
             desk.sealed.delete(table, key)
         if dead:
@@ -264,7 +260,7 @@ class ReleaseService:
 
 def left_behind(desk: DomainDesk, proposal: bytes) -> list[tuple[str, bytes]]:
     """What a release leaves on the authority's disk, by table and key; the rows may not exist."""
-    left = [(rows.FRESH, proposal), (rows.REBUILT, proposal)]
+    left: list[tuple[str, bytes]] = [(rows.FRESH, proposal), (rows.REBUILT, proposal)]
     arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)
     left += [(rows.FRAGMENTS, key) for key, _ in arrived]
     for index in range(1, desk.roster.next_index):

@@ -15,10 +15,9 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.kinds import KeyRef, parse_release
 from tigertally.custody.messages.release import Rebuilt, WrappedFragment
-from tigertally.custody.policy import not_usable
 from tigertally.custody.protocol.relayed import check_approvers
 from tigertally.custody.service import rows
-from tigertally.custody.state.authority import EpochRecord, KeyRecord
+from tigertally.custody.state.authority import EpochRecord, KeyRecord, not_usable
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import need_pending
@@ -30,11 +29,7 @@ from tigertally.storage.damage import readable
 def present_fragments(desk: DomainDesk, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
     """The fragments of one epoch that have arrived from holders who are still here."""
     here = {holder.index for holder in desk.roster.holders}
-
-    def read(place: bytes, row: bytes) -> WrappedFragment:
-        return rows.parsed(WrappedFragment, row, table=rows.FRAGMENTS, key=place)
-
-    found = readable(desk.sealed, rows.FRAGMENTS, read, prefix=proposal + epoch)
+    found = rows.FRAGMENTS.rows(desk.sealed, prefix=proposal + epoch)
     return [fragment for place, fragment in found if place[-1] in here]
 
 
@@ -49,7 +44,7 @@ def enough_fragments(desk: DomainDesk, proposal: ProposalId, epoch: EpochRecord)
 def has_fragment(desk: DomainDesk, place: bytes) -> bool:
     """Has this fragment arrived? One that cannot be read has not: its holder may send it again."""
     with desk.apart():
-        return desk.sealed.get(rows.FRAGMENTS, place) is not None
+        return rows.FRAGMENTS.has(desk.sealed, place)
     return False
 
 
@@ -62,9 +57,9 @@ def epoch_to_collect(desk: DomainDesk, key: KeyRecord, proposal: ProposalId) -> 
     if key.live is None:
         raise not_usable(key.ref, key.state.value)
     live = rows.get_epoch(desk.sealed, key.live)
-    rebuilt = desk.sealed.get(rows.REBUILT, proposal)
+    rebuilt = rows.REBUILT.get(desk.sealed, proposal)
     if rebuilt is not None:
-        opened = decode(Rebuilt, rows.parsed(Envelope, rebuilt).body)
+        opened = decode(Rebuilt, rebuilt.body)
         return rows.find_epoch(desk.sealed, opened.epoch) or live
     names = {Hash(place[32:64]) for place, _ in desk.plain.scan(rows.FRAGMENTS, prefix=proposal)}
     records = [rows.find_epoch(desk.sealed, name) for name in names]
@@ -79,13 +74,14 @@ def epoch_to_collect(desk: DomainDesk, key: KeyRecord, proposal: ProposalId) -> 
 def send_again(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
     """A newer epoch of these keys is certified: open requests wait for its fragments."""
     wanted = set(keys)
-    for end in list(rows.ends(desk.sealed)):
+    for end in list(rows.ENDS.keys(desk.sealed)):
         with desk.apart():
             _send_again(desk, end, wanted)
 
 
-def _send_again(desk: DomainDesk, end: bytes, wanted: set[KeyRef]) -> None:
-    pending = need_pending(desk.sealed, ProposalId(end[8:]), for_=(rows.ENDS, end))
+def _send_again(desk: DomainDesk, end: tuple[int, bytes], wanted: set[KeyRef]) -> None:
+    named_by = rows.ENDS, rows.ENDS.place(end)
+    pending = need_pending(desk.sealed, ProposalId(end[1]), for_=named_by)
     if pending.status is not Status.COMPLETE:
         return
     release = parsed_body(parse_release, open_proposal(pending.proposal))

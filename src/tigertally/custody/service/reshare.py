@@ -8,25 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.dealing import AUTHORITY
-from tigertally.custody.messages.kinds import Suite
+from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
 from tigertally.custody.protocol.reshare import Change, latest_change
 from tigertally.custody.service import rows
 from tigertally.custody.service.attempts import (
     ask_contributions,
-    attempt_after,
+    donors_of,
     end_attempt,
     live_of,
+    number_after,
 )
-from tigertally.custody.service.create import announce
+from tigertally.custody.service.create import announce, trouble
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -38,7 +39,6 @@ from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import VerifiedTally
-from tigertally.storage.damage import marks
 
 Live = tuple[KeyRecord, EpochRecord]
 
@@ -89,8 +89,8 @@ def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
     for due in rows.Due:
         for id_ in rows.dues(desk.sealed, index, due, limit=100_000):
             rows.drop_due(desk.sealed, index, due, id_)
-    desk.sealed.delete(rows.RECEIVE_KEYS, bytes([index]))
-    desk.sealed.delete(rows.SEEN, bytes([index]))
+    rows.RECEIVE_KEYS.drop(desk.sealed, index)
+    rows.SEEN.drop(desk.sealed, index)
 
 
 def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> None:
@@ -137,7 +137,7 @@ def share_stale_keys(desk: DomainDesk) -> None:
     stale = list(_stale(desk, change.new.version))
     if not stale:
         return
-    attempt = attempt_after(desk, change.id, since=change.new.created)
+    attempt = number_after(desk, change.id, since=change.new.created)
     for group, donors in _groups(desk, stale):
         record = _attempt(change, group, donors, attempt)
         attempt += 1
@@ -246,6 +246,49 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
     )
 
 
+def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
+    """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
+    coming: set[EpochId] = set()
+    for ref in keys:
+        with desk.apart():
+            key = rows.find_key(desk.sealed, ref)
+            coming |= set() if key is None or key.coming is None else {key.coming}
+    for id_ in coming:
+        with desk.apart(), desk.plain.nested():
+            _more_donors(desk, rows.get_epoch(desk.sealed, id_))
+
+
+def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
+    if record.status is not EpochStatus.DEALING or not record.base:
+        return
+    donors = donors_of(desk, record)
+    if record.suite.authority_deals:
+        ask_contributions(desk, record, donors)
+        return
+    there = dict(zip(record.dealers, record.dealings, strict=True))
+    dealers = tuple(sorted({*record.dealers, *donors}))
+    dealings = tuple(there.get(dealer) for dealer in dealers)
+    record = replace(record, dealers=dealers, dealings=dealings)
+    rows.put_epoch(desk.sealed, record)
+    announce(desk, record)
+
+
+def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
+    """A donor is proven to have dealt something else: the attempt goes on without it."""
+    rows.drop_due(desk.sealed, HolderIndex(donor), rows.Due.DEAL, rows.epoch_id(record).to_bytes())
+    pairs = zip(record.dealers, record.dealings, strict=True)
+    left = [(dealer, dealing) for dealer, dealing in pairs if dealer != donor]
+    record = replace(
+        record,
+        dealers=tuple(dealer for dealer, _ in left),
+        dealings=tuple(dealing for _, dealing in left),
+        barred=(*record.barred, donor),
+    )
+    rows.put_epoch(desk.sealed, record)
+    if len(record.dealers) < record.needed:
+        trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
+
+
 def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing:
     """Where the authority deals: a donor's fragments, encrypted to the authority's fresh key."""
     holder = desk.holder(peer)
@@ -265,9 +308,9 @@ def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing
         if said != (holder.index, sent.proposal, one.ref, one.epoch):
             raise Refused("a fragment in this contribution is for something else")
     place = id_.to_bytes() + bytes([holder.index])
-    desk.sealed.put(rows.CONTRIBUTIONS, place, encode(sent))
+    rows.CONTRIBUTIONS.put(desk.sealed, place, sent)
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
-    arrived = sum(1 for _ in marks(desk.sealed, rows.CONTRIBUTIONS, prefix=id_.to_bytes()))
+    arrived = sum(1 for _ in rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_.to_bytes()))
     threshold = rows.get_epoch(desk.sealed, live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())

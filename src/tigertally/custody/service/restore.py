@@ -48,7 +48,6 @@ from tigertally.quorum.pending import Pending, Status
 from tigertally.quorum.proposal import open_proposal
 from tigertally.quorum.roster import Holder
 from tigertally.quorum.tally import Tally, verify_tally
-from tigertally.storage.damage import marks, readable
 
 
 def relearn(desk: DomainDesk, report: ReportRequest, holder: Holder) -> None:
@@ -96,16 +95,12 @@ def _take(desk: DomainDesk, claim: EpochClaim, holder: Holder) -> None:
     counted = known is not None and holder.index in known.acknowledged
     if counted and known is not None and known.status is EpochStatus.CERTIFIED:
         return
-    desk.sealed.put(rows.CLAIMS, statement.hash + bytes([holder.index]), encode(claim))
+    rows.CLAIMS.put(desk.sealed, statement.hash + bytes([holder.index]), claim)
     certificate = _certificate(desk, statement, claim, known)
     if len(certificate.acknowledgements) < statement.acks:
         return
     verify_certificate(certificate, roster)
     _certified(desk, statement, certificate, known, by=holder)
-
-
-def _claim_of(place: bytes, row: bytes) -> EpochClaim:
-    return rows.parsed(EpochClaim, row, table=rows.CLAIMS, key=place)
 
 
 def _certificate(
@@ -115,8 +110,8 @@ def _certificate(
     roster = desk.known_chain.at(statement.roster)
     envelopes = list(known.acknowledgements if known is not None else ())
     envelopes += claim.certificate.acknowledgements if claim.certificate else ()
-    claims = readable(desk.sealed, rows.CLAIMS, _claim_of, prefix=statement.hash)
-    envelopes += [claim.acknowledgement for _, claim in claims]
+    claims = rows.CLAIMS.values(desk.sealed, prefix=statement.hash)
+    envelopes += [claim.acknowledgement for claim in claims]
     found: dict[HolderIndex, Envelope] = {}
     for envelope in envelopes:
         ack = open_acknowledgement(envelope, roster)
@@ -141,8 +136,8 @@ def _certified(
     if known is None:
         record = _in_place(desk, record)
     rows.put_epoch(desk.sealed, record)
-    for place in list(marks(desk.sealed, rows.CLAIMS, prefix=statement.hash)):
-        desk.sealed.delete(rows.CLAIMS, place)
+    for place in list(rows.CLAIMS.keys(desk.sealed, prefix=statement.hash)):
+        rows.CLAIMS.drop(desk.sealed, place)
     watch = Watch(desk)
     for ref in statement.keys:
         key = rows.find_key(desk.sealed, ref)
@@ -208,10 +203,9 @@ def _record(
 
 def _in_place(desk: DomainDesk, record: EpochRecord) -> EpochRecord:
     """The back-up may know this attempt, half dealt: nobody owes anything for it any more."""
-    row = desk.sealed.get(rows.EPOCHS, rows.epoch_id(record).to_bytes())
-    if row is None:
+    half = rows.EPOCHS.get(desk.sealed, rows.epoch_id(record))
+    if half is None:
         return record
-    half = rows.get_epoch(desk.sealed, rows.epoch_id(record))
     if half.status in (EpochStatus.DEALING, EpochStatus.OPEN):
         end_attempt(desk, half, "holders have it already")
     return replace(record, tally=half.tally)
@@ -237,8 +231,8 @@ def _lost_key(desk: DomainDesk, statement: Statement, ref: KeyRef) -> KeyRecord:
         options=terms.options,
         created=desk.now,
     )
-    made_by = desk.sealed.get(rows.MAKINGS, ref.to_bytes())
-    return record if made_by is None else _made(desk, record, ProposalId(made_by))
+    made_by = rows.MAKINGS.get(desk.sealed, ref)
+    return record if made_by is None else _made(desk, record, made_by)
 
 
 def _made(desk: DomainDesk, record: KeyRecord, by: ProposalId) -> KeyRecord:
@@ -263,16 +257,16 @@ def _note_making(desk: DomainDesk, ref: KeyRef, tally: Tally) -> None:
     key = rows.find_key(desk.sealed, ref)
     if key is not None and _knows_making(desk, key):
         return
-    known = desk.sealed.get(rows.MAKINGS, ref.to_bytes())
+    known = rows.MAKINGS.get(desk.sealed, ref)
     if known is not None:  # a name is given again only after what was made before was given up
-        before = open_proposal(get_pending(desk.sealed, ProposalId(known)).proposal)
+        before = open_proposal(get_pending(desk.sealed, known).proposal)
         if before.created >= proposal.created:
             return
     put_pending(
         desk.sealed,
         Pending(proposal=tally.proposal, approvals=tally.approvals, status=Status.COMPLETE),
     )
-    desk.sealed.put(rows.MAKINGS, ref.to_bytes(), verified.id)
+    rows.MAKINGS.put(desk.sealed, ref, verified.id)
     if key is not None:
         rows.put_key(desk.sealed, _made(desk, key, verified.id))
 
@@ -283,17 +277,17 @@ def _note_terms(desk: DomainDesk, ref: KeyRef, terms: KeyTerms, holder: HolderIn
     if key is not None and _knows_making(desk, key):
         return
     said = replace(terms, making=None)
-    desk.sealed.put(rows.TERMS, ref.to_bytes() + bytes([holder]), encode(said))
-    if key is not None and desk.sealed.get(rows.MAKINGS, ref.to_bytes()) is None:
+    rows.TERMS.put(desk.sealed, ref.to_bytes() + bytes([holder]), said)
+    if key is not None and not rows.MAKINGS.has(desk.sealed, ref):
         most = _terms(desk, ref)
         rows.put_key(desk.sealed, replace(key, options=most.options))
 
 
 def _knows_making(desk: DomainDesk, key: KeyRecord) -> bool:
     """Was the key made here, before the back-up or since the restore? Then nobody tells us how."""
-    if desk.sealed.get(rows.MAKINGS, key.ref.to_bytes()) == key.made_by:
+    if rows.MAKINGS.get(desk.sealed, key.ref) == key.made_by:
         return False  # a holder brought the tally; another may bring a later one
-    if desk.sealed.get(PROPOSALS, key.made_by) is None:
+    if not PROPOSALS.has(desk.sealed, key.made_by):
         return False
     pending = get_pending(desk.sealed, key.made_by)
     kind = open_proposal(pending.proposal).kind
@@ -302,11 +296,7 @@ def _knows_making(desk: DomainDesk, key: KeyRecord) -> bool:
 
 def _said(desk: DomainDesk, ref: KeyRef) -> list[KeyTerms]:
     prefix = ref.to_bytes()
-
-    def read(key: bytes, row: bytes) -> KeyTerms:
-        return rows.parsed(KeyTerms, row, table=rows.TERMS, key=key)
-
-    found = readable(desk.sealed, rows.TERMS, read, prefix=prefix)
+    found = rows.TERMS.rows(desk.sealed, prefix=prefix)
     return [terms for key, terms in found if len(key) == len(prefix) + 1]
 
 

@@ -23,21 +23,27 @@ from tigertally.custody.messages.sync import (
     ReleaseDue,
 )
 from tigertally.custody.messages.v1 import CustodySyncReplyV1, CustodySyncRequestV1
-from tigertally.custody.policy import not_usable, some_of
+from tigertally.custody.policy import some_of
 from tigertally.custody.service import rows
 from tigertally.custody.service.destroy import ErasureService
 from tigertally.custody.service.epochs import EpochService
 from tigertally.custody.service.release import ReleaseService
 from tigertally.custody.service.release_epochs import may_send
 from tigertally.custody.service.watch import waiting_for
-from tigertally.custody.state.authority import EpochId, EpochRecord, EpochStatus, KeyState
+from tigertally.custody.state.authority import (
+    EpochId,
+    EpochRecord,
+    EpochStatus,
+    KeyState,
+    not_usable,
+)
 from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import state_of
 from tigertally.quorum.authority.rows import PROPOSALS, get_pending, need_pending
 from tigertally.quorum.pending import Status
 from tigertally.quorum.receive_keys import ReceiveKeys, age_of, bundle_hash, open_receive_keys
 from tigertally.quorum.tally import Tally
-from tigertally.storage.damage import marks, readable
+from tigertally.storage.damage import marks
 
 _OPENING_BYTES = MAX_MESSAGE_BYTES // 2  # the other half: tallies, certificates, requests to deal
 _BUNDLES_KEPT = MAX_PROPOSAL_LIFETIME  # a dealing that used older keys has expired
@@ -58,12 +64,11 @@ class SyncService:
     ) -> CustodySyncReply:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
         me = desk.holder(peer).index
-        now = desk.now.to_bytes(8, "big")
         seen = None
         with desk.apart():
-            seen = desk.sealed.get(rows.SEEN, bytes([me]))
-        if seen != now:  # else nothing to commit
-            desk.sealed.put(rows.SEEN, bytes([me]), now)
+            seen = rows.SEEN.get(desk.sealed, me)
+        if seen != desk.now:  # else nothing to commit
+            rows.SEEN.put(desk.sealed, me, desk.now)
         if request.receive_keys is not None:
             self._publish(desk, request.receive_keys, me)
         beyond: set[KeyRef] = set()
@@ -107,7 +112,7 @@ class SyncService:
             if needed:
                 open_.add(bundle)
             else:
-                desk.sealed.delete(rows.IN_USE, bytes([me]) + bundle + proposal)
+                rows.IN_USE.drop(desk.sealed, ((me, bundle), proposal))
         return tuple(sorted(open_))
 
     def _is_pending(self, desk: DomainDesk, proposal: ProposalId) -> bool:
@@ -138,8 +143,8 @@ class SyncService:
                 )
             if keys.number < newest.number:
                 raise Refused("newer receive keys of this holder are known already")
-        desk.sealed.put(rows.RECEIVE_KEYS, bytes([me]), encode(envelope))
-        desk.sealed.put(rows.BUNDLES, bytes([me]) + bundle_hash(envelope), encode(envelope))
+        rows.RECEIVE_KEYS.put(desk.sealed, me, envelope)
+        rows.BUNDLES.put(desk.sealed, (me, bundle_hash(envelope)), envelope)
         self._prune(desk, me, keys.number)
         _wake_dealers(desk, me)
 
@@ -149,28 +154,25 @@ class SyncService:
         Those that cannot be read are as good as none: only the holder itself hands in others, and
         its device counts on by itself.
         """
-        place = bytes([me])
         with desk.apart():
-            row = desk.sealed.get(rows.RECEIVE_KEYS, place)
-            return None if row is None else rows.envelope_in(rows.RECEIVE_KEYS)(place, row)
+            return rows.RECEIVE_KEYS.get(desk.sealed, me)
         return None
 
     def _prune(self, desk: DomainDesk, me: HolderIndex, number: int) -> None:
         """Once in a while, forget sets that no open dealing can have used."""
         if number % 64:
             return
-        read = rows.envelope_in(rows.BUNDLES)
         old = [
             key
-            for key, bundle in readable(desk.sealed, rows.BUNDLES, read, prefix=bytes([me]))
+            for key, bundle in rows.BUNDLES.rows(desk.sealed, prefix=bytes([me]))
             if age_of(bundle).created < desk.now - _BUNDLES_KEPT
         ]
         newest = self._published(desk, me)
-        keep = {bytes(bundle) for bundle, _ in rows.bundles_in_use(desk.sealed, me)}
-        keep |= {bytes(bundle_hash(newest))} if newest else set()
+        keep = {bundle for bundle, _ in rows.bundles_in_use(desk.sealed, me)}
+        keep |= {bundle_hash(newest)} if newest else set()
         for key in old:
-            if key[1:] not in keep:
-                desk.sealed.delete(rows.BUNDLES, key)
+            if key[1] not in keep:
+                rows.BUNDLES.drop(desk.sealed, key)
 
     def _owed(
         self,

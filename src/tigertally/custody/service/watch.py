@@ -188,7 +188,7 @@ def holders(desk: DomainDesk, _: Nothing, peer: VerifyKey) -> HoldersReply:
 
 def _last_seen(desk: DomainDesk, index: HolderIndex) -> int:
     with desk.apart():
-        return int.from_bytes(desk.sealed.get(rows.SEEN, bytes([index])) or b"", "big")
+        return rows.SEEN.get(desk.sealed, index) or 0
     return 0
 
 

@@ -163,6 +163,21 @@ class KeyState(Enum):
     RESHARING = "resharing"
     DESTROYED = "destroyed"
 
+    @property
+    def usable(self) -> bool:
+        """Say whether a key may be released in this state."""
+        return self in (KeyState.ACTIVE, KeyState.RESHARING)
+
+
+def not_usable(ref: KeyRef, state: str) -> Refused:
+    """Return the error of asking for a key that cannot be released: why, and what makes it so."""
+    if state == KeyState.PENDING.value:
+        return Refused(
+            f"{ref} is pending: holders still have to sync (`tally holder sync`), "
+            "each with its own device"
+        )
+    return Refused(f"{ref} is {state}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochId:
@@ -212,8 +227,13 @@ class KeyRecord:
 
     @property
     def usable(self) -> bool:
-        """May it be released?"""
-        return self.state in (KeyState.ACTIVE, KeyState.RESHARING)
+        """Say whether it may be released."""
+        return self.state.usable
+
+    def check_usable(self) -> None:
+        """Check that it may be released, or raise `Refused`."""
+        if not self.usable:
+            raise not_usable(self.ref, self.state.value)
 
     def in_epoch(self, epoch: EpochId, name: Hash) -> KeyRecord:
         """Active in its next certified epoch; `name` is the hash of the epoch's statement."""

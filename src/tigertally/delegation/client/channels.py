@@ -29,8 +29,7 @@ from tigertally.delegation.messages.labels import Component, Label, checked, lab
 from tigertally.delegation.protocol import reading, records
 from tigertally.delegation.protocol.records import Followed
 from tigertally.delegation.stores.interface import ObjectStore
-from tigertally.delegation.stores.local import LocalStore
-from tigertally.delegation.stores.open import folder_of, open_store
+from tigertally.delegation.stores.open import open_store, place_of
 
 _DIGITS = 16
 _RECORD_NAME = re.compile(f"[0-9]{{{_DIGITS}}}")
@@ -185,23 +184,22 @@ def locate_channel(
         Unavailable: there is no record.
         Refused: it is not for this reader, or not in its place.
     """
-    place = folder_of(url)
-    inside = LocalStore(str(place), place)
+    place = place_of(url)
     deadline = time.monotonic() + wait
-    while (first := next(filter(_is_record, inside.list(())), None)) is None:
+    while (first := next(filter(_is_record, place.objects()), None)) is None:
         if time.monotonic() >= deadline:
             raise Unavailable(f"there is no stream at {url}")
         time.sleep(_PAUSE)
-    with inside.get(first) as source:
+    with place.store.get(place.below(first).names) as source:
         record = records.read_head(source)
-    above = [folder_of(one) for one in known if place.is_relative_to(folder_of(one))]
-    for top in above or list(place.parents):
+    tops = [top for top in map(place_of, known) if place.is_within(top)]
+    for top in tops or [place.above(count) for count in range(1, len(place.names) + 1)]:
         try:
-            label = checked(tuple(Component(name) for name in place.relative_to(top).parts))
+            label = checked(tuple(Component(name) for name in place.names[len(top.names) :]))
             unlocker.unlock(record.header, record.slots, label).dek.wipe()
         except (MalformedMessage, Refused):
             continue
-        return open_store(str(top)), label
+        return open_store(top.url), label
     raise Refused(f"the stream at {url} has no key slot for you, or was moved there")
 
 

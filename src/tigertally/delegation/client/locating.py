@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tigertally.base.errors import (
     InvalidSignature,
     MalformedMessage,
     Refused,
-    Unavailable,
     UsageError,
 )
 from tigertally.delegation.client.files import Unlocker, found
@@ -28,9 +26,8 @@ from tigertally.delegation.messages.labels import (
     label_text,
 )
 from tigertally.delegation.protocol import reading
-from tigertally.delegation.stores.interface import ObjectStore
-from tigertally.delegation.stores.local import LocalStore
-from tigertally.delegation.stores.open import folder_of, open_store
+from tigertally.delegation.stores.interface import ObjectStore, Place
+from tigertally.delegation.stores.open import open_store, place_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,53 +53,45 @@ def locate(url: str, unlocker: Unlocker, known: Sequence[str]) -> Location:
         Refused: it is not for this reader.
         InvalidSignature: it was written for another place.
     """
-    place = folder_of(url)
-    if place.name.endswith(KEYS_SUFFIX):
+    place = place_of(url)
+    if place.names and place.names[-1].endswith(KEYS_SUFFIX):
         raise UsageError(f"{url} holds the key slots of a file: say the name without {KEYS_SUFFIX}")
-    names = _objects(place)
-    if names is None:
+    names = [names for names in place.objects() if not names[-1].endswith(KEYS_SUFFIX)]
+    if not names:
         label = _label_inside(place, unlocker)
         return Location(store=_store(place, label, known), label=label, files=None)
-    if not names:
-        raise Unavailable(f"there is nothing at {url}")
-    first = _label_inside(place.joinpath(*names[0]), unlocker)
+    first = _label_inside(place.below(names[0]), unlocker)
     label = first[: len(first) - len(names[0])]
     if (*label, *names[0]) != first:
-        raise _elsewhere(place.joinpath(*names[0]), first)
+        raise _elsewhere(place.below(names[0]), first)
     store = _store(place, label, known)
     return Location(store=store, label=label, files=tuple(_below(label, n) for n in names))
 
 
-def _objects(place: Path) -> list[tuple[str, ...]] | None:
-    """The files of a folder by their names in it; None where it is no folder."""
-    if not place.is_dir():
-        return None
-    listed = list(LocalStore(str(place), place).list(()))
-    return [names for names in listed if not names[-1].endswith(KEYS_SUFFIX)]
-
-
-def _label_inside(file: Path, unlocker: Unlocker) -> Label:
+def _label_inside(place: Place, unlocker: Unlocker) -> Label:
     """The label that the file at this place was written for."""
-    with naming(str(file)):
-        source, header, slots = found(LocalStore(str(file.parent), file.parent), (file.name,))
+    with naming(place.url):
+        source, header, slots = found(place.store, place.names)
     source.close()
     try:
         unlocked = unlocker.unlock(header, slots, ())
     except Refused as error:
-        raise Refused(f"{file} has no key slot for you: it was written by another owner") from error
-    with naming(str(file)), unlocked.dek:
+        raise Refused(
+            f"{place.url} has no key slot for you: it was written by another owner"
+        ) from error
+    with naming(place.url), unlocked.dek:
         return reading.open_header(header, unlocked.dek, unlocked.id, unlocked.label).meta.path
 
 
-def _store(place: Path, label: Label, known: Sequence[str]) -> ObjectStore:
+def _store(place: Place, label: Label, known: Sequence[str]) -> ObjectStore:
     """The store in which `place` is called `label`."""
-    top = place.parents[len(label) - 1] if 0 < len(label) < len(place.parts) else place
-    if place != top.joinpath(*label):
+    if place.names[len(place.names) - len(label) :] != label:
         raise _elsewhere(place, label)
-    folders = {folder_of(url): url for url in known}
-    if any(place.is_relative_to(folder) for folder in folders) and top not in folders:
+    top, places = place.above(len(label)), {url: place_of(url) for url in known}
+    named = [url for url, one in places.items() if one.url == top.url]
+    if not named and any(place.is_within(one) for one in places.values()):
         raise _elsewhere(place, label)
-    return open_store(folders.get(top, str(top)))
+    return open_store(named[-1] if named else top.url)
 
 
 def _below(label: Label, names: Sequence[str]) -> Label:
@@ -112,5 +101,5 @@ def _below(label: Label, names: Sequence[str]) -> Label:
         raise InvalidSignature(f"{'/'.join(names)} is not the name of a file of ours") from error
 
 
-def _elsewhere(place: Path, label: Label) -> InvalidSignature:
-    return InvalidSignature(f"what is at {place} was written for {label_text(label)}")
+def _elsewhere(place: Place, label: Label) -> InvalidSignature:
+    return InvalidSignature(f"what is at {place.url} was written for {label_text(label)}")

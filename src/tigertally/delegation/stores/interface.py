@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 Path = Sequence[str]
@@ -61,3 +62,36 @@ class ObjectStore(Protocol):
     def url_of(self, path: Path) -> str:
         """Where an object is."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a URL leads: an object, or all objects below `names`.
+
+    `store` is the outermost one in which the URL names anything, so that places can be compared.
+    """
+
+    store: ObjectStore
+    names: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        return self.store.url_of(self.names)
+
+    def objects(self) -> Iterator[tuple[str, ...]]:
+        """The objects below, by their names from here. See `ObjectStore.list`."""
+        return (names[len(self.names) :] for names in self.store.list(self.names))
+
+    def below(self, names: Path) -> Place:
+        """A place below this one."""
+        return Place(store=self.store, names=(*self.names, *names))
+
+    def above(self, count: int) -> Place:
+        """The place so many names above this one; 0 is itself."""
+        return Place(store=self.store, names=self.names[: len(self.names) - count])
+
+    def is_within(self, other: Place) -> bool:
+        """Whether it is the other place, or below it."""
+        same = self.store.url == other.store.url
+        return same and self.names[: len(other.names)] == other.names

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from tigertally.base.errors import UsageError
-from tigertally.delegation.stores.interface import ObjectStore
+from tigertally.delegation.stores.interface import ObjectStore, Place
 from tigertally.delegation.stores.local import LocalStore
 
 
@@ -27,6 +27,16 @@ def open_store(url: str, last_look: Callable[[Sequence[str]], None] | None = Non
     if last_look is None:
         return LocalStore(plain, folder_of(url))
     return LocalStore(plain, folder_of(url), last_look)
+
+
+def place_of(url: str) -> Place:
+    """Return where the URL of a file, folder or store leads.
+
+    Raises:
+        UsageError: another kind of URL.
+    """
+    folder = folder_of(url)
+    return Place(store=LocalStore("", Path("/")), names=folder.parts[1:])
 
 
 def folder_of(url: str) -> Path:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tigertally.algebra import tags
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import InvalidSignature, PeerFault, Refused
 from tigertally.base.ids import Fingerprint, HolderIndex, Name, RosterHash
 from tigertally.base.text import PlainText
@@ -23,6 +23,7 @@ from tigertally.quorum.changes import JOIN, REQUESTER_JOIN, join_body
 from tigertally.quorum.enrolment import check_reply, found_request, found_roster
 from tigertally.quorum.member.client import MemberClient, Party
 from tigertally.quorum.member.memory import ROSTERS, authority_says, store_chain, take_rosters
+from tigertally.quorum.member.ongoing import Ongoings
 from tigertally.quorum.messages import (
     DomainInfo,
     Nothing,
@@ -32,10 +33,11 @@ from tigertally.quorum.messages import (
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import proposal_id
 from tigertally.quorum.roster import Roster, open_from_holder
+from tigertally.storage.table import RAW, Table, message
 from tigertally.transport.channel import Channel
 from tigertally.transport.door import ask
 
-PENDING = "joining"  # one row: the proposal that asks for us
+PENDING = Table("joining", RAW, message(Envelope))  # one row: the proposal that asks for us
 _ROW = b"proposal"
 
 
@@ -124,6 +126,7 @@ class JoiningClient:
 
     def __init__(self, party: Party, *, name: Name, role: Role, authority: VerifyKey) -> None:
         self._member = MemberClient(party)
+        self._ongoings = Ongoings(self._member, PENDING)
         self._party = party
         self._authority = authority
         self._role = role
@@ -178,25 +181,19 @@ class JoiningClient:
             return Joined(state="waiting", proposal=id_, roster=None)
         if state.status is Status.COMPLETE:
             chain = await self.fetch(wanted=wanted)  # forgotten only once we have the rosters
-            self._forget()
+            self._ongoings.forget(_ROW, state.proposal)
             return Joined(state="enrolled", proposal=id_, roster=chain.current)
-        self._forget()
+        self._ongoings.forget(_ROW, state.proposal)
         raise Refused(f"the enrolment is {state.status.value}; {authority_says(state.why)}")
 
     async def _known(self) -> ProposalState | None:
         """The state of the proposal that we made before, if it is still worth anything."""
-        with self._party.store.reading() as reader:
-            row = reader.get(PENDING, _ROW)
-        if row is None:
+        proposal = self._ongoings.known(_ROW)
+        if proposal is None:
             return None
-        proposal = decode(Envelope, row)
-        try:
-            state = await self._member.proposal(proposal_id(proposal))
-        except Refused:  # it never arrived: ask anew
-            self._forget()
-            return None
-        if state.status in (Status.EXPIRED, Status.VOID):
-            self._forget()
+        state = await self._ongoings.state_of(proposal_id(proposal))
+        if state is None or state.status in (Status.EXPIRED, Status.VOID):
+            self._ongoings.forget(_ROW, proposal)
             return None
         return state
 
@@ -210,13 +207,8 @@ class JoiningClient:
             electorate=terms.electorate,
             predecessor=terms.roster,
         )
-        with self._party.store.transaction() as tx:
-            tx.put(PENDING, _ROW, encode(proposal))
+        self._ongoings.keep(_ROW, proposal)
         return await self._member.propose(proposal)
-
-    def _forget(self) -> None:
-        with self._party.store.transaction() as tx:
-            tx.delete(PENDING, _ROW)
 
     async def fetch(self, *, wanted: RosterHash | None = None) -> Chain:
         """Fetch and verify the roster chain, in which we must now stand with our own keys.

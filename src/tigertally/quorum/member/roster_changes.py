@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from tigertally.algebra import tags
 from tigertally.algebra.transcript import tagged_hash
-from tigertally.base.codec import decode, encode
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.quorum.member.client import MemberClient, Synced
 from tigertally.quorum.member.memory import vote_given
+from tigertally.quorum.member.ongoing import Ongoings
 from tigertally.quorum.messages import ProposalState
-from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, proposal_id
+from tigertally.storage.table import Table, fixed, message
 
-CHANGES = "holder-change"  # what was asked for -> the signed proposal
+# What was asked for -> the signed proposal.
+CHANGES = Table("holder-change", fixed(Hash), message(Envelope))
 
 
 class RosterChanges:
@@ -27,6 +28,7 @@ class RosterChanges:
     def __init__(self, member: MemberClient) -> None:
         self.member = member
         self.party = member.party
+        self.ongoings = Ongoings(member, CHANGES)
 
     async def propose_or_resume(self, kind: Name, body: bytes, synced: Synced) -> ProposalId:
         """Propose a change with our approval in it, or go on with the very same one of before.
@@ -36,57 +38,39 @@ class RosterChanges:
                 may ask again), or our vote is given to another change.
         """
         what = tagged_hash(tags.REQUEST, kind.encode(), body)
-        with self.party.store.reading() as reader:
-            row = reader.get(CHANGES, what)
-        known = None if row is None else await self._resumed(decode(Envelope, row), what, synced)
+        rejected = "the holders rejected this change"
+        known = await self.ongoings.resume(
+            what, lambda one: self._handed_in(one, synced), rejected=rejected, ends=True
+        )
         if known is not None:
-            return known
+            return proposal_id(known[0])
         proposal = self.member.new_proposal(kind, body, synced.roster)
-        with self.party.store.transaction() as tx:
-            tx.put(CHANGES, what, encode(proposal))
+        self.ongoings.keep(what, proposal)
         try:
             await self.member.propose_with_yes(proposal, synced)
         except Refused as error:
             if self._voted_for(proposal, synced):  # as with a clock that is ahead
                 error.add_note("the same command again goes on with it once that is mended")
             else:
-                self._drop(what)
+                self.ongoings.forget(what, proposal)
             raise
         return proposal_id(proposal)
 
-    async def _resumed(self, proposal: Envelope, what: Hash, synced: Synced) -> ProposalId | None:
-        """The proposal of before, if it is still worth anything; else it is forgotten."""
-        id_ = proposal_id(proposal)
-        state = await self._handed_in(proposal, id_, synced)
-        if state is not None and state.status is Status.PENDING:
-            return id_
-        self._drop(what)
-        if state is not None and state.status is Status.REJECTED:
-            raise Refused(f"the holders rejected this change; {self.member.why_ended(state)}")
-        return id_ if state is not None and state.status is Status.COMPLETE else None
-
-    async def _handed_in(
-        self, proposal: Envelope, id_: ProposalId, synced: Synced
-    ) -> ProposalState | None:
+    async def _handed_in(self, proposal: Envelope, synced: Synced) -> ProposalState | None:
         """How it stands; handed in if it never arrived; None if it is too late for that.
 
         Raises:
             Refused: not now, and our vote is given to it.
         """
-        try:
-            return await self.member.proposal(id_)
-        except Refused:
-            pass
+        state = await self.ongoings.state_of(proposal_id(proposal))
+        if state is not None:
+            return state
         try:
             return await self.member.propose_with_yes(proposal, synced)
         except Refused:
             if self._voted_for(proposal, synced):
                 raise
             return None
-
-    def _drop(self, what: Hash) -> None:
-        with self.party.store.transaction() as tx:
-            tx.delete(CHANGES, what)
 
     def _voted_for(self, proposal: Envelope, synced: Synced) -> bool:
         """Is our vote for a successor of this roster given to it, as long as it lives?"""

@@ -166,13 +166,15 @@ def test_the_table_of_states() -> None:
     assert NEXT_EPOCH[EpochStatus.CERTIFIED] == frozenset()  # a certified epoch never ends
 
 
-def test_the_next_attempt_begins_with_nothing_and_by_the_dealers_that_are_left() -> None:
+def test_the_next_attempt_begins_with_nothing_and_without_the_convicted() -> None:
     record = open_record()
-    following = next_attempt(record, number=record.attempt + 1, dealers=(1, 3))
+    following = next_attempt(record, number=record.attempt + 1, without=frozenset({2}))
     assert (following.attempt, following.dealers) == (2, (1, 3))
     assert following.dealings == (None, None)
     assert (following.statement, following.acknowledged) == (b"", ())
     assert following.status is EpochStatus.DEALING
+    with pytest.raises(Refused):
+        next_attempt(record, number=2, without=frozenset({1, 2, 3}))
 
 
 @pytest.mark.requirement("X3")

@@ -9,7 +9,7 @@ from tigertally.base.errors import InvalidSignature, Refused, Unavailable, Usage
 from tigertally.delegation.client.channels import write_stream
 from tigertally.delegation.client.files import write_file
 from tigertally.delegation.client.locating import locate
-from tigertally.delegation.stores.open import open_store
+from tigertally.delegation.stores.open import open_store, place_of
 
 ANN = person("ann")
 
@@ -77,3 +77,25 @@ def test_what_is_no_file_is_told_apart(folder):
     write_stream(ANN, open_store(str(folder)), label("live"), [b"1"], clock=lambda: NOW)
     with pytest.raises(UsageError, match="tally stream read"):
         found(folder / "live")
+
+
+@pytest.mark.requirement("D8")
+def test_a_place_is_a_store_and_names_in_it(folder):
+    place = place_of(str(folder / "a"))
+    assert place.url == str(folder / "a")
+    assert place_of(f"file://{folder}/a").url == place.url
+    objects = [names for names in place.objects() if not names[-1].endswith(".keys")]
+    assert objects == [("x",), ("b", "c")]
+    with place.store.get(place.below(objects[1]).names) as source:
+        assert source.read() == (folder / "a" / "b" / "c").read_bytes()
+    assert place.above(1).url == str(folder)
+    assert place.is_within(place.above(1))
+    assert place.is_within(place)
+    assert not place.above(1).is_within(place)
+    assert not place_of(str(folder / "ab")).is_within(place)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a", "https://host/a", "file://host/a", ""])
+def test_a_store_of_a_kind_that_is_not_there_is_refused_in_words(url):
+    with pytest.raises(UsageError, match=r"say .*a folder, or file:///folder"):
+        place_of(url)
