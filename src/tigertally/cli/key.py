@@ -220,7 +220,7 @@ def show(
     found = [one for one in every if version in (None, one["version"])]
     if not found:
         which = f"{name} version {version}" if every else name
-        raise Refused(f"there is no key {which} (yet): see `tally key list`")
+        raise Refused(f"there is no key {which} (yet)", advice="see `tally key list`")
     document = next((d for d in reversed(found) if d["state"] != "destroyed"), found[-1])
     document["versions"] = [{"version": d["version"], "state": d["state"]} for d in every]
     said = {

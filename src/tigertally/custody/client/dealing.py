@@ -79,7 +79,7 @@ class Dealings:
                 return await self.member.propose(proposal, approval=verdict, attachment=dealing)
             except Unavailable as error:
                 await self._dealt_in_vain(proposal, dealing, synced, error)
-        raise Unavailable("receive keys change faster than we can deal: try again")
+        raise Unavailable("receive keys change faster than we can deal", advice="try again")
 
     async def approve(self, seen: SeenProposal, synced: Synced) -> ProposalState:
         """Say yes to a key that is made; our dealing goes with it."""
@@ -99,7 +99,7 @@ class Dealings:
                 return await self.member.vote(seen.state, verdict, attachment=dealing)
             except Unavailable as error:
                 await self._dealt_in_vain(proposal, dealing, synced, error)
-        raise Unavailable("receive keys change faster than we can deal: try again")
+        raise Unavailable("receive keys change faster than we can deal", advice="try again")
 
     async def _first_dealing(self, proposal: Envelope, body: Making, synced: Synced) -> bytes:
         """The dealing that travels with our approval; kept, so that it is the same next time."""
@@ -179,7 +179,7 @@ class Dealings:
             self._drop(key)
             report.sent += 1
             return
-        raise Refused("receive keys change faster than we can deal: sync again")
+        raise Refused("receive keys change faster than we can deal", advice="sync again")
 
     def _drop(self, key: bytes) -> None:
         with self.party.store.transaction() as tx:

@@ -50,7 +50,7 @@ class Fragments:
         with self.party.store.reading() as reader:
             check_terms(reader, terms)
             epoch = rows.ANSWERED.get(reader, key)
-            known = None if epoch is None else rows.find_held(reader, epoch)
+            known = None if epoch is None else rows.EPOCHS.get(reader, epoch)
         if known is not None:  # our acknowledgement was lost
             await self._acknowledge_again(known, opening, synced, me)
             return
@@ -95,11 +95,11 @@ class Fragments:
             with self.party.store.transaction() as tx:
                 rows.put_held(tx, outcome.held)
                 for ref, said in terms.items():
-                    rows.put_terms(tx, ref, said)
+                    rows.TERMS.put(tx, ref, said)
                 rows.ANSWERED.put(tx, key, outcome.held.epoch)
                 if statement.base is None:  # the epoch is open: nobody asks for our dealing again
                     rows.drop_dealt(tx, statement.proposal)
-                    rows.put_making(tx, statement.keys[0], opening.tally)
+                    rows.MAKINGS.put(tx, statement.keys[0], opening.tally)
                 else:  # other keys of the same change may still wait for theirs
                     rows.DEALT.drop(tx, key)
             report.received += len(statement.keys)

@@ -204,7 +204,7 @@ def next_attempt(record: EpochRecord, *, number: int, without: frozenset[int]) -
     """
     dealers = tuple(dealer for dealer in record.dealers if dealer not in without)
     if not dealers:
-        raise NoDealerLeft("no honest dealer is left: propose the operation again")
+        raise NoDealerLeft("no honest dealer is left", advice="propose the operation again")
     # A new key is the sum of what its dealers deal, however many they are.
     return replace(
         record,

@@ -133,7 +133,7 @@ def _check_rotation(desk: DomainDesk, body: Rotate) -> None:
     versions = rows.versions_of(desk.sealed, body.key)
     usable = [record for record in versions if record.usable]
     if not versions:
-        raise Refused(f"there is no key {body.key} (yet): see `tally key list`")
+        raise Refused(f"there is no key {body.key} (yet)", advice="see `tally key list`")
     newest = versions[-1]
     if newest.state is KeyState.PENDING:
         raise Refused(f"{newest.ref} is still being made")
@@ -159,7 +159,7 @@ def check_bundles(desk: DomainDesk, dealing: Dealing) -> None:
     for slot in dealing.slots:
         newest = rows.RECEIVE_KEYS.get(desk.sealed, slot.receiver)
         if newest is None or bundle_hash(newest) != slot.bundle:
-            raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED_V1}: try again")
+            raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED_V1}", advice="try again")
         rows.IN_USE.put(desk.sealed, ((slot.receiver, slot.bundle), dealing.proposal))
 
 
@@ -221,7 +221,7 @@ def trouble(desk: DomainDesk, record: EpochRecord, text: str) -> None:
     """Let `key show` say what went wrong."""
     for ref in record.keys:
         with desk.apart():
-            key = rows.find_key(desk.sealed, ref)
+            key = rows.KEYS.get(desk.sealed, ref)
             if key is not None:
                 rows.put_key(desk.sealed, key.with_trouble(text))
 

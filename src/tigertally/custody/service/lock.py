@@ -195,7 +195,7 @@ class LockService:
                 raise Refused("an answer is handed in by its holder")
             asked = self._asked.get(name)
             if asked is None or asked.holder != holder.index or desk.now >= asked.expires:
-                raise Refused("no such challenge is open: ask again")
+                raise Refused("no such challenge is open", advice="ask again")
             answer = open_answer(request.answer, name, desk.roster)
             del self._asked[name]  # each challenge is answered once
         except TigertallyError as error:

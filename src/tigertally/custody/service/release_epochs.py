@@ -136,7 +136,7 @@ def may_send(desk: DomainDesk, pending: Pending, me: HolderIndex) -> bool | None
         check_approvers(put_to, approvers(pending.approvals), desk.roster)
     except Refused:
         return None  # a removed holder's approval has died, and the request with it
-    key = rows.find_key(desk.sealed, parsed_body(parse_release, proposal).ref)
+    key = rows.KEYS.get(desk.sealed, parsed_body(parse_release, proposal).ref)
     if key is None or key.live is None or not key.usable:
         return None
     return me in rows.get_epoch(desk.sealed, key.live).acknowledged

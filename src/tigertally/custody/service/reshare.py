@@ -257,7 +257,7 @@ def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
     coming: set[EpochId] = set()
     for ref in keys:
         with desk.apart():
-            key = rows.find_key(desk.sealed, ref)
+            key = rows.KEYS.get(desk.sealed, ref)
             coming |= set() if key is None or key.coming is None else {key.coming}
     for id_ in coming:
         with desk.apart(), desk.plain.nested():

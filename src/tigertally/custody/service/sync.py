@@ -292,7 +292,7 @@ def option_names(desk: DomainDesk, record: EpochRecord) -> frozenset[str]:
     suite = suite_options(record.suite.value)
     if record.base:
         return suite.union(*(one.options.names for one in record.base))
-    keys = (rows.find_key(desk.sealed, ref) for ref in record.keys)
+    keys = (rows.KEYS.get(desk.sealed, ref) for ref in record.keys)
     return suite.union(*(key.options.names for key in keys if key is not None))
 
 

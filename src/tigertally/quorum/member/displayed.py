@@ -75,12 +75,12 @@ def displayed_as(reader: Reader, beginning: str, *, now: int) -> ProposalId:
     ]
     if len(found) > 1:
         raise UsageError(
-            f"several proposals that this device has displayed begin with {beginning}: give all "
-            f"{2 * ProposalId.SIZE} digits, as in `tally holder inbox --json`"
+            f"several proposals that this device has displayed begin with {beginning}",
+            advice=f"give all {2 * ProposalId.SIZE} digits, as in `tally holder inbox --json`",
         )
     if not found:
         raise UsageError(
-            f"this device has displayed no open proposal that begins with {beginning}: see "
-            "`tally holder inbox`"
+            f"this device has displayed no open proposal that begins with {beginning}",
+            advice="see `tally holder inbox`",
         )
     return found[0]
