@@ -286,14 +286,14 @@ inline again(e) {
 #define not_replaced(h, e) (!(proven[h] & ~lower(e)))
 #endif
 
-/* client/fragments.py Fragments.open */
+/* client/dealing.py Fragments.open */
 #define may_open(h, e) (has(shown, e) && has(roster[operation(e)], h) && delivered(h, e))
 #define is_here(h, e) has(held[h], e)                   /* the row in ANSWERED */
 #define may_take(h, e) (may_open(h, e) && !is_here(h, e) \
     && !(held[h] & answered[h] & others(e)) \
     && (operation(e) == 0 -> made_once(h, e) : same_key(h, e) && not_replaced(h, e)))
 
-/* client/fragments.py Fragments._answer: one transaction */
+/* client/dealing.py Fragments._answer: one transaction */
 inline take(h, e) {
     taken_once = !(answered[h] & (bit(e) | others(e)));      /* (5) one statement an attempt */
     assert(taken_once);

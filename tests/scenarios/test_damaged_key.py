@@ -7,8 +7,7 @@ import pytest
 from domain_rig import DomainRig
 from tigertally.base.errors import Damaged, Refused
 from tigertally.base.ids import Name
-from tigertally.custody.client.keys import KeyProposals
-from tigertally.custody.client.known import ask_keys
+from tigertally.custody.client.keys import KeyProposals, ask_keys
 from tigertally.custody.messages.kinds import KeyRef
 from tigertally.custody.service import rows
 

@@ -14,8 +14,7 @@ from domain_rig import DomainRig
 from tigertally.base.codec import decode
 from tigertally.base.ids import Name
 from tigertally.custody.client import rows
-from tigertally.custody.client.keys import KeyProposals
-from tigertally.custody.client.known import fetch_keys
+from tigertally.custody.client.keys import KeyProposals, fetch_keys
 from tigertally.custody.messages.kinds import Destroy, Suite
 from tigertally.host.pages import pages
 from tigertally.storage.erasure import OWED, owed

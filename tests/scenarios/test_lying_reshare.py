@@ -20,8 +20,7 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId, RosterHash
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope, sign_message
 from tigertally.custody.client import rows
-from tigertally.custody.client.dealing import Dealings
-from tigertally.custody.client.fragments import Fragments
+from tigertally.custody.client.dealing import Dealings, Fragments
 from tigertally.custody.client.holder import Holder
 from tigertally.custody.messages.base_key import BaseKey, base_hash
 from tigertally.custody.messages.dealing import (

@@ -17,7 +17,7 @@ from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
 from tigertally.custody.client import rows as device_rows
 from tigertally.custody.client.holder import Holder
-from tigertally.custody.client.known import newest_usable
+from tigertally.custody.client.keys import newest_usable
 from tigertally.custody.client.report import Report
 from tigertally.custody.messages import kinds
 from tigertally.custody.messages.kinds import Create, Form, KeyRef, Suite

@@ -16,8 +16,7 @@ from tigertally.base.errors import NewerVersion, Refused
 from tigertally.base.ids import Name
 from tigertally.cli.key import _shown
 from tigertally.custody.client import rows as device_rows
-from tigertally.custody.client.keys import KeyProposals
-from tigertally.custody.client.known import ask_keys, newest_usable
+from tigertally.custody.client.keys import KeyProposals, ask_keys, newest_usable
 from tigertally.custody.messages import kinds, v1
 from tigertally.custody.messages.kinds import KeyRef, Suite, known_here
 from tigertally.custody.messages.options import KNOWN_OPTIONS

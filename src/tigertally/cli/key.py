@@ -241,7 +241,7 @@ def _keys(
 ) -> tuple[list[dict[str, Any]], int]:
     """All keys, or all versions of one; and how many more the authority cannot read."""
     from tigertally.cli.members import names_of
-    from tigertally.custody.client.known import ask_keys
+    from tigertally.custody.client.keys import ask_keys
     from tigertally.quorum.member.client import MemberClient
 
     async def work(_: OpenProfile, party: Party) -> tuple[list[dict[str, Any]], int]:
@@ -260,7 +260,7 @@ def _seen_by_authority(info: KeyInfo) -> bool | None:
 
 
 def _shown(info: KeyInfo, names: Mapping[int, str]) -> dict[str, Any]:
-    from tigertally.custody.client.known import is_usable
+    from tigertally.custody.client.keys import is_usable
 
     lives = is_usable(info)
     return {

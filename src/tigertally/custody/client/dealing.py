@@ -1,4 +1,4 @@
-"""How a holder's device deals: with its yes to a new key, and whenever it is asked for more.
+"""How fragments come to a holder's device: receive keys, dealings, openings, certificates.
 
 What is dealt is stored before it leaves and sent again byte for byte, so a crash never makes two
 dealings of one attempt.
@@ -9,25 +9,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import Refused, Unavailable
-from tigertally.base.ids import HolderIndex, ProposalId
+from tigertally.base.errors import PeerFault, Refused, Unavailable
+from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
-from tigertally.crypto.envelope import Envelope
+from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.custody.client import rows
 from tigertally.custody.client.admissible import (
     check_may_make,
     check_not_made,
     check_terms,
     terms_of_base,
+    terms_of_opening,
 )
 from tigertally.custody.client.approvers import first_approval
-from tigertally.custody.client.receive_keys import ReceiveKeys
 from tigertally.custody.client.report import HeldUp, Report
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.dealing import Dealing, DealingPackage
-from tigertally.custody.messages.kinds import CREATE, ROTATE, Making, Rotate, parse_making
+from tigertally.custody.messages.dealing import (
+    Certificate,
+    Dealing,
+    DealingPackage,
+    Opening,
+    Statement,
+)
+from tigertally.custody.messages.kinds import CREATE, ROTATE, KeyRef, Making, Rotate, parse_making
 from tigertally.custody.messages.release import Contribution
-from tigertally.custody.messages.sync import CONTRIBUTE, DEAL, DealRequest
+from tigertally.custody.messages.sync import (
+    ACKNOWLEDGE,
+    COMPLAIN,
+    CONTRIBUTE,
+    DEAL,
+    ERASED,
+    RECEIVE_KEYS,
+    DealRequest,
+    ReceiveKeysReply,
+    ReceiveKeysRequest,
+)
 from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.dealing import (
     NotPublished,
@@ -35,20 +51,96 @@ from tigertally.custody.protocol.dealing import (
     dealer_name,
     draw_sharing,
     make_dealing,
+    possible_senders,
     sign_sharing,
 )
-from tigertally.custody.protocol.receiver import check_deal_request, occasion_of_making
+from tigertally.custody.protocol.epochs import verify_certificate
+from tigertally.custody.protocol.receiver import (
+    Complained,
+    KeyGone,
+    Outcome,
+    Stored,
+    acknowledge_again,
+    check_any_opening,
+    check_certifiable,
+    check_deal_request,
+    occasion_of_making,
+    receive_opening,
+)
+from tigertally.custody.protocol.relayed import shown_by_authority
 from tigertally.custody.protocol.release import open_authority_key, wrap_held
-from tigertally.custody.protocol.reshare import check_reshare_request, share_again
+from tigertally.custody.protocol.reshare import check_not_behind, check_reshare_request, share_again
+from tigertally.custody.state.holder import HeldEpoch, Terms
 from tigertally.quorum.approval import Verdict
 from tigertally.quorum.member.client import MemberClient, Synced
 from tigertally.quorum.member.memory import SeenProposal
 from tigertally.quorum.messages import ProposalState
 from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import open_proposal, proposal_id
-from tigertally.quorum.receive_keys import PublishedKeys
+from tigertally.quorum.receive_keys import (
+    PublishedKeys,
+    draw_receive_keys,
+    newest_by_holder,
+    next_number,
+)
 from tigertally.quorum.tally import check_electorate
+from tigertally.storage.erasure import owe
 from tigertally.storage.store import Reader
+
+
+class ReceiveKeys:
+    """Keys to which others wrap what is meant for one device, and only for a short time."""
+
+    def __init__(self, member: MemberClient) -> None:
+        self.member = member
+
+    async def fetch(
+        self, synced: Synced, proposal: ProposalId | None = None
+    ) -> tuple[Mapping[HolderIndex, PublishedKeys], Envelope | None]:
+        """Fetch everybody's receive keys, verified, and the authority's own for a proposal."""
+        request = ReceiveKeysRequest(proposal=proposal)
+        reply = decode(
+            ReceiveKeysReply, await self.member.party.call(RECEIVE_KEYS, encode(request))
+        )
+        with shown_by_authority():
+            roster = synced.roster
+            return newest_by_holder(reply.keys, roster.domain, roster.signer), reply.fresh
+
+    def to_publish(self, synced: Synced, me: HolderIndex, *, renew: bool) -> Envelope | None:
+        """Return what to publish, if anything: new keys if it is time, stored before they leave."""
+        party = self.member.party
+        senders = possible_senders(synced.roster)
+        with party.store.transaction() as tx:
+            newest = rows.newest_bundle(tx)
+            if newest is not None:
+                envelope, seeds = newest
+                if not renew and set(senders) <= {who for who, _ in seeds.seeds}:
+                    return envelope if not seeds.published else None
+            now = party.clock.now()
+            fresh, envelope = draw_receive_keys(
+                synced.roster.domain,
+                me,
+                senders,
+                number=next_number(rows.newest_number(tx), now=now),
+                key=party.key,
+                now=now,
+                randomness=party.randomness,
+            )
+            rows.put_seeds(tx, fresh, envelope)
+        return envelope
+
+    def forget(self, in_use: tuple[Hash, ...]) -> None:
+        """Erase replaced receive keys that no open delivery needs, and expired wraps."""
+        with self.member.party.store.transaction() as tx:
+            now = self.member.party.clock.now()
+            too_old = now - MAX_PROPOSAL_LIFETIME
+            erased = rows.forget_old_seeds(tx, in_use=in_use, made_before=too_old)
+            erased += rows.forget_expired(tx, now)
+            if erased:
+                owe(tx, now=now)
+        if erased:
+            self.member.scrub()
+
 
 _TRIES = 4  # receive keys may be replaced while we deal
 
@@ -254,3 +346,109 @@ class Dealings:
         return sign_sharing(
             occasion, sharing, dealer=me, receive_keys=published, key=self.party.key
         )
+
+
+class Fragments:
+    """The fragments of this device.
+
+    `open` takes them; `check_certificate`, then `certify`, puts them in the place of older ones.
+    """
+
+    def __init__(self, member: MemberClient) -> None:
+        self.member = member
+        self.party = member.party
+
+    async def open(self, synced: Synced, opening: Opening, me: HolderIndex, report: Report) -> None:
+        """Take our fragments of an epoch, store them, then acknowledge; or complain."""
+        id_ = proposal_id(opening.tally.proposal)
+        terms = terms_of_opening(opening)
+        key = rows.attempt_key(id_, opening.attempt)
+        with self.party.store.reading() as reader:
+            check_terms(reader, terms)
+            epoch = rows.ANSWERED.get(reader, key)
+            known = None if epoch is None else rows.EPOCHS.get(reader, epoch)
+        if known is not None:  # our acknowledgement was lost
+            await self._acknowledge_again(known, opening, synced, me)
+            return
+        version = synced.chain.at(opening.roster).version
+        with self.party.store.reading() as reader:
+            held = rows.Held(reader)
+            if opening.base:
+                check_not_behind(terms, (version, opening.attempt), held.live)
+            else:
+                check_not_made(reader, tuple(terms), id_, opening.attempt, roster_version=version)
+            outcome = receive_opening(
+                opening,
+                synced.chain,
+                me,
+                seed_for=lambda bundle, sender: rows.seed_of(reader, bundle, sender),
+                known=held.of,
+                key=self.party.key,
+                now=self.party.clock.now(),
+            )
+        await self._answer(outcome, key, terms, opening, report)
+
+    async def _acknowledge_again(
+        self, known: HeldEpoch, opening: Opening, synced: Synced, me: HolderIndex
+    ) -> None:
+        with self.party.store.reading() as reader:
+            statement, _, _ = check_any_opening(opening, synced.chain, rows.Held(reader).of)
+        if statement.hash != known.epoch:
+            raise PeerFault("the authority made two epochs of one attempt", culprits=("authority",))
+        ack = acknowledge_again(known, me, key=self.party.key, now=self.party.clock.now())
+        await self.party.call(ACKNOWLEDGE, encode(ack))
+
+    async def _answer(
+        self,
+        outcome: Outcome,
+        key: bytes,
+        terms: Mapping[KeyRef, Terms],
+        opening: Opening,
+        report: Report,
+    ) -> None:
+        if isinstance(outcome, Stored):
+            statement = outcome.held.parsed()
+            with self.party.store.transaction() as tx:
+                rows.put_held(tx, outcome.held)
+                for ref, said in terms.items():
+                    rows.TERMS.put(tx, ref, said)
+                rows.ANSWERED.put(tx, key, outcome.held.epoch)
+                if statement.base is None:  # the epoch is open: nobody asks for our dealing again
+                    rows.drop_dealt(tx, statement.proposal)
+                    rows.MAKINGS.put(tx, statement.keys[0], opening.tally)
+                else:  # other keys of the same change may still wait for theirs
+                    rows.DEALT.drop(tx, key)
+            report.received += len(statement.keys)
+            await self.party.call(ACKNOWLEDGE, encode(outcome.acknowledgement))
+            report.acknowledged += 1
+        elif isinstance(outcome, Complained):
+            fault = f"{outcome.culprit} sent this device a wrong fragment: it complains"
+            report.blame(PeerFault(fault, culprits=(outcome.culprit,), sure=True))
+            await self.party.call(COMPLAIN, encode(outcome.complaint))
+        elif isinstance(outcome, KeyGone):
+            await self.party.call(ERASED, encode(outcome.notice))
+            report.sent += 1
+
+    def check_certificate(self, certificate: Certificate, synced: Synced) -> None:
+        """Check that this certificate may count on this device.
+
+        Raises:
+            UnknownRoster: it is of a roster that we have not fetched yet.
+            MalformedMessage, InvalidSignature, PeerFault
+        """
+        statement = parse_message(Statement, certificate.statement)
+        verify_certificate(certificate, synced.chain.at(statement.roster))
+        key = rows.attempt_key(statement.proposal, statement.attempt)
+        with self.party.store.reading() as reader:
+            answered = rows.ANSWERED.get(reader, key)
+            held = rows.Held(reader).of_any(statement.keys)
+        check_certifiable(statement, answered, held)
+
+    def certify(self, certificate: Certificate) -> None:
+        """Take a certificate; then erase lower epochs of the same keys, and their wraps."""
+        with self.party.store.transaction() as tx:
+            changed = rows.certify(tx, certificate)
+            if changed:
+                owe(tx, now=self.party.clock.now())
+        if changed:
+            self.member.scrub()

@@ -20,13 +20,11 @@ from tigertally.base.errors import (
 from tigertally.base.ids import HolderIndex, Name
 from tigertally.custody.client import rows
 from tigertally.custody.client.approvers import Approver, plain_approver
-from tigertally.custody.client.dealing import Dealings
+from tigertally.custody.client.dealing import Dealings, Fragments, ReceiveKeys
 from tigertally.custody.client.erasures import Erasures, StillOnDisk
-from tigertally.custody.client.fragments import Fragments
-from tigertally.custody.client.receive_keys import ReceiveKeys
 from tigertally.custody.client.release import Releases
 from tigertally.custody.client.report import HeldUp, Report
-from tigertally.custody.client.restored import tell_if_restored
+from tigertally.custody.client.unlock import tell_if_restored
 from tigertally.custody.messages.kinds import DESTROY, MAKING, RELEASE, known_here
 from tigertally.custody.messages.sync import (
     CUSTODY_SYNC,

@@ -13,7 +13,7 @@ from tigertally.base.errors import Refused
 from tigertally.base.ids import ProposalId
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
-from tigertally.custody.client.known import check_not_given_up, fetch_keys
+from tigertally.custody.client.keys import check_not_given_up, fetch_keys
 from tigertally.custody.client.requester import Requester
 from tigertally.custody.messages.imports import IMPORT
 from tigertally.custody.messages.kinds import CREATE, Create, Form, KeyRef, parse_create

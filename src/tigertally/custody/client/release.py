@@ -7,7 +7,7 @@ from tigertally.base.errors import Refused
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME
 from tigertally.custody.client import rows
 from tigertally.custody.client.approvers import first_approval
-from tigertally.custody.client.receive_keys import ReceiveKeys
+from tigertally.custody.client.dealing import ReceiveKeys
 from tigertally.custody.client.report import Report
 from tigertally.custody.messages.kinds import parse_release
 from tigertally.custody.messages.sync import (

@@ -17,7 +17,7 @@ from tigertally.base.secret import Secret
 from tigertally.base.text import PlainText
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.custody.client import rows
-from tigertally.custody.client.known import fetch_keys, newest_usable
+from tigertally.custody.client.keys import fetch_keys, newest_usable
 from tigertally.custody.client.rows import Request
 from tigertally.custody.messages.dealing import Statement
 from tigertally.custody.messages.imports import CONTENT, ContentRequest
@@ -44,10 +44,7 @@ from tigertally.quorum.pending import Status
 from tigertally.quorum.proposal import Proposal, proposal_id
 from tigertally.quorum.roster import Roster
 from tigertally.quorum.tally import Tally, verify_tally
-from tigertally.storage.table import Table, fixed, message
 from tigertally.transport.door import ask
-
-REQUESTS = Table(rows.REQUESTS, fixed(Hash), message(Request))  # what was asked -> its proposal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +77,7 @@ class Requester:
     def __init__(self, party: Party) -> None:
         self.party = party
         self.member = MemberClient(party)
-        self.ongoings = Ongoings(self.member, REQUESTS, secret=True)
+        self.ongoings = Ongoings(self.member, rows.REQUESTS, secret=True)
 
     async def keys(self, name: Name | None = None) -> tuple[KeyInfo, ...]:
         """The domain's keys as the authority tells; nothing secret rests on it."""

@@ -24,10 +24,6 @@ Look = Callable[[T], Awaitable[ProposalState | None]]
 Again = Callable[[T], Awaitable[tuple[T, ProposalState]]]
 
 
-def _no_more(_tx: Transaction, _one: object) -> None:
-    """Forget nothing besides the row."""
-
-
 class Ongoings(Generic[K, T]):
     """What one table says is under way: by what was asked for, how to find it again.
 
@@ -40,14 +36,9 @@ class Ongoings(Generic[K, T]):
         table: Table[K, T],
         *,
         secret: bool = False,
-        besides: Callable[[Transaction, T], None] = _no_more,
+        besides: Callable[[Transaction, T], None] = lambda *_: None,
     ) -> None:
-        """Keep what is under way in this table.
-
-        Args:
-            secret: a row holds a secret, so forgetting it scrubs the store.
-            besides: what goes with a row, in the same transaction.
-        """
+        """Keep rows in this table; `secret` ones are scrubbed, and `besides` goes with them."""
         self.member = member
         self._table = table
         self._secret = secret
@@ -112,16 +103,15 @@ class Ongoings(Generic[K, T]):
         if one is None:
             return None
         state = await look(one)
-        if state is not None and state.status is Status.PENDING:
-            return one, state
-        if again is not None and state is not None and state.status is Status.VOID:
+        status = None if state is None else state.status
+        if again is not None and status is Status.VOID:
             return await again(one)
-        complete = state is not None and state.status is Status.COMPLETE
-        if ends or not complete:
+        if status is not Status.PENDING and (ends or status is not Status.COMPLETE):
             self.forget(what, one)
-        if state is not None and state.status is Status.REJECTED:
+        if state is not None and status is Status.REJECTED:
             raise Refused(f"{rejected}; {self.member.why_ended(state)}")
-        return (one, state) if state is not None and complete else None
+        alive = status in (Status.PENDING, Status.COMPLETE)
+        return (one, state) if state is not None and alive else None
 
     async def state_of(self, id_: ProposalId) -> ProposalState | None:
         """Ask how it stands; None if the authority never got it: this device was cut off before."""
