@@ -115,11 +115,11 @@ class MakeKey:
             if index == AUTHORITY:
                 rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(record).to_bytes())
                 continue
-            attachment = desk.sealed.get(ATTACHMENTS, tally.id + bytes([index]))
+            attachment = ATTACHMENTS.get(desk.sealed, (tally.id, HolderIndex(index)))
             if attachment is None:
                 raise MalformedMessage("an approval came without its dealing")
             record = take_package(desk, record, decode(DealingPackage, attachment))
-            desk.sealed.delete(ATTACHMENTS, tally.id + bytes([index]))
+            ATTACHMENTS.drop(desk.sealed, (tally.id, HolderIndex(index)))
         rows.put_epoch(desk.sealed, record)
         announce(desk, record)
         wake_proposers(desk)
@@ -168,7 +168,7 @@ def take_package(desk: DomainDesk, record: EpochRecord, package: DealingPackage)
     dealing = decode(Dealing, package.dealing.body)
     id_ = rows.epoch_id(record)
     for slot, piece in zip(dealing.slots, package.pieces, strict=True):
-        desk.sealed.put(rows.PIECES, rows.piece_key(id_, dealing.dealer, slot.receiver), piece)
+        rows.PIECES.put(desk.sealed, rows.piece_key(id_, dealing.dealer, slot.receiver), piece)
     return with_dealing(record, package.dealing, dealing)
 
 

@@ -221,7 +221,7 @@ class EpochService:
         judged = tagged_hash(tags.COMPLAINT, envelope.body)
         if record.status is EpochStatus.ABORTED or desk.sealed.get(rows.JUDGED, judged) is not None:
             return Nothing()  # that attempt has ended; or this very complaint came before
-        desk.sealed.put(rows.JUDGED, judged, b"")
+        rows.JUDGED.put(desk.sealed, judged)
         conviction = self._evidence(desk, record, complaint, envelope)
         culprit = judge(conviction, occasion_of(record, roster.domain), roster)
         name = dealer_name(roster, culprit)
@@ -256,7 +256,7 @@ class EpochService:
             raise Refused("the accused has dealt nothing in this attempt")
         slot = decode(Dealing, dealing.body).slot_of(complaint.complainer)
         key = rows.piece_key(rows.epoch_id(record), complaint.accused, complaint.complainer)
-        piece = desk.sealed.get(rows.PIECES, key)
+        piece = rows.PIECES.get(desk.sealed, key)
         bundle = rows.find_bundle(desk.sealed, complaint.complainer, slot.bundle)
         if piece is None or bundle is None:
             raise Refused("the piece has been acknowledged: it cannot be complained about")

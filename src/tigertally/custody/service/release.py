@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, Text
 from tigertally.base.secret import Secret
@@ -56,7 +56,7 @@ class ReleaseKey:
         check_may_ask(body.ref, key.options.requesters, who)
         key.check_usable()
         # Before the secret is stored only its importer has a use for the key: it seals with it.
-        importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
+        importing = key.imported and not rows.CONTENTS.has(desk.sealed, body.ref)
         if importing and proposer_of(desk, key) != proposal.proposer:
             raise Refused(f"nothing has been imported as {body.ref} yet")
 
@@ -103,7 +103,7 @@ class ReleaseService:
 
     def fresh_key(self, desk: DomainDesk, proposal: ProposalId) -> Envelope | None:
         """Return the authority's fresh key for a proposal, signed; None if it does not rebuild."""
-        row = desk.sealed.get(rows.FRESH, proposal)
+        row = rows.FRESH.get(desk.sealed, proposal)
         if row is None:
             return None
         public = PrivateKey(Secret(row)).public
@@ -129,11 +129,11 @@ class ReleaseService:
         if delivery.key != release.ref or key.live_hash != delivery.epoch:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
-        if desk.sealed.get(rows.REBUILT, delivery.proposal) is not None:
+        if rows.REBUILT.has(desk.sealed, delivery.proposal):
             return Nothing()  # too late to be needed: do not keep it
         place = delivery.proposal + delivery.epoch + bytes([holder.index])
         if not release_epochs.has_fragment(desk, place):
-            desk.sealed.put(rows.FRAGMENTS, place, encode(fragment))
+            rows.FRAGMENTS.put(desk.sealed, place, fragment)
             desk.record(
                 "custody.delivered",
                 actor=holder.name,
@@ -151,7 +151,7 @@ class ReleaseService:
         if not release_epochs.enough_fragments(desk, tally.id, epoch):
             return
         if key.suite.authority_deals:
-            if desk.sealed.get(rows.REBUILT, tally.id) is None:
+            if not rows.REBUILT.has(desk.sealed, tally.id):
                 rows.put_job(desk.sealed, rows.Job.REBUILD, tally.id)
             return
         desk.wake([tally.proposal.proposer])
@@ -207,7 +207,7 @@ class ReleaseService:
     def _forget_fragments(self, desk: DomainDesk, proposal: ProposalId) -> None:
         """Forget what could rebuild the key once more: it is wrapped for the requester."""
         desk.owe_erasure()
-        desk.sealed.delete(rows.FRESH, proposal)
+        rows.FRESH.drop(desk.sealed, proposal)
         for place in list(rows.FRAGMENTS.keys(desk.sealed, prefix=proposal)):
             rows.FRAGMENTS.drop(desk.sealed, place)
 

@@ -103,7 +103,7 @@ def owe_fragments(desk: DomainDesk, pending: Pending, key: KeyRecord) -> None:
 
     Each who is still here, unless its fragment is there or owed already.
     """
-    if key.live_hash is None or desk.sealed.get(rows.REBUILT, pending.id) is not None:
+    if key.live_hash is None or rows.REBUILT.has(desk.sealed, pending.id):
         return
     here = {holder.index for holder in desk.roster.holders}
     for index in (*approvers(pending.approvals), *approvers(pending.late)):

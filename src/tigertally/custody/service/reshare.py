@@ -105,16 +105,16 @@ def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> Non
         if key.live is not None:
             rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
         return
-    if key.live is None:  # a new key: once dealt, those who are left may still certify it
+    if key.live is None:
         able = {*record.acknowledged, *(index for index in record.holders if index in left)}
         dealt = record.status is not EpochStatus.DEALING
-        if dealt and len(able) >= record.acks:
+        if dealt and len(able) >= record.acks:  # those left finish it without anybody dealing
             return
     if record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
         attempts.end_attempt(desk, record, "the roster changed")
         key = rows.get_key(desk.sealed, key.ref)
     if key.live is None:  # it never was active: free its name
-        desk.sealed.delete(rows.KEYS, key.ref.to_bytes())
+        rows.KEYS.drop(desk.sealed, key.ref)
         desk.record(
             "custody.given-up",
             actor="authority",
@@ -259,7 +259,7 @@ def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
 
 def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
     if record.status is not EpochStatus.DEALING or not record.base:
-        return
+        return  # it is dealt already; or a key is being made, which has no donors
     donors = attempts.donors_of(desk, record)
     if record.suite.authority_deals:
         attempts.ask_contributions(desk, record, donors)
