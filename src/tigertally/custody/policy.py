@@ -6,23 +6,7 @@ from collections.abc import Sequence
 
 from tigertally.base.errors import Refused
 from tigertally.base.ids import Name, Text
-from tigertally.custody.messages.kinds import (
-    CREATE,
-    DESTROY,
-    RELEASE,
-    ROTATE,
-    Create,
-    Destroy,
-    Form,
-    KeyRef,
-    Making,
-    Release,
-    Rotate,
-    parse_create,
-    parse_destroy,
-    parse_release,
-    parse_rotate,
-)
+from tigertally.custody.messages import kinds
 from tigertally.quorum.changes import split_warning
 from tigertally.quorum.kinds import Kind
 from tigertally.quorum.proposal import Proposal
@@ -30,13 +14,13 @@ from tigertally.quorum.roster import Roster
 from tigertally.quorum.words import clauses
 
 
-def words_of_create(create: Create) -> str:
+def words_of_create(create: kinds.Create) -> str:
     """Return what approvers read."""
     mark = "IMPORT: the proposer will store a secret of its own under it" * create.imported
     return clauses(mark, *_flags(create), f"make the key {create.key}", *_terms(create))
 
 
-def words_of_rotation(rotate: Rotate) -> str:
+def words_of_rotation(rotate: kinds.Rotate) -> str:
     """Return what approvers read."""
     return clauses(
         *_flags(rotate),
@@ -46,7 +30,7 @@ def words_of_rotation(rotate: Rotate) -> str:
     )
 
 
-def words_of_destruction(destroy: Destroy) -> str:
+def words_of_destruction(destroy: kinds.Destroy) -> str:
     """Return what approvers read."""
     which = "ALL VERSIONS" if destroy.version is None else f"version {destroy.version} alone"
     return clauses(
@@ -56,7 +40,7 @@ def words_of_destruction(destroy: Destroy) -> str:
     )
 
 
-def _flags(making: Making) -> tuple[str, ...]:
+def _flags(making: kinds.Making) -> tuple[str, ...]:
     """What makes a key weaker than others; first, so that no long list of names hides it."""
     return (
         "THE AUTHORITY SEES THIS KEY for moments" * making.suite.authority_deals,
@@ -64,7 +48,7 @@ def _flags(making: Making) -> tuple[str, ...]:
     )
 
 
-def _terms(making: Making) -> tuple[str, ...]:
+def _terms(making: kinds.Making) -> tuple[str, ...]:
     who = ", ".join(making.options.requesters) if making.options.requesters else "any requester"
     return (
         f"suite {making.suite.value}",
@@ -73,20 +57,20 @@ def _terms(making: Making) -> tuple[str, ...]:
     )
 
 
-def warning_of_making(roster: Roster, making: Making) -> str:
+def warning_of_making(roster: Roster, making: kinds.Making) -> str:
     """What approvers read besides: could two keys of this name be certified?"""
     return split_warning(making.acks, roster.threshold, len(roster.holders))
 
 
-def words_of_release(release: Release) -> str:
+def words_of_release(release: kinds.Release) -> str:
     """Return what approvers read."""
-    if release.form is Form.PRIVATE:
+    if release.form is kinds.Form.PRIVATE:
         keeps = "the requester keeps the private key itself, or the secret imported as it"
         return clauses(f"FORM PRIVATE: {keeps}", f"release {release.ref}")
     return clauses(f"release {release.ref}", "form final, as its program promises")
 
 
-def quotes_of_release(release: Release) -> tuple[tuple[str, Text], ...]:
+def quotes_of_release(release: kinds.Release) -> tuple[tuple[str, Text], ...]:
     """Return why the requester says it needs the key."""
     return (("reason", release.reason),)
 
@@ -97,7 +81,7 @@ def holder_may_propose(roster: Roster, proposal: Proposal, body: object) -> None
         raise Refused(f"only a holder may propose {proposal.kind}")
 
 
-def creator_may_propose(roster: Roster, proposal: Proposal, body: Create) -> None:
+def creator_may_propose(roster: Roster, proposal: Proposal, body: kinds.Create) -> None:
     """Keys are made by holders; an import is proposed by the requester that brings the secret."""
     if not body.imported:
         holder_may_propose(roster, proposal, body)
@@ -145,13 +129,13 @@ def some_of(names: Sequence[object], most: int = 3) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def check_may_ask(ref: KeyRef, requesters: tuple[Name, ...], name: str) -> None:
+def check_may_ask(ref: kinds.KeyRef, requesters: tuple[Name, ...], name: str) -> None:
     """May this requester ask for the key? With none named at creation, any may; else `Refused`."""
     if requesters and name not in requesters:
         raise Refused(f"{name} may not ask for {ref}")
 
 
-def check_requesters(create: Create, roster: Roster) -> None:
+def check_requesters(create: kinds.Create, roster: Roster) -> None:
     """The requesters named exist; `Refused` otherwise."""
     known = {requester.name for requester in roster.requesters}
     unknown = [name for name in create.options.requesters if name not in known]
@@ -161,28 +145,28 @@ def check_requesters(create: Create, roster: Roster) -> None:
 
 KINDS = (
     Kind(
-        name=CREATE,
-        parse=parse_create,
+        name=kinds.CREATE,
+        parse=kinds.parse_create,
         words=words_of_create,
         warning=warning_of_making,
         may_propose=creator_may_propose,
     ),
     Kind(
-        name=ROTATE,
-        parse=parse_rotate,
+        name=kinds.ROTATE,
+        parse=kinds.parse_rotate,
         words=words_of_rotation,
         warning=warning_of_making,
         may_propose=holder_may_propose,
     ),
     Kind(
-        name=DESTROY,
-        parse=parse_destroy,
+        name=kinds.DESTROY,
+        parse=kinds.parse_destroy,
         words=words_of_destruction,
         may_propose=holder_may_propose,
     ),
     Kind(
-        name=RELEASE,
-        parse=parse_release,
+        name=kinds.RELEASE,
+        parse=kinds.parse_release,
         words=words_of_release,
         quotes=quotes_of_release,
         proposer="for {}",

@@ -31,14 +31,7 @@ from tigertally.algebra.transcript import tagged_hash
 from tigertally.base.errors import MalformedMessage, TigertallyError, UsageError
 from tigertally.base.ids import Hash, Name
 from tigertally.base.pattern import Pattern, glob
-from tigertally.custody.messages.kinds import (
-    RELEASE,
-    Form,
-    KeyRef,
-    Release,
-    parse_form,
-    parse_release,
-)
+from tigertally.custody.messages import kinds
 from tigertally.custody.policy import check_may_ask
 from tigertally.custody.state.holder import Terms
 from tigertally.quorum.proposal import Proposal, parsed_body
@@ -82,7 +75,7 @@ class Rule:
     key: Pattern
     requester: Name
     reason: Pattern
-    forms: tuple[Form, ...]
+    forms: tuple[kinds.Form, ...]
     hours: Hours
     per_day: int
 
@@ -97,7 +90,7 @@ class Rule:
         return tagged_hash(tags.RULE, *(part.encode() for part in said))
 
     def objection(
-        self, release: Release, requester: str, *, minute: int, granted: int
+        self, release: kinds.Release, requester: str, *, minute: int, granted: int
     ) -> str | None:
         """Why it does not allow this; None if it does."""
         if not self.key.matches(release.key):
@@ -143,7 +136,7 @@ class Decision:
 
     rule: Rule | None
     why: str
-    key: KeyRef | None = None
+    key: kinds.KeyRef | None = None
 
     @property
     def allowed(self) -> bool:
@@ -173,10 +166,10 @@ def decide(
 
     **Security:** what the authority says of a key does not enter here.
     """
-    if proposal.kind != RELEASE:
+    if proposal.kind != kinds.RELEASE:
         return Decision(rule=None, why=f"{proposal.kind} is for people to decide")
     try:
-        release: Release = parsed_body(parse_release, proposal)
+        release: kinds.Release = parsed_body(kinds.parse_release, proposal)
         ref = release.ref
     except TigertallyError as error:
         return Decision(rule=None, why=str(error))
@@ -263,7 +256,7 @@ def _rule(table: dict[str, Any], number: int) -> Rule:
             key=glob(key_text),
             requester=Name(_text(table, "requester")),
             reason=Pattern(_text(table, "reason")),
-            forms=_forms(table.get("form", Form.FINAL.value)),
+            forms=_forms(table.get("form", kinds.Form.FINAL.value)),
             hours=_hours(_text(table, "hours")) if "hours" in table else ALL_DAY,
             per_day=_count(table["per_day"]),
         )
@@ -284,11 +277,13 @@ def _count(value: object) -> int:
     return value
 
 
-def _forms(value: object) -> tuple[Form, ...]:
+def _forms(value: object) -> tuple[kinds.Form, ...]:
     names = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(name, str) for name in names):
         raise UsageError('\'form\' is "final", "private", or a list of both')
-    return tuple(sorted({parse_form(str(name)) for name in names}, key=lambda form: form.value))
+    return tuple(
+        sorted({kinds.parse_form(str(name)) for name in names}, key=lambda form: form.value)
+    )
 
 
 def _hours(text: str) -> Hours:

@@ -9,23 +9,11 @@ from tigertally.base.errors import MalformedMessage
 from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages import dealing, release
 from tigertally.custody.messages.base_key import BaseKey
-from tigertally.custody.messages.dealing import (
-    Certificate,
-    Conviction,
-    DealingPackage,
-    Opening,
-    check_attempt,
-)
 from tigertally.custody.messages.destroy import EraseDue
 from tigertally.custody.messages.kinds import KeyRef, Suite, known_suite
 from tigertally.custody.messages.options import KeyOptions
-from tigertally.custody.messages.release import (
-    CollectReply,
-    CollectRequest,
-    Contribution,
-    WrappedFragment,
-)
 from tigertally.custody.messages.reports import RemovedFragment, RemovedHolder
 from tigertally.quorum.messages import Nothing, ProposalState
 from tigertally.quorum.tally import Tally
@@ -59,10 +47,10 @@ class DealRequest:
     attempt: int
     roster: RosterHash
     base: tuple[BaseKey, ...]
-    convictions: tuple[Conviction, ...]
+    convictions: tuple[dealing.Conviction, ...]
 
     def __post_init__(self) -> None:
-        check_attempt(self.attempt)
+        dealing.check_attempt(self.attempt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +68,11 @@ class CustodySyncReply:
     but the newest may be erased. `waiting_for` says in words who else must act.
     """
 
-    openings: tuple[Opening, ...]
+    openings: tuple[dealing.Opening, ...]
     deals: tuple[DealRequest, ...]
     releases: tuple[ReleaseDue, ...]
     erasures: tuple[EraseDue, ...]
-    certificates: tuple[Certificate, ...]
+    certificates: tuple[dealing.Certificate, ...]
     open_bundles: tuple[Hash, ...]
     waiting_for: tuple[str, ...]
 
@@ -108,7 +96,7 @@ class ReceiveKeysRequest:
 class DeliverRequest:
     """A fragment leaves its device."""
 
-    fragment: WrappedFragment
+    fragment: release.WrappedFragment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,25 +209,25 @@ RECEIVE_KEYS = Door(
 )
 DEAL = Door(
     "/v1/custody/deal",
-    DealingPackage,
+    dealing.DealingPackage,
     Nothing,
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
 )
 CONTRIBUTE = Door(
     "/v1/custody/contribute",
-    Contribution,
+    release.Contribution,
     Nothing,
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
-    most_items=Contribution.MOST_ITEMS,
+    most_items=release.Contribution.MOST_ITEMS,
     spread=128,  # a wrapped fragment has five items and over a kilobyte
 )
 ACKNOWLEDGE = Door("/v1/custody/acknowledge", Envelope, Nothing, who=Standing.HOLDER)
 COMPLAIN = Door("/v1/custody/complain", Envelope, Nothing, who=Standing.HOLDER)
 ERASED = Door("/v1/custody/erased", Envelope, Nothing, who=Standing.HOLDER)
 DELIVER = Door("/v1/custody/deliver", DeliverRequest, Nothing, who=Standing.HOLDER)
-COLLECT = Door("/v1/custody/collect", CollectRequest, CollectReply, reads=True)
+COLLECT = Door("/v1/custody/collect", release.CollectRequest, release.CollectReply, reads=True)
 KEYS = Door("/v2/custody/keys", KeysRequest, KeysReply, reads=True)
 HOLDERS = Door("/v1/custody/holders", Nothing, HoldersReply, reads=True)
-KEY_EPOCH = Door("/v1/custody/epoch", EpochRequest, Certificate, reads=True)
+KEY_EPOCH = Door("/v1/custody/epoch", EpochRequest, dealing.Certificate, reads=True)

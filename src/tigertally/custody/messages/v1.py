@@ -13,37 +13,12 @@ from tigertally.base.errors import NewerVersion
 from tigertally.base.ids import Hash, HolderIndex, Name, RosterHash
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.crypto.envelope import Envelope
+from tigertally.custody.messages import dealing, lock, sync
 from tigertally.custody.messages.base_key import BaseKeyV1
-from tigertally.custody.messages.dealing import (
-    Certificate,
-    Conviction,
-    Opening,
-    check_attempt,
-    check_pieces,
-)
 from tigertally.custody.messages.destroy import EraseDue
 from tigertally.custody.messages.kinds import V1_SUITES, KeyRef, Suite
-from tigertally.custody.messages.lock import (
-    REPORT_ITEMS,
-    REPORT_SPREAD,
-    EpochClaim,
-    KeyTerms,
-    ReportRequest,
-)
 from tigertally.custody.messages.options import V1_OPTIONS, KeyOptions
 from tigertally.custody.messages.reports import RemovedFragment
-from tigertally.custody.messages.sync import (
-    SYNC_BYTES,
-    SYNC_ITEMS,
-    SYNC_SPREAD,
-    CustodySyncReply,
-    CustodySyncRequest,
-    DealRequest,
-    KeyInfo,
-    KeysReply,
-    KeysRequest,
-    ReleaseDue,
-)
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.tally import Tally
 from tigertally.transport.door import Door, Standing
@@ -65,14 +40,14 @@ class OpeningV1:
     base: tuple[BaseKeyV1, ...]
     dealings: tuple[Envelope, ...]
     pieces: tuple[bytes, ...]
-    convictions: tuple[Conviction, ...]
+    convictions: tuple[dealing.Conviction, ...]
 
     def __post_init__(self) -> None:
-        check_attempt(self.attempt)
-        check_pieces(self.pieces, self.dealings)
+        dealing.check_attempt(self.attempt)
+        dealing.check_pieces(self.pieces, self.dealings)
 
     @classmethod
-    def of(cls, opening: Opening) -> Self:
+    def of(cls, opening: dealing.Opening) -> Self:
         """In the form of version 1; raises `NewerVersion`."""
         return cls(
             tally=opening.tally,
@@ -84,9 +59,9 @@ class OpeningV1:
             convictions=opening.convictions,
         )
 
-    def today(self) -> Opening:
+    def today(self) -> dealing.Opening:
         """In the form of today."""
-        return Opening(
+        return dealing.Opening(
             tally=self.tally,
             attempt=self.attempt,
             roster=self.roster,
@@ -105,13 +80,13 @@ class DealRequestV1:
     attempt: int
     roster: RosterHash
     base: tuple[BaseKeyV1, ...]
-    convictions: tuple[Conviction, ...]
+    convictions: tuple[dealing.Conviction, ...]
 
     def __post_init__(self) -> None:
-        check_attempt(self.attempt)
+        dealing.check_attempt(self.attempt)
 
     @classmethod
-    def of(cls, asked: DealRequest) -> Self:
+    def of(cls, asked: sync.DealRequest) -> Self:
         """In the form of version 1; raises `NewerVersion`."""
         return cls(
             tally=asked.tally,
@@ -121,9 +96,9 @@ class DealRequestV1:
             convictions=asked.convictions,
         )
 
-    def today(self) -> DealRequest:
+    def today(self) -> sync.DealRequest:
         """In the form of today."""
-        return DealRequest(
+        return sync.DealRequest(
             tally=self.tally,
             attempt=self.attempt,
             roster=self.roster,
@@ -140,13 +115,13 @@ class CustodySyncRequestV1:
     uncertified: tuple[Hash, ...]
 
     @classmethod
-    def of(cls, request: CustodySyncRequest) -> Self:
+    def of(cls, request: sync.CustodySyncRequest) -> Self:
         """In the form of version 1."""
         return cls(receive_keys=request.receive_keys, uncertified=request.uncertified)
 
-    def today(self) -> CustodySyncRequest:
+    def today(self) -> sync.CustodySyncRequest:
         """In the form of today: whoever asks so knows what version 1 knew."""
-        return CustodySyncRequest(
+        return sync.CustodySyncRequest(
             receive_keys=self.receive_keys,
             uncertified=self.uncertified,
             options=tuple(sorted(V1_OPTIONS)),
@@ -159,14 +134,14 @@ class CustodySyncReplyV1:
 
     openings: tuple[OpeningV1, ...]
     deals: tuple[DealRequestV1, ...]
-    releases: tuple[ReleaseDue, ...]
+    releases: tuple[sync.ReleaseDue, ...]
     erasures: tuple[EraseDue, ...]
-    certificates: tuple[Certificate, ...]
+    certificates: tuple[dealing.Certificate, ...]
     open_bundles: tuple[Hash, ...]
     waiting_for: tuple[str, ...]
 
     @classmethod
-    def of(cls, reply: CustodySyncReply) -> Self:
+    def of(cls, reply: sync.CustodySyncReply) -> Self:
         """In the form of version 1; raises `NewerVersion`."""
         return cls(
             openings=tuple(map(OpeningV1.of, reply.openings)),
@@ -178,9 +153,9 @@ class CustodySyncReplyV1:
             waiting_for=reply.waiting_for,
         )
 
-    def today(self) -> CustodySyncReply:
+    def today(self) -> sync.CustodySyncReply:
         """In the form of today."""
-        return CustodySyncReply(
+        return sync.CustodySyncReply(
             openings=tuple(one.today() for one in self.openings),
             deals=tuple(one.today() for one in self.deals),
             releases=self.releases,
@@ -214,7 +189,7 @@ class KeyInfoV1:
     removed: tuple[RemovedFragment, ...]
 
     @classmethod
-    def of(cls, info: KeyInfo) -> Self:
+    def of(cls, info: sync.KeyInfo) -> Self:
         """In the form of version 1: one that it does not understand is there, and not usable."""
         options, suite = info.options.names == V1_OPTIONS, info.suite in V1_SUITES
         newer = not (options and suite)
@@ -241,9 +216,9 @@ class KeyInfoV1:
             removed=info.removed,
         )
 
-    def today(self) -> KeyInfo:
+    def today(self) -> sync.KeyInfo:
         """In the form of today."""
-        return KeyInfo(
+        return sync.KeyInfo(
             ref=self.ref,
             suite=self.suite.value,
             state=self.state,
@@ -267,17 +242,17 @@ class KeyInfoV1:
 class KeysReplyV1:
     """Keys in order of name and version."""
 
-    MOST_ITEMS: ClassVar[int] = KeysReply.MOST_ITEMS
+    MOST_ITEMS: ClassVar[int] = sync.KeysReply.MOST_ITEMS
     keys: tuple[KeyInfoV1, ...]
 
     @classmethod
-    def of(cls, reply: KeysReply) -> Self:
+    def of(cls, reply: sync.KeysReply) -> Self:
         """In the form of version 1."""
         return cls(keys=tuple(map(KeyInfoV1.of, reply.keys)))
 
-    def today(self) -> KeysReply:
+    def today(self) -> sync.KeysReply:
         """In the form of today."""
-        return KeysReply(keys=tuple(info.today() for info in self.keys), unreadable=0)
+        return sync.KeysReply(keys=tuple(info.today() for info in self.keys), unreadable=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +264,7 @@ class KeyTermsV1:
     making: Tally | None
 
     @classmethod
-    def of(cls, terms: KeyTerms) -> Self:
+    def of(cls, terms: lock.KeyTerms) -> Self:
         """In the form of version 1; raises `NewerVersion`."""
         if terms.options.names != V1_OPTIONS:
             raise NewerVersion("a key has options that version 1 has no fields for")
@@ -299,10 +274,10 @@ class KeyTermsV1:
             making=terms.making,
         )
 
-    def today(self) -> KeyTerms:
+    def today(self) -> lock.KeyTerms:
         """In the form of today."""
         options = KeyOptions.of(self.requesters, unattended=self.unattended)
-        return KeyTerms(options=options, making=self.making)
+        return lock.KeyTerms(options=options, making=self.making)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,12 +285,12 @@ class EpochClaimV1:
     """One epoch that a holder has fragments of."""
 
     statement: bytes
-    certificate: Certificate | None
+    certificate: dealing.Certificate | None
     acknowledgement: Envelope
     terms: tuple[KeyTermsV1, ...]
 
     @classmethod
-    def of(cls, claim: EpochClaim) -> Self:
+    def of(cls, claim: lock.EpochClaim) -> Self:
         """In the form of version 1; raises `NewerVersion`."""
         return cls(
             statement=claim.statement,
@@ -324,9 +299,9 @@ class EpochClaimV1:
             terms=tuple(map(KeyTermsV1.of, claim.terms)),
         )
 
-    def today(self) -> EpochClaim:
+    def today(self) -> lock.EpochClaim:
         """In the form of today."""
-        return EpochClaim(
+        return lock.EpochClaim(
             statement=self.statement,
             certificate=self.certificate,
             acknowledgement=self.acknowledgement,
@@ -341,17 +316,17 @@ class ReportRequestV1:
     claims: tuple[EpochClaimV1, ...]
 
     @classmethod
-    def of(cls, report: ReportRequest) -> Self:
+    def of(cls, report: lock.ReportRequest) -> Self:
         """In the form of version 1, without the epochs that it has no fields for."""
         claims = [one for one in report.claims if all(_said(terms) for terms in one.terms)]
         return cls(claims=tuple(map(EpochClaimV1.of, claims)))
 
-    def today(self) -> ReportRequest:
+    def today(self) -> lock.ReportRequest:
         """In the form of today."""
-        return ReportRequest(claims=tuple(claim.today() for claim in self.claims))
+        return lock.ReportRequest(claims=tuple(claim.today() for claim in self.claims))
 
 
-def _said(terms: KeyTerms) -> bool:
+def _said(terms: lock.KeyTerms) -> bool:
     return terms.options.names == V1_OPTIONS
 
 
@@ -360,18 +335,18 @@ CUSTODY_SYNC_V1 = Door(
     CustodySyncRequestV1,
     CustodySyncReplyV1,
     who=Standing.HOLDER,
-    most_bytes=SYNC_BYTES,
-    most_items=SYNC_ITEMS,
-    spread=SYNC_SPREAD,
+    most_bytes=sync.SYNC_BYTES,
+    most_items=sync.SYNC_ITEMS,
+    spread=sync.SYNC_SPREAD,
     reads=True,
 )
-KEYS_V1 = Door("/v1/custody/keys", KeysRequest, KeysReplyV1, reads=True)
+KEYS_V1 = Door("/v1/custody/keys", sync.KeysRequest, KeysReplyV1, reads=True)
 UNLOCK_REPORT_V1 = Door(
     "/v1/unlock/report",
     ReportRequestV1,
     Nothing,
     who=Standing.HOLDER,
     most_bytes=MAX_MESSAGE_BYTES,
-    most_items=REPORT_ITEMS,
-    spread=REPORT_SPREAD,
+    most_items=lock.REPORT_ITEMS,
+    spread=lock.REPORT_SPREAD,
 )

@@ -13,14 +13,8 @@ from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages import kinds
 from tigertally.custody.messages.destroy import EraseDue, Erasure
-from tigertally.custody.messages.kinds import (
-    DESTROY,
-    Destroy,
-    KeyRef,
-    parse_destroy,
-    parse_release,
-)
 from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.destroy import open_erasure
 from tigertally.custody.service import rows
@@ -42,7 +36,7 @@ from tigertally.quorum.tally import VerifiedTally
 class DestroyKey:
     """Executes `custody.destroy`."""
 
-    def check(self, desk: DomainDesk, proposal: Proposal, body: Destroy) -> None:
+    def check(self, desk: DomainDesk, proposal: Proposal, body: kinds.Destroy) -> None:
         """There is something to erase.
 
         Again, too, while a holder is missing: it may need a tally of the holders of today.
@@ -52,14 +46,14 @@ class DestroyKey:
         if not _targets(desk, body):
             raise Refused(f"{words(body)} is destroyed already, and every holder has erased it")
 
-    def admitted(self, desk: DomainDesk, pending: Pending, body: Destroy) -> None:
+    def admitted(self, desk: DomainDesk, pending: Pending, body: kinds.Destroy) -> None:
         """Nothing to get ready."""
 
     def check_attachment(
         self,
         desk: DomainDesk,
         pending: Pending,
-        body: Destroy,
+        body: kinds.Destroy,
         approval: Approval,
         attachment: bytes,
     ) -> None:
@@ -67,7 +61,7 @@ class DestroyKey:
         if attachment:
             raise MalformedMessage("nothing travels with the approval of a destruction")
 
-    def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Destroy) -> None:
+    def execute(self, desk: DomainDesk, tally: VerifiedTally, body: kinds.Destroy) -> None:
         """End what was under way for the key; every holder owes its erasure from now on."""
         targets = _targets(desk, body)
         replaced = {record.destroyed_by for record in targets} - {None}
@@ -107,13 +101,13 @@ class ErasureService:
         said = open_erasure(envelope, desk.roster)
         pending = get_pending(desk.sealed, said.proposal)
         proposal = parse_message(Proposal, pending.proposal.body)
-        if proposal.kind != DESTROY:
+        if proposal.kind != kinds.DESTROY:
             raise Refused(f"{proposal.kind} destroys nothing")
         if not rows.has_due(desk.sealed, holder.index, rows.Due.ERASE, said.proposal):
             return Nothing()  # its answer was lost, or a newer tally is there
         rows.drop_due(desk.sealed, holder.index, rows.Due.ERASE, said.proposal)
         rows.ERASURES.put(desk.sealed, (said.proposal, holder.index), envelope)
-        body = parsed_body(parse_destroy, proposal)
+        body = parsed_body(kinds.parse_destroy, proposal)
         # The proof is a row of its own. A version that cannot be read does not say by whom it is
         # erased, so it is never called erased too early; right again, it is destroyed once more.
         for record in list(rows.all_keys(desk.sealed, body.key)):
@@ -139,7 +133,7 @@ class ErasureService:
         return tuple(found)
 
 
-def words(body: Destroy) -> str:
+def words(body: kinds.Destroy) -> str:
     """What is destroyed, in words."""
     which = "all versions" if body.version is None else f"version {body.version}"
     return f"{body.key}, {which}"
@@ -151,15 +145,15 @@ def missing_erasures(desk: DomainDesk, record: KeyRecord) -> tuple[HolderIndex, 
     return tuple(i for i in record.erasing if i in here and i not in record.erased)
 
 
-def _covered(desk: DomainDesk, body: Destroy) -> list[KeyRecord]:
+def _covered(desk: DomainDesk, body: kinds.Destroy) -> list[KeyRecord]:
     """The versions that are meant. Raises `Corrupt` if one of them cannot be read."""
     if body.version is None:
         return rows.versions_of(desk.sealed, body.key)
-    record = rows.KEYS.get(desk.sealed, KeyRef(name=body.key, version=body.version))
+    record = rows.KEYS.get(desk.sealed, kinds.KeyRef(name=body.key, version=body.version))
     return [] if record is None else [record]
 
 
-def _targets(desk: DomainDesk, body: Destroy) -> list[KeyRecord]:
+def _targets(desk: DomainDesk, body: kinds.Destroy) -> list[KeyRecord]:
     """The versions that are not destroyed, or that somebody has yet to erase."""
     return [
         record
@@ -183,7 +177,7 @@ def _end_coming(desk: DomainDesk, record: KeyRecord) -> None:
                 _without(desk, ref, known.coming)
 
 
-def _without(desk: DomainDesk, ref: KeyRef, coming: EpochId) -> None:
+def _without(desk: DomainDesk, ref: kinds.KeyRef, coming: EpochId) -> None:
     """A key no longer waits for this attempt."""
     key = rows.get_key(desk.sealed, ref)
     if key.coming == coming:
@@ -219,18 +213,18 @@ def _retire_live(desk: DomainDesk, record: KeyRecord) -> None:
             retire(desk, epoch)
 
 
-def _void_releases(desk: DomainDesk, gone: set[KeyRef]) -> None:
+def _void_releases(desk: DomainDesk, gone: set[kinds.KeyRef]) -> None:
     """Complete releases too: what has arrived for them is forgotten, and nobody owes more."""
     for end in list(rows.ENDS.keys(desk.sealed)):
         with desk.apart():
             _void_release(desk, end, gone)
 
 
-def _void_release(desk: DomainDesk, end: tuple[int, bytes], gone: set[KeyRef]) -> None:
+def _void_release(desk: DomainDesk, end: tuple[int, bytes], gone: set[kinds.KeyRef]) -> None:
     id_ = ProposalId(end[1])
     pending = need_pending(desk.sealed, id_, for_=(rows.ENDS, rows.ENDS.place(end)))
     proposal = parse_message(Proposal, pending.proposal.body)
-    if parsed_body(parse_release, proposal).ref not in gone:
+    if parsed_body(kinds.parse_release, proposal).ref not in gone:
         return
     for table, key in left_behind(desk, id_):
         desk.sealed.delete(table, key)
@@ -238,7 +232,7 @@ def _void_release(desk: DomainDesk, end: tuple[int, bytes], gone: set[KeyRef]) -
     desk.wake([proposal.proposer])
 
 
-def _drop_replaced(desk: DomainDesk, body: Destroy, old: ProposalId | None) -> None:
+def _drop_replaced(desk: DomainDesk, body: kinds.Destroy, old: ProposalId | None) -> None:
     """A newer tally takes the place of one that a holder could not act on."""
     if old is None:
         return

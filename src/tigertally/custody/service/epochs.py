@@ -24,17 +24,8 @@ from tigertally.custody.protocol.complaints import judge, open_complaint, open_e
 from tigertally.custody.protocol.dealing import check_package, dealer_name
 from tigertally.custody.protocol.epochs import NoDealerLeft, occasion_of, with_acknowledgement
 from tigertally.custody.protocol.reshare import check_donation
-from tigertally.custody.service import rows
+from tigertally.custody.service import create, rows
 from tigertally.custody.service.attempts import begin_next, end_attempt
-from tigertally.custody.service.create import (
-    announce,
-    check_bundles,
-    forget_pieces,
-    proposer_of,
-    retire,
-    take_package,
-    trouble,
-)
 from tigertally.custody.service.jobs import finish_reshare
 from tigertally.custody.service.old_fragments import Watch, with_past
 from tigertally.custody.service.release_epochs import send_again
@@ -74,11 +65,11 @@ class EpochService:
         if done or package.dealing in record.dealings:
             return Nothing()
         checked = self._checked(desk, record, package)
-        check_bundles(desk, checked)
-        record = take_package(desk, record, package)
+        create.check_bundles(desk, checked)
+        record = create.take_package(desk, record, package)
         rows.put_epoch(desk.sealed, record)
         rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
-        announce(desk, record)
+        create.announce(desk, record)
         return Nothing()
 
     def _checked(self, desk: DomainDesk, record: EpochRecord, package: DealingPackage) -> Dealing:
@@ -103,7 +94,7 @@ class EpochService:
                 summary=f"attempt {record.attempt}: {fault}"[:400],
                 detail=encode(package.dealing),
             )
-            trouble(desk, record, f"attempt {record.attempt}: {fault}")
+            create.trouble(desk, record, f"attempt {record.attempt}: {fault}")
             bar_donor(desk, record, decode(Dealing, package.dealing.body).dealer)
             raise KeepChanges(fault) from fault
         return checked
@@ -116,9 +107,9 @@ class EpochService:
         record = rows.get_epoch(desk.sealed, id_)
         if record.status is not EpochStatus.DEALING:
             return  # the attempt ended while the child worked
-        record = take_package(desk, record, package)
+        record = create.take_package(desk, record, package)
         rows.put_epoch(desk.sealed, record)
-        announce(desk, record)
+        create.announce(desk, record)
 
     def contributions_faulty(
         self, desk: DomainDesk, id_: bytes, faulty: tuple[HolderIndex, ...]
@@ -137,7 +128,7 @@ class EpochService:
                 summary=f"{name} contributed a wrong fragment",
                 detail=id_,
             )
-        trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
+        create.trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
         if record.status is EpochStatus.DEALING:  # it may have ended while the child worked
             end_attempt(desk, record, "wrong fragments")
             begin_next(desk, record, without=faulty)
@@ -161,7 +152,7 @@ class EpochService:
         # once more.
         if rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
             rows.drop_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_)
-            forget_pieces(desk, record, holder.index)
+            create.forget_pieces(desk, record, holder.index)
             desk.record(
                 "custody.acknowledged",
                 actor=holder.name,
@@ -188,7 +179,7 @@ class EpochService:
                     replaced |= self._live_in(desk, key, record, watch)
         for lower in sorted(replaced, key=EpochId.to_bytes):
             with desk.apart():
-                retire(desk, rows.get_epoch(desk.sealed, lower))
+                create.retire(desk, rows.get_epoch(desk.sealed, lower))
         send_again(desk, record.keys)
         share_stale_keys(desk)  # the roster may have changed while this epoch was coming
         desk.wake_holders()
@@ -211,7 +202,7 @@ class EpochService:
         )
         if key.imported:  # its proposer waits to store the secret
             with desk.apart():
-                desk.wake([proposer_of(desk, key)])
+                desk.wake([create.proposer_of(desk, key)])
         return left
 
     def complain(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
@@ -240,7 +231,9 @@ class EpochService:
             summary=f"{name} lied in attempt {record.attempt} (complaint by {holder.name})",
             detail=encode(conviction),
         )
-        trouble(desk, record, f"attempt {record.attempt}: {name} lied, proven by a complaint")
+        create.trouble(
+            desk, record, f"attempt {record.attempt}: {name} lied, proven by a complaint"
+        )
         if culprit == complaint.complainer:  # the attempt goes on; the piece is still owed
             raise KeepChanges(
                 PeerFault("the complaint is false: the piece is good", culprits=(name,), sure=True)
@@ -290,8 +283,8 @@ class EpochService:
         # finish: then this holder does without a fragment until the next reshare.
         if record.status is EpochStatus.CERTIFIED or (conviction is None and needless):
             rows.drop_due(desk.sealed, holder, rows.Due.ACKNOWLEDGE, id_)
-            forget_pieces(desk, record, holder)
-            trouble(desk, record, f"holder {holder} has no fragment until holders change")
+            create.forget_pieces(desk, record, holder)
+            create.trouble(desk, record, f"holder {holder} has no fragment until holders change")
             return
         why = "a dealer lied" if conviction else "a receive key had been replaced"
         end_attempt(desk, record, why)
@@ -301,7 +294,7 @@ class EpochService:
             without = () if culprit is None else (culprit,)
             begin_next(desk, record, without=without, proof=conviction)
         except NoDealerLeft as error:  # all of them have lied: a person proposes it again
-            trouble(desk, record, str(error))
+            create.trouble(desk, record, str(error))
 
     def erased(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """Deal again for a receiver that has replaced the key that its pieces went to.

@@ -22,16 +22,7 @@ from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.custody.messages.lock import (
-    Answer,
-    AnswerReply,
-    AnswerRequest,
-    Challenge,
-    ChallengeReply,
-    ChallengeRequest,
-    Envelopes,
-    ReportRequest,
-)
+from tigertally.custody.messages import lock
 from tigertally.custody.messages.v1 import ReportRequestV1
 from tigertally.custody.protocol.lock import (
     challenge_hash,
@@ -118,8 +109,8 @@ class LockService:
         return have, max(restored_needs(desk.roster), have + missing)
 
     def challenge(
-        self, desk: DomainDesk, request: ChallengeRequest, peer: VerifyKey
-    ) -> ChallengeReply:
+        self, desk: DomainDesk, request: lock.ChallengeRequest, peer: VerifyKey
+    ) -> lock.ChallengeReply:
         """(1) Ask a holder that offers to unlock for its envelope."""
         holder = self._holder(desk, peer, "asked to unlock")
         # The device counts while it is offline: the log hears of guesses at the next unlocking.
@@ -139,7 +130,7 @@ class LockService:
         sizes |= {restore.opened(one).checkpoint.checkpoint.size for one in restored[-1:]}
         checkpoint = desk.log.checkpoint(desk.plain)
         private, public = fresh_key(desk.randomness)
-        challenge = Challenge(
+        challenge = lock.Challenge(
             domain=desk.roster.domain,
             nonce=Nonce(desk.randomness.bytes(32)),
             wrapping_key=public,
@@ -149,7 +140,7 @@ class LockService:
         )
         envelope = sign_challenge(desk.key, challenge)
         self._remember(envelope, private, holder.index, challenge.expires)
-        return ChallengeReply(
+        return lock.ChallengeReply(
             challenge=envelope,
             rosters=desk.known_chain.after(request.roster_version),
             proofs=self._proofs(desk, sizes, checkpoint),
@@ -158,7 +149,7 @@ class LockService:
             sealed=sealed,
         )
 
-    def _envelope(self, desk: DomainDesk, envelopes: Envelopes, holder: Holder) -> bytes:
+    def _envelope(self, desk: DomainDesk, envelopes: lock.Envelopes, holder: Holder) -> bytes:
         try:
             return envelope_for(envelopes, holder.index).sealed
         except Refused as error:
@@ -185,10 +176,12 @@ class LockService:
             if 0 < size <= newest
         )
 
-    def answer(self, desk: DomainDesk, request: AnswerRequest, peer: VerifyKey) -> AnswerReply:
+    def answer(
+        self, desk: DomainDesk, request: lock.AnswerRequest, peer: VerifyKey
+    ) -> lock.AnswerReply:
         """(6)-(8) Take a holder's answer; with enough answers the authority is ready."""
         holder = self._holder(desk, peer, "answered an unlock challenge")
-        said = decode(Answer, request.answer.body)
+        said = decode(lock.Answer, request.answer.body)
         name = said.challenge
         try:
             if said.holder != holder.index:
@@ -212,8 +205,8 @@ class LockService:
     def _take(
         self,
         desk: DomainDesk,
-        request: AnswerRequest,
-        answer: Answer,
+        request: lock.AnswerRequest,
+        answer: lock.Answer,
         asked: _Asked,
         holder: Holder,
     ) -> None:
@@ -257,7 +250,7 @@ class LockService:
             restart_dealing(desk)
         desk.wake_holders()
 
-    def _combined(self, envelopes: Envelopes) -> Secret:
+    def _combined(self, envelopes: lock.Envelopes) -> Secret:
         """Return the barrier key.
 
         The parts stay until it is committed: their holders were told that they count.
@@ -284,7 +277,7 @@ class LockService:
         restore.check_acceptance(acceptance, found[-1], holder.index, desk.roster)
         restore.add_acceptances(desk, (acceptance,))
 
-    def report(self, desk: DomainDesk, report: ReportRequest, peer: VerifyKey) -> Nothing:
+    def report(self, desk: DomainDesk, report: lock.ReportRequest, peer: VerifyKey) -> Nothing:
         """Take what a holder holds, for a restored authority; kept in memory while it is locked."""
         holder = desk.holder(peer)
         if not restore.records(desk.plain):
@@ -309,11 +302,11 @@ class LockService:
         listed = {holder.index: holder for holder in desk.roster.holders}
         for index, pages in self._reports.items():
             for raw in pages if index in listed else ():
-                relearn(desk, decode(ReportRequest, raw), listed[index])
+                relearn(desk, decode(lock.ReportRequest, raw), listed[index])
 
     def _refused(
-        self, desk: DomainDesk, request: AnswerRequest, answer: Answer, holder: Holder
-    ) -> AnswerReply:
+        self, desk: DomainDesk, request: lock.AnswerRequest, answer: lock.Answer, holder: Holder
+    ) -> lock.AnswerReply:
         """Audit why a holder does not unlock, and adopt a newer chain if it brings one."""
         said = Quote(by=str(holder.name), what="reason", text=answer.refusal)
         desk.record(
@@ -341,11 +334,11 @@ class LockService:
                 self.barrier.catch_up(desk, self.barrier.envelopes(desk))
         return self._reply(desk)
 
-    def _reply(self, desk: DomainDesk) -> AnswerReply:
+    def _reply(self, desk: DomainDesk) -> lock.AnswerReply:
         have, need = self.progress(desk)
         state = "locked" if desk.barrier is None else "ready"
         restored = restore.pending(desk.plain) is not None
-        return AnswerReply(state=state, have=have, need=need, restored=restored)
+        return lock.AnswerReply(state=state, have=have, need=need, restored=restored)
 
     def _holder(self, desk: DomainDesk, peer: VerifyKey, did: str) -> Holder:
         holder = desk.roster.holder_of(peer)

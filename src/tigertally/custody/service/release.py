@@ -31,15 +31,8 @@ from tigertally.custody.protocol.release import (
     sign_authority_key,
     sign_rebuilt,
 )
-from tigertally.custody.service import rows
+from tigertally.custody.service import release_epochs, rows
 from tigertally.custody.service.create import proposer_of
-from tigertally.custody.service.release_epochs import (
-    enough_fragments,
-    epoch_to_collect,
-    has_fragment,
-    owe_fragments,
-    present_fragments,
-)
 from tigertally.custody.state.authority import KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.authority.desk import DomainDesk
@@ -139,7 +132,7 @@ class ReleaseService:
         if rows.REBUILT.has(desk.sealed, delivery.proposal):
             return Nothing()  # too late to be needed: do not keep it
         place = delivery.proposal + delivery.epoch + bytes([holder.index])
-        if not has_fragment(desk, place):
+        if not release_epochs.has_fragment(desk, place):
             rows.FRAGMENTS.put(desk.sealed, place, fragment)
             desk.record(
                 "custody.delivered",
@@ -154,8 +147,8 @@ class ReleaseService:
         self, desk: DomainDesk, key: KeyRecord, tally: VerifiedTally, body: Release
     ) -> None:
         """Wake the requester, or give the child its work, once there are m fragments."""
-        epoch = epoch_to_collect(desk, key, tally.id)
-        if not enough_fragments(desk, tally.id, epoch):
+        epoch = release_epochs.epoch_to_collect(desk, key, tally.id)
+        if not release_epochs.enough_fragments(desk, tally.id, epoch):
             return
         if key.suite.authority_deals:
             if not rows.REBUILT.has(desk.sealed, tally.id):
@@ -241,13 +234,15 @@ class ReleaseService:
         if state.status is not Status.COMPLETE or key.live is None or key.live_hash is None:
             return reply
         rebuilt = rows.REBUILT.get(desk.sealed, id_)
-        epoch = epoch_to_collect(desk, key, id_)
+        epoch = release_epochs.epoch_to_collect(desk, key, id_)
         name = epoch.parsed_statement().hash
-        arrived = [] if key.suite.authority_deals else present_fragments(desk, id_, name)
+        arrived = (
+            [] if key.suite.authority_deals else release_epochs.present_fragments(desk, id_, name)
+        )
         # One of an older epoch's fragments may turn out to be wrong, and nobody sends that again:
         # so those of the live epoch are asked for too. Also where a fragment cannot be read.
         if name != key.live_hash or desk.damaged:
-            owe_fragments(desk, pending, key)
+            release_epochs.owe_fragments(desk, pending, key)
         return CollectReply(
             state=reply.state,
             certificate=epoch.certificate(),

@@ -19,14 +19,7 @@ from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
 from tigertally.custody.protocol.reshare import Change, latest_change
-from tigertally.custody.service import rows
-from tigertally.custody.service.attempts import (
-    ask_contributions,
-    donors_of,
-    end_attempt,
-    live_of,
-    number_after,
-)
+from tigertally.custody.service import attempts, rows
 from tigertally.custody.service.create import announce, trouble
 from tigertally.custody.state.authority import (
     EpochId,
@@ -112,13 +105,13 @@ def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> Non
         if key.live is not None:
             rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
         return
-    if key.live is None:  # a new key: once dealt, those who are left may still certify it
+    if key.live is None:
         able = {*record.acknowledged, *(index for index in record.holders if index in left)}
         dealt = record.status is not EpochStatus.DEALING
         if dealt and len(able) >= record.acks:  # those left finish it without anybody dealing
             return
     if record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
-        end_attempt(desk, record, "the roster changed")
+        attempts.end_attempt(desk, record, "the roster changed")
         key = rows.get_key(desk.sealed, key.ref)
     if key.live is None:  # it never was active: free its name
         rows.KEYS.drop(desk.sealed, key.ref)
@@ -141,7 +134,7 @@ def share_stale_keys(desk: DomainDesk) -> None:
     stale = list(_stale(desk, change.new.version))
     if not stale:
         return
-    attempt = number_after(desk, change.id, since=change.new.created)
+    attempt = attempts.number_after(desk, change.id, since=change.new.created)
     for group, donors in _groups(desk, stale):
         record = _attempt(change, group, donors, attempt)
         attempt += 1
@@ -164,7 +157,7 @@ def _share(
         detail=record.proposal,
     )
     if record.suite.authority_deals:
-        ask_contributions(desk, record, donors)
+        attempts.ask_contributions(desk, record, donors)
     announce(desk, record)
 
 
@@ -267,9 +260,9 @@ def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
 def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
     if record.status is not EpochStatus.DEALING or not record.base:
         return  # it is dealt already; or a key is being made, which has no donors
-    donors = donors_of(desk, record)
+    donors = attempts.donors_of(desk, record)
     if record.suite.authority_deals:
-        ask_contributions(desk, record, donors)
+        attempts.ask_contributions(desk, record, donors)
         return
     there = dict(zip(record.dealers, record.dealings, strict=True))
     dealers = tuple(sorted({*record.dealers, *donors}))
@@ -320,7 +313,7 @@ def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing
     rows.CONTRIBUTIONS.put(desk.sealed, place, sent)
     rows.drop_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes())
     arrived = sum(1 for _ in rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_.to_bytes()))
-    threshold = rows.get_epoch(desk.sealed, live_of(desk, record)).threshold
+    threshold = rows.get_epoch(desk.sealed, attempts.live_of(desk, record)).threshold
     if arrived >= threshold:
         rows.put_job(desk.sealed, rows.Job.RESHARE, id_.to_bytes())
     return Nothing()

@@ -11,16 +11,9 @@ from dataclasses import dataclass
 
 from tigertally.base.ids import HolderIndex
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages import sync
 from tigertally.custody.messages.dealing import AUTHORITY
 from tigertally.custody.messages.reports import RemovedHolder
-from tigertally.custody.messages.sync import (
-    MOST_OWED,
-    HolderInfo,
-    HoldersReply,
-    KeyInfo,
-    KeysReply,
-    KeysRequest,
-)
 from tigertally.custody.messages.v1 import KeysReplyV1
 from tigertally.custody.policy import some_of
 from tigertally.custody.service import rows
@@ -87,7 +80,7 @@ class _Margins:
         return len(self.usable(key)) - self.view(key.live).threshold
 
 
-def keys(desk: DomainDesk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
+def keys(desk: DomainDesk, request: sync.KeysRequest, peer: VerifyKey) -> sync.KeysReply:
     """The keys of the domain, for members: all that can be read, or every version of one.
 
     Raises:
@@ -99,21 +92,21 @@ def keys(desk: DomainDesk, request: KeysRequest, peer: VerifyKey) -> KeysReply:
     if request.name is not None:
         found = rows.versions_of(desk.sealed, request.name)
         one = tuple(_key_info(desk, key, margins, watch) for key in found)
-        return KeysReply(keys=one, unreadable=0)
+        return sync.KeysReply(keys=one, unreadable=0)
     shown = []
     for key in rows.all_keys(desk.sealed):
         with desk.apart():
             shown.append(_key_info(desk, key, margins, watch))
     there = sum(1 for _ in desk.plain.scan(rows.KEYS))
-    return KeysReply(keys=tuple(shown), unreadable=there - len(shown))
+    return sync.KeysReply(keys=tuple(shown), unreadable=there - len(shown))
 
 
-def keys_v1(desk: DomainDesk, request: KeysRequest, peer: VerifyKey) -> KeysReplyV1:
+def keys_v1(desk: DomainDesk, request: sync.KeysRequest, peer: VerifyKey) -> KeysReplyV1:
     """The same for those who know what version 1 knew."""
     return KeysReplyV1.of(keys(desk, request, peer))
 
 
-def _key_info(desk: DomainDesk, record: KeyRecord, margins: _Margins, watch: Watch) -> KeyInfo:
+def _key_info(desk: DomainDesk, record: KeyRecord, margins: _Margins, watch: Watch) -> sync.KeyInfo:
     """A key as members see it: its live epoch, or the one that is coming, or that ever came."""
     at = record.live or record.coming or EpochId(proposal=record.made_by, attempt=1)
     epoch = margins.view(at)
@@ -124,7 +117,7 @@ def _key_info(desk: DomainDesk, record: KeyRecord, margins: _Margins, watch: Wat
     waiting = tuple(HolderIndex(index) for index in shown.missing if index != AUTHORITY)
     if record.state is KeyState.DESTROYED:
         waiting = missing_erasures(desk, record)
-    return KeyInfo(
+    return sync.KeyInfo(
         ref=record.ref,
         suite=record.suite.value,
         state=record.state.value,
@@ -144,7 +137,7 @@ def _key_info(desk: DomainDesk, record: KeyRecord, margins: _Margins, watch: Wat
     )
 
 
-def holders(desk: DomainDesk, _: Nothing, peer: VerifyKey) -> HoldersReply:
+def holders(desk: DomainDesk, _: Nothing, peer: VerifyKey) -> sync.HoldersReply:
     """For members: when each holder was last seen, what it holds, lacks, and is needed for."""
     desk.member(peer)
     margins, watch = _Margins(desk), Watch(desk)
@@ -166,7 +159,7 @@ def holders(desk: DomainDesk, _: Nothing, peer: VerifyKey) -> HoldersReply:
                 needed.update(usable if margin == 0 else ())
             alive.update(one.holder for one in watch.removed_fragments(key) if not one.dead)
     infos = tuple(
-        HolderInfo(
+        sync.HolderInfo(
             index=holder.index,
             last_seen=_last_seen(desk, holder.index),
             fragments=have[holder.index],
@@ -175,7 +168,7 @@ def holders(desk: DomainDesk, _: Nothing, peer: VerifyKey) -> HoldersReply:
         )
         for holder in desk.roster.holders
     )
-    return HoldersReply(
+    return sync.HoldersReply(
         holders=infos,
         least_margin=max(0, min(least)) if least else None,
         lost=sum(margin < 0 for margin in least),
@@ -223,7 +216,7 @@ def waiting_for(desk: DomainDesk, me: HolderIndex) -> tuple[str, ...]:
                 owed.setdefault(id_, (due, []))[1].append(str(holder.name))
     lines: dict[str, list[object]] = {}
     counts: Counter[str] = Counter()
-    for id_ in sorted(owed)[:MOST_OWED]:
+    for id_ in sorted(owed)[: sync.MOST_OWED]:
         due, names = owed[id_]
         view = rows.find_view(desk, id_)
         if view is None or view.status not in (EpochStatus.DEALING, EpochStatus.OPEN):
@@ -237,6 +230,6 @@ def waiting_for(desk: DomainDesk, me: HolderIndex) -> tuple[str, ...]:
         else f"{refs[0]} and {counts[what] - 1} more: {what}"
         for what, refs in lines.items()
     ]
-    if len(owed) > MOST_OWED or len(said) > _MOST_LINES:
+    if len(owed) > sync.MOST_OWED or len(said) > _MOST_LINES:
         said = [*said[:_MOST_LINES], "and more"]
     return tuple(said)

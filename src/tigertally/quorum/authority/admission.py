@@ -13,21 +13,12 @@ from tigertally.base.randomness import Randomness
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import SigningKey, VerifyKey
 from tigertally.host.desk import KeepChanges
+from tigertally.quorum import enrolment
 from tigertally.quorum.authority import restore
 from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.rows import ROSTERS, put_roster
 from tigertally.quorum.card import domain_of, open_card
 from tigertally.quorum.chain import first_roster, found
-from tigertally.quorum.enrolment import (
-    FRESH_PIN,
-    PinState,
-    check_founding,
-    check_pin,
-    found_roster,
-    make_pin,
-    new_pin_state,
-    reply_proof,
-)
 from tigertally.quorum.messages import DomainInfo, FoundReply, FoundRequest, JoinTerms, Nothing
 from tigertally.quorum.roster import Roster
 from tigertally.storage.store import Reader, Transaction
@@ -47,7 +38,7 @@ class Settings:
     url: str
 
 
-def put_settings(tx: Transaction, settings: Settings, pin: PinState) -> None:
+def put_settings(tx: Transaction, settings: Settings, pin: enrolment.PinState) -> None:
     """Store what init decided, and the PIN's MAC key."""
     tx.put(SETTINGS, _SETTINGS_ROW, encode(settings))
     tx.put(SETTINGS, _PIN_ROW, encode(pin))
@@ -74,14 +65,14 @@ def mend_settings(tx: Transaction, settings: Settings) -> list[tuple[str, bytes]
     return [(SETTINGS, _SETTINGS_ROW)]
 
 
-def get_pin(reader: Reader) -> PinState:
+def get_pin(reader: Reader) -> enrolment.PinState:
     """How the first holder's PIN stands.
 
     Raises:
         Corrupt: that cannot be read. It is not a PIN with tries left, nor a used one.
     """
     try:
-        return decode(PinState, reader.get(SETTINGS, _PIN_ROW) or b"")
+        return decode(enrolment.PinState, reader.get(SETTINGS, _PIN_ROW) or b"")
     except MalformedMessage as error:
         why = "the state of the PIN is damaged: make a new domain"
         raise Corrupt.of_row(SETTINGS, _PIN_ROW, why) from error
@@ -98,8 +89,8 @@ def renew_pin(tx: Transaction, key: SigningKey, *, now: int, randomness: Randomn
     if any(True for _ in tx.scan(ROSTERS, limit=1)):
         raise Refused("this domain has its first holder: others enrol without a PIN")
     settings = get_settings(tx)
-    pin = make_pin(randomness)
-    tx.put(SETTINGS, _PIN_ROW, encode(new_pin_state(pin)))
+    pin = enrolment.make_pin(randomness)
+    tx.put(SETTINGS, _PIN_ROW, encode(enrolment.new_pin_state(pin)))
     log = AuditLog(restore.current_origin(tx, domain_of(settings.card)), key)
     log.append(
         tx,
@@ -160,7 +151,8 @@ class AdmissionService:
             return self._again(desk, peer)
         state = get_pin(desk.plain)
         settings = get_settings(desk.plain)
-        after = check_pin(state, request, settings.card)  # once void, nothing is written any more
+        # Once void, nothing is written any more.
+        after = enrolment.check_pin(state, request, settings.card)
         desk.plain.put(SETTINGS, _PIN_ROW, encode(after))
         if after.tries_left < state.tries_left:
             raise self._wrong_pin(desk, peer, after.tries_left)
@@ -176,7 +168,7 @@ class AdmissionService:
             summary=f"{founder.name} founded the domain with the PIN",
             detail=desk.roster.hash,
         )
-        reply = FoundReply(roster=signed, proof=reply_proof(state.key, signed))
+        reply = FoundReply(roster=signed, proof=enrolment.reply_proof(state.key, signed))
         desk.plain.put(SETTINGS, b"found-reply", encode(reply))
         return reply
 
@@ -186,14 +178,14 @@ class AdmissionService:
         created = decode(Roster, request.roster.body).created
         if abs(created - desk.now) > CLOCK_SKEW:
             raise WrongTime("this device's clock is more than five minutes off the authority's")
-        expected = found_roster(
+        expected = enrolment.found_roster(
             settings.card,
             open_card(request.card),
             threshold=settings.threshold,
             unlock=settings.unlock,
             created=created,
         )
-        check_founding(request, settings.card, expected)
+        enrolment.check_founding(request, settings.card, expected)
         if expected.holders[0].signing_key != peer:
             raise Refused("the founder's request came over another device's connection")
 
@@ -207,5 +199,5 @@ class AdmissionService:
     def _wrong_pin(self, desk: DomainDesk, peer: VerifyKey, left: int) -> KeepChanges:
         said = f"wrong PIN, {left} tries left" if left else "wrong PIN, the PIN is now void"
         desk.record("pin.wrong", actor=f"stranger {str(peer.fingerprint)[:9]}", summary=said)
-        void = f"; the PIN is now void: {FRESH_PIN}"
+        void = f"; the PIN is now void: {enrolment.FRESH_PIN}"
         return KeepChanges(Refused(f"wrong PIN, {left} tries left{'' if left else void}"))

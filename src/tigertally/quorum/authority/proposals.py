@@ -28,7 +28,7 @@ from tigertally.base.limits import (
 from tigertally.base.text import fault_of
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
-from tigertally.quorum import changes
+from tigertally.quorum import changes, messages
 from tigertally.quorum.approval import Approval, Verdict, attachment_hash
 from tigertally.quorum.authority import rows
 from tigertally.quorum.authority.desk import DomainDesk
@@ -43,12 +43,6 @@ from tigertally.quorum.kinds import (
     kind_of,
     proposer_name,
     words_of,
-)
-from tigertally.quorum.messages import (
-    ProposalRequest,
-    ProposalState,
-    ProposeRequest,
-    VoteRequest,
 )
 from tigertally.quorum.pending import Pending, Status, propose, with_verdict
 from tigertally.quorum.proposal import (
@@ -155,7 +149,9 @@ class QuorumService:
         self._counted = counted
         self._joins = Joins()
 
-    def propose(self, desk: DomainDesk, request: ProposeRequest, peer: VerifyKey) -> ProposalState:
+    def propose(
+        self, desk: DomainDesk, request: messages.ProposeRequest, peer: VerifyKey
+    ) -> messages.ProposalState:
         """Take a proposal, with its proposer's own approval if it is a holder's.
 
         Raises:
@@ -171,7 +167,9 @@ class QuorumService:
             pending = self._count(desk, pending, request.approval, request.attachment, peer=peer)
         return state_for(desk, pending, peer)
 
-    def _admitted(self, desk: DomainDesk, request: ProposeRequest, peer: VerifyKey) -> Pending:
+    def _admitted(
+        self, desk: DomainDesk, request: messages.ProposeRequest, peer: VerifyKey
+    ) -> Pending:
         try:
             return self._admit(desk, request, peer)
         except (MalformedMessage, PeerFault, Refused):
@@ -181,7 +179,9 @@ class QuorumService:
                 )
             raise
 
-    def _admit(self, desk: DomainDesk, request: ProposeRequest, peer: VerifyKey) -> Pending:
+    def _admit(
+        self, desk: DomainDesk, request: messages.ProposeRequest, peer: VerifyKey
+    ) -> Pending:
         roster = desk.roster
         self._room(desk, peer)
         if _is_stranger(roster, peer):
@@ -252,7 +252,9 @@ class QuorumService:
             self._close(desk, pending)
             desk.wake([open_proposal(pending.proposal).proposer])
 
-    def vote(self, desk: DomainDesk, request: VoteRequest, peer: VerifyKey) -> ProposalState:
+    def vote(
+        self, desk: DomainDesk, request: messages.VoteRequest, peer: VerifyKey
+    ) -> messages.ProposalState:
         """Take one holder's verdict with its attachment.
 
         Raises:
@@ -335,8 +337,8 @@ class QuorumService:
         )
 
     def proposal(
-        self, desk: DomainDesk, request: ProposalRequest, peer: VerifyKey
-    ) -> ProposalState:
+        self, desk: DomainDesk, request: messages.ProposalRequest, peer: VerifyKey
+    ) -> messages.ProposalState:
         """How a proposal stands: for members, and for the one who proposed it."""
         pending = self._readable(desk, request.id, peer)
         return state_for(desk, self._refreshed(desk, pending), peer)
@@ -380,7 +382,7 @@ class QuorumService:
 
     def open_states(
         self, desk: DomainDesk, mine: VerifyKey | None = None
-    ) -> tuple[ProposalState, ...]:
+    ) -> tuple[messages.ProposalState, ...]:
         """All pending proposals (of one proposer), brought up to date."""
         found = []
         for id_, proposer in list(rows.open_proposals(desk.sealed)):
@@ -418,9 +420,9 @@ def _check_stands(proposal: Proposal, *, now: int) -> None:
         )
 
 
-def state_of(pending: Pending) -> ProposalState:
+def state_of(pending: Pending) -> messages.ProposalState:
     """A proposal's state as it travels."""
-    return ProposalState(
+    return messages.ProposalState(
         proposal=pending.proposal,
         approvals=pending.approvals,
         rejections=pending.rejections,
@@ -430,7 +432,7 @@ def state_of(pending: Pending) -> ProposalState:
     )
 
 
-def state_for(desk: DomainDesk, pending: Pending, peer: VerifyKey) -> ProposalState:
+def state_for(desk: DomainDesk, pending: Pending, peer: VerifyKey) -> messages.ProposalState:
     """A proposal's state for this peer: one who is no member does not see who voted (C13)."""
     state = state_of(pending)
     if any(member.signing_key == peer for member in desk.roster.members):

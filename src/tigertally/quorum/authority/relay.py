@@ -12,24 +12,11 @@ from tigertally.base.codec import encode
 from tigertally.base.ids import Hash
 from tigertally.crypto.envelope import parse_message
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.quorum import messages
 from tigertally.quorum.approval import Approval, cosigned_sizes
 from tigertally.quorum.authority import restore, rows
 from tigertally.quorum.authority.desk import DomainDesk
 from tigertally.quorum.authority.proposals import QuorumService, state_of
-from tigertally.quorum.messages import (
-    AuditReply,
-    AuditRequest,
-    CheckpointProof,
-    Nothing,
-    ProposalState,
-    RestorationsReply,
-    RostersReply,
-    RostersRequest,
-    SyncReply,
-    SyncRequest,
-    TalliesReply,
-    TalliesRequest,
-)
 from tigertally.quorum.proposal import Proposal, open_proposal
 
 _MOST_ROWS = 1000  # in one answer
@@ -55,17 +42,21 @@ class RelayService:
         self._quorum = quorum
         self._known_to_v1 = known_to_v1
 
-    def sync(self, desk: DomainDesk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
+    def sync(
+        self, desk: DomainDesk, request: messages.SyncRequest, peer: VerifyKey
+    ) -> messages.SyncReply:
         """What is new for this member since its last sync."""
         return self._sync(desk, request, peer, _everything)
 
-    def sync_v1(self, desk: DomainDesk, request: SyncRequest, peer: VerifyKey) -> SyncReply:
+    def sync_v1(
+        self, desk: DomainDesk, request: messages.SyncRequest, peer: VerifyKey
+    ) -> messages.SyncReply:
         """The same without the proposals that version 1 does not understand."""
         return self._sync(desk, request, peer, self._known_to_v1)
 
     def _sync(
-        self, desk: DomainDesk, request: SyncRequest, peer: VerifyKey, shown: Shown
-    ) -> SyncReply:
+        self, desk: DomainDesk, request: messages.SyncRequest, peer: VerifyKey, shown: Shown
+    ) -> messages.SyncReply:
         desk.member(peer)
         holder = desk.roster.holder_of(peer) is not None
         states = tuple(
@@ -75,31 +66,35 @@ class RelayService:
         )
         checkpoint = desk.log.checkpoint(desk.plain)
         sizes = {request.checkpoint_size, *_cosigned_sizes(states)}
-        return SyncReply(
+        return messages.SyncReply(
             rosters=desk.known_chain.after(request.roster_version),
             checkpoint=checkpoint.to_text(),
             proofs=_proofs(desk, sizes, checkpoint.checkpoint.size),
             proposals=states,
         )
 
-    def rosters(self, desk: DomainDesk, request: RostersRequest, peer: VerifyKey) -> RostersReply:
+    def rosters(
+        self, desk: DomainDesk, request: messages.RostersRequest, peer: VerifyKey
+    ) -> messages.RostersReply:
         """The roster chain, for members; works while locked."""
         desk.member(peer)
-        return RostersReply(rosters=desk.known_chain.after(request.after))
+        return messages.RostersReply(rosters=desk.known_chain.after(request.after))
 
-    def tallies(self, desk: DomainDesk, request: TalliesRequest, peer: VerifyKey) -> TalliesReply:
+    def tallies(
+        self, desk: DomainDesk, request: messages.TalliesRequest, peer: VerifyKey
+    ) -> messages.TalliesReply:
         """Proposals with their verdicts, for holders, and each requester's own."""
         return self._tallies(desk, request, peer, _everything)
 
     def tallies_v1(
-        self, desk: DomainDesk, request: TalliesRequest, peer: VerifyKey
-    ) -> TalliesReply:
+        self, desk: DomainDesk, request: messages.TalliesRequest, peer: VerifyKey
+    ) -> messages.TalliesReply:
         """The same without the proposals that version 1 does not understand."""
         return self._tallies(desk, request, peer, self._known_to_v1)
 
     def _tallies(
-        self, desk: DomainDesk, request: TalliesRequest, peer: VerifyKey, shown: Shown
-    ) -> TalliesReply:
+        self, desk: DomainDesk, request: messages.TalliesRequest, peer: VerifyKey, shown: Shown
+    ) -> messages.TalliesReply:
         desk.member(peer)
         mine = None if desk.roster.holder_of(peer) else peer
         theirs = (
@@ -109,30 +104,37 @@ class RelayService:
             if shown(parse_message(Proposal, pending.proposal.body))
         )
         found = islice(theirs, min(request.limit, _MOST_ROWS))
-        return TalliesReply(proposals=tuple(found))
+        return messages.TalliesReply(proposals=tuple(found))
 
-    def restorations(self, desk: DomainDesk, _: Nothing, peer: VerifyKey) -> RestorationsReply:
+    def restorations(
+        self, desk: DomainDesk, _: messages.Nothing, peer: VerifyKey
+    ) -> messages.RestorationsReply:
         """Every restore with its acceptances, for members; works while locked."""
         desk.member(peer)
-        return RestorationsReply(records=restore.records(desk.plain))
+        return messages.RestorationsReply(records=restore.records(desk.plain))
 
-    def audit(self, desk: DomainDesk, request: AuditRequest, peer: VerifyKey) -> AuditReply:
+    def audit(
+        self, desk: DomainDesk, request: messages.AuditRequest, peer: VerifyKey
+    ) -> messages.AuditReply:
         """Audit entries, the newest checkpoint, proofs; for members; works while locked."""
         desk.member(peer)
         checkpoint = desk.log.checkpoint(desk.plain)
         entries = desk.log.entries(desk.plain, request.since, min(request.limit, _MOST_ROWS))
-        return AuditReply(
+        return messages.AuditReply(
             entries=tuple(encode(entry) for entry in entries),
             checkpoint=checkpoint.to_text(),
             proofs=_proofs(desk, request.prove, checkpoint.checkpoint.size),
         )
 
 
-def _proofs(desk: DomainDesk, sizes: Iterable[int], newest: int) -> tuple[CheckpointProof, ...]:
+def _proofs(
+    desk: DomainDesk, sizes: Iterable[int], newest: int
+) -> tuple[messages.CheckpointProof, ...]:
     """Consistency proofs from each size that our log ever had."""
     wanted = sorted({size for size in sizes if 0 < size <= newest})
     return tuple(
-        CheckpointProof(size=size, proof=_proof(desk, size, newest)) for size in wanted[:_MOST_ROWS]
+        messages.CheckpointProof(size=size, proof=_proof(desk, size, newest))
+        for size in wanted[:_MOST_ROWS]
     )
 
 
@@ -140,7 +142,7 @@ def _proof(desk: DomainDesk, size: int, newest: int) -> tuple[Hash, ...]:
     return tuple(desk.log.consistency_proof(desk.plain, size, newest))
 
 
-def _cosigned_sizes(states: Iterable[ProposalState]) -> tuple[int, ...]:
+def _cosigned_sizes(states: Iterable[messages.ProposalState]) -> tuple[int, ...]:
     return cosigned_sizes(
         [
             parse_message(Approval, envelope.body)
