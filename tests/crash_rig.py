@@ -12,9 +12,12 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from enum import Enum
+from typing import Any, TypeVar
+
+import pytest
 
 from custody_thief import barrier_sealer, epoch_records, held_by, seeds_of
 from domain_rig import DomainRig, put_memory
@@ -29,8 +32,9 @@ from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochStatus, KeyRecord, KeyState
 from tigertally.quorum.authority.desk import barrier_of
 from tigertally.quorum.authority.rows import ATTACHMENTS
+from tigertally.storage import journal as journals
 from tigertally.storage.memory import MemoryStore, MemoryTransaction
-from tigertally.storage.sealed import SealedReader
+from tigertally.storage.sealed import SealedReader, SealedStore, SealedTransaction
 from tigertally.transport.channel import DEFAULT_WAIT, Channel
 
 AUTHORITY = "authority"
@@ -91,6 +95,55 @@ class CrashDisk(MemoryStore):
         if self._tables is not before:
             self.version += 1
         self._journal.step(self._owner)
+
+
+@contextmanager
+def moves_of_journals() -> Iterator[list[Enum]]:
+    """The states that any `storage.journal.Journal` begins or moves to inside the block."""
+    moves: list[Enum] = []
+    begin, move = journals.Journal.begin, journals.Journal.move
+
+    def begun(self: Any, tx: Any, key: Any, value: Any) -> None:
+        begin(self, tx, key, value)
+        moves.append(self.state(value))
+
+    def moved(self: Any, tx: Any, key: Any, target: Any) -> bool:
+        goes_on = move(self, tx, key, target)
+        moves.append(target)
+        return goes_on
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journals.Journal, "begin", begun)
+        patch.setattr(journals.Journal, "move", moved)
+        yield moves
+
+
+class KilledAtMoves:
+    """A sealed store whose owner is killed at a move of a journal, whichever journal that is.
+
+    Args:
+        store: where the rows are.
+        left: moves that succeed before it.
+        stored: whether the move at which it is killed is committed.
+    """
+
+    def __init__(self, store: SealedStore, left: int, *, stored: bool) -> None:
+        self._store, self._left, self._stored = store, left, stored
+        self.moves: list[Enum] = []
+
+    def reading(self) -> AbstractContextManager[SealedReader]:
+        return self._store.reading()
+
+    @contextmanager
+    def transaction(self) -> Iterator[SealedTransaction]:
+        with moves_of_journals() as moves, self._store.transaction() as tx:
+            yield tx
+            self.moves += moves
+            dies = bool(moves) and len(self.moves) > self._left
+            if dies and not self._stored:
+                raise Crash(moves)
+        if dies:
+            raise Crash(moves)
 
 
 @dataclass

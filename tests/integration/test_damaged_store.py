@@ -17,7 +17,7 @@ from scraper import metric, page
 from tigertally.base.ids import Name
 from tigertally.custody.client.rows import PUBLISHED
 from tigertally.custody.messages.kinds import KeyRef
-from tigertally.custody.service.lock import ENVELOPES
+from tigertally.custody.service.barrier import ENVELOPES
 from tigertally.custody.service.rows import KEYS
 from tigertally.storage.sql import SqlStore
 

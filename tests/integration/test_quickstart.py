@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import stat
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 import leftovers
+from tigertally.cli.processes import Processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -111,3 +113,12 @@ def test_a_file_that_is_not_there(nowhere, tmp_path):
     outcome = start(nowhere, tmp_path, "--file", tmp_path / "nothing").wait()
     assert outcome.code == 2, str(outcome)
     assert none_left()
+
+
+def test_what_commands_print_has_no_name_on_the_disk(tmp_path, monkeypatch):
+    """A PIN is among it: nothing may be left, however quickstart itself ends."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Processes(home=tmp_path / "home", passphrase="x", forks=False) as processes:
+        command = processes.start("--version")
+        assert command.wait().out.startswith("tally ")
+        assert list(tmp_path.iterdir()) == []

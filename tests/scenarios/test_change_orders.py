@@ -354,7 +354,7 @@ def test_an_attempt_that_was_given_up_binds_nobody() -> None:
         after = await rig.release("night", "payroll", by=["h3", "h5"], reason="after")
         assert after.secret.matches(good.secret)
         with rig.devices["h3"].store.reading() as reader:
-            terms = rows.terms_of(reader, KeyRef(name=Name("payroll"), version=1))
+            terms = rows.TERMS.get(reader, KeyRef(name=Name("payroll"), version=1))
         assert terms == Terms(options=KeyOptions.of((Name("night"),)))
 
     rig.run(day())

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from crash_rig import Crash, KilledAtMoves
 from delegation_rig import NOW, MemoryObjects, dek_of, label, parts, person, read, write
 from rotated_rig import (
     FILES,
@@ -36,7 +37,7 @@ from tigertally.delegation.messages.slots import ORIGINAL, ROTATED
 from tigertally.delegation.protocol import records
 from tigertally.delegation.protocol.reading import target_of
 from tigertally.delegation.protocol.slots import make_slot
-from tigertally.delegation.state.rotations import State
+from tigertally.delegation.state.rotations import NEXT, State
 from tigertally.delegation.stores.local import LocalStore
 from tigertally.schemes.single_pre import batch
 
@@ -250,26 +251,6 @@ def test_killed_in_the_middle_of_the_switch(writes, named):
     assert [read(reader, store, path)[0] for path in FILES] == [path.encode() for path in FILES]
 
 
-class StoppingRows:
-    """A profile that is killed at its n-th transaction, before or after it is stored."""
-
-    def __init__(self, rows, left, committed):
-        self._rows, self.left, self._committed = rows, left, committed
-
-    def reading(self):
-        return self._rows.reading()
-
-    @contextmanager
-    def transaction(self):
-        self.left -= 1
-        if self.left < 0 and not self._committed:
-            raise Stops
-        with self._rows.transaction() as tx:
-            yield tx
-        if self.left < 0:
-            raise Stops
-
-
 STEPS = {
     None: lambda run: run.rotate(),
     State.ROTATED: lambda run: run.sign([GRANT]),
@@ -279,16 +260,18 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("committed", [False, True])
-@pytest.mark.parametrize("step", range(5))
-def test_killed_at_every_state(step, committed):
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("left", range(len(NEXT) + 1))
+def test_killed_at_every_move(left, stored):
     owner, store = folder(files=FILES[:2])
     rows = owner.remembered.rows
-    object.__setattr__(owner.remembered, "rows", StoppingRows(rows, step, committed))
+    killed = KilledAtMoves(rows, left, stored=stored)
+    object.__setattr__(owner.remembered, "rows", killed)
     run = LabelRotation(owner, store, FOLDER, 1)
-    with pytest.raises(Stops):
+    with pytest.raises(Crash):
         for _ in range(6):
             STEPS[run.state](run)
+    assert killed.moves == [*NEXT, State.DONE][: left + 1], "begun, and every move of a whole run"
     object.__setattr__(owner.remembered, "rows", rows)
     for path in FILES[:2]:
         assert read(owner, store, path)[0] == path.encode()

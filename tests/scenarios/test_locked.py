@@ -55,7 +55,7 @@ from tigertally.custody.protocol.lock import (
     seal_barrier,
     sign_envelopes,
 )
-from tigertally.custody.service.lock import ENVELOPES
+from tigertally.custody.service.barrier import ENVELOPES
 from tigertally.host.writer import MARKS
 from tigertally.quorum import messages
 from tigertally.quorum.authority.rows import ROSTERS
@@ -648,6 +648,6 @@ def test_a_commit_that_fails_takes_no_part_away_that_counts(
         assert await rig.unlock_by("h2") == "ready"
         assert not rig.authority.locked
         lock = rig.services.lock
-        assert (lock._parts, lock._accepted, lock._reports) == ({}, {}, {})
+        assert (lock._given.parts, lock._given.accepted, lock._reports) == ({}, {}, {})
 
     rig.run(day())

@@ -34,7 +34,7 @@ from tigertally.custody.messages.lock import Envelopes
 from tigertally.custody.messages.sync import CONTRIBUTE
 from tigertally.custody.protocol.lock import _envelope_info
 from tigertally.custody.protocol.suites import SUITES
-from tigertally.custody.service.lock import ENVELOPES
+from tigertally.custody.service.barrier import ENVELOPES
 from tigertally.custody.service.rows import SEALED
 from tigertally.custody.state.authority import EpochStatus
 from tigertally.custody.state.holder import HeldEpoch

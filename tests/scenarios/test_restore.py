@@ -397,7 +397,7 @@ def test_acceptances_of_removed_holders_and_copies_do_not_count():
         with rig.disk.transaction() as tx:
             (key, row), *_ = tx.scan("restored")
             record = decode(RestorationRecord, row)
-            (envelope,) = rig.services.lock._accepted.values()
+            (envelope,) = rig.services.lock._given.accepted.values()
             forged = RestorationRecord(restoration=record.restoration, acceptances=(envelope,) * 3)
             tx.put("restored", key, encode(forged))
         put_memory(rig.authority, barrier=None)

@@ -293,7 +293,7 @@ def test_no_rule_releases_a_key_whose_terms_are_not_known(rig):
         ref = KeyRef(name=Name("plain"), version=1)
         with rig.devices["h3"].store.transaction() as tx:
             unattended = KeyOptions.of(unattended=True, more={OPTION: "eu"})
-            device_rows.put_terms(tx, ref, device_rows.Terms(options=unattended))
+            device_rows.TERMS.put(tx, ref, device_rows.Terms(options=unattended))
         asker = rig.asker("app")
         _, state = await asker.ask(ref, "r", Form.FINAL, await asker.member.sync())
         client = Holder(rig.devices["h3"].party)

@@ -105,3 +105,35 @@ def test_the_rule_covers_the_floors_it_names():
     assert not must_be_pure(PACKAGE / "quorum" / "member" / "client.py")
     assert not must_be_pure(PACKAGE / "custody" / "service" / "lock.py")
     assert len(PURE_FILES) > 10
+
+
+CAPABILITIES = {"custody", "signing", "release", "delegation", "ledger", "quorum", "node", "cli"}
+DATABASE = {"sqlalchemy", "alembic", "sqlite3"}
+
+
+def database(tree: ast.Module) -> set[str]:
+    """The modules of a database that a file imports; late imports count."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found & DATABASE
+
+
+def test_only_storage_knows_the_database():
+    using = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in package_files()
+        if database(ast.parse(path.read_text("utf-8")))
+    }
+    assert not using & CAPABILITIES
+    assert using == {"storage"}, "the control: where it is used, it is found"
+
+
+@pytest.mark.parametrize(
+    "text", ["import sqlalchemy.orm", "def f():\n    from sqlalchemy import text", "import sqlite3"]
+)
+def test_an_import_of_the_database_is_found_wherever_it_stands(text):
+    assert database(ast.parse(text))

@@ -13,11 +13,22 @@ E = TypeVar("E", bound=BaseException)
 
 
 class TigertallyError(Exception):
-    """The root of the tree. Never raised directly."""
+    """The root of the tree. Never raised directly.
+
+    Attributes:
+        advice: what to do about it, where this error says so itself; the text ends with it. Whoever
+            shows the error then adds no general advice. From the network it is foreign text.
+        about: the files, fields or records that the text names, so that none is named twice.
+    """
 
     code: ClassVar[int] = 1
     status: ClassVar[int] = 500
     slug: ClassVar[str] = "error"
+
+    def __init__(self, message: str = "", *, advice: str = "") -> None:
+        super().__init__(f"{message}: {advice}" if advice else message)
+        self.advice = advice
+        self.about: tuple[str, ...] = ()
 
     @property
     def culprits(self) -> tuple[str, ...]:

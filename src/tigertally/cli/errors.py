@@ -70,9 +70,6 @@ _ADVICE: tuple[tuple[type[TigertallyError], str, str], ...] = (
 
 _LINE_ENDS = re.compile(r" *[\t\r\n][ \t\r\n]*")
 
-# A message that says itself what to do needs no general advice behind it.
-_SAYS_WHAT_TO_DO = re.compile(r"`tally |\bagain\b|enrols with the PIN")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -150,7 +147,7 @@ def _ours(error: TigertallyError, command: str) -> Report:
     sure = getattr(error, "sure", False)
     if error.culprits:
         fault = f"at fault: {', '.join(error.culprits)}" + ("" if sure else " (not proven)")
-    if _SAYS_WHAT_TO_DO.search(str(error)):
+    if error.advice:  # what it says ends with it already
         advice = ""
     return Report(
         slug=error.slug,

@@ -119,7 +119,7 @@ def _wanted(key: str, version: int | None, reason: str, output: Output, wait: fl
 def _work(profile: Name, passphrase_file: Path | None, wanted: Wanted, use: Any) -> None:
     from tigertally.cli.release import released
 
-    def timed(key: Released) -> dict[str, Any]:
+    def timed(key: Released, _: int) -> dict[str, Any]:
         began = time.perf_counter()
         with key.secret:
             size = use(key, key.domain)

@@ -220,7 +220,7 @@ def show(
     found = [one for one in every if version in (None, one["version"])]
     if not found:
         which = f"{name} version {version}" if every else name
-        raise Refused(f"there is no key {which} (yet): see `tally key list`")
+        raise Refused(f"there is no key {which} (yet)", advice="see `tally key list`")
     document = next((d for d in reversed(found) if d["state"] != "destroyed"), found[-1])
     document["versions"] = [{"version": d["version"], "state": d["state"]} for d in every]
     said = {
@@ -329,10 +329,10 @@ def get(
         wait=seconds,
     )
 
-    def use(key: Released) -> dict[str, Any]:
+    def use(key: Released, epoch: int) -> dict[str, Any]:
         with key.secret as secret:
             output.write(secret.to_secret_bytes(), key=True)
-        return {**_got(key), "out": str(out)}
+        return {**_got(key, epoch), "out": str(out)}
 
     document = released(profile, passphrase_file, wanted, use)
     emit(document, facts(document) + next_step(document))
@@ -340,11 +340,11 @@ def get(
         raise unanswered(seconds)
 
 
-def _got(key: Released) -> dict[str, Any]:
+def _got(key: Released, epoch: int) -> dict[str, Any]:
     return {
         "key": key.key.name,
         "version": key.key.version,
-        "epoch": key.epoch,
+        "epoch": epoch,
         "approved_by": list(key.approved_by),
         "faulty": list(key.faulty),
     }

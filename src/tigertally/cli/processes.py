@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.process import end_with_parent
@@ -240,7 +240,7 @@ class Processes:
     forks: bool = True
     daemons: dict[str, Command] = field(default_factory=dict)
     _commands: list[Command] = field(default_factory=list)
-    _folder: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
+    _files: list[IO[bytes]] = field(default_factory=list)
 
     def _environment(self) -> dict[str, str]:
         return own_environment(TALLY_HOME=str(self.home), TALLY_PASSPHRASE=self.passphrase)
@@ -265,7 +265,7 @@ class Processes:
 
     def start(self, *args: str) -> Command:
         """Start a command."""
-        out, err = self._file("out"), self._file("err")
+        out, err = self._file(), self._file()
         if self.forks:
             started = forked(args, environment=self._environment(), out=out, err=err)
         else:
@@ -273,8 +273,11 @@ class Processes:
         self._commands.append(started)
         return started
 
-    def _file(self, ending: str) -> Path:
-        return Path(self._folder.name) / f"{len(self._commands)}.{ending}"
+    def _file(self) -> Path:
+        """Make a file without a name: outputs (a PIN, say) are gone however this process ends."""
+        file = tempfile.TemporaryFile()  # noqa: SIM115  closed at the end
+        self._files.append(file)
+        return Path(f"/dev/fd/{file.fileno()}")
 
     def finish(self, command: Command, *, code: int = 0) -> Outcome:
         """Wait for a command.
@@ -311,7 +314,8 @@ class Processes:
             command.send(signal.SIGTERM)
         for command in running:
             command.stop()
-        self._folder.cleanup()
+        for file in self._files:
+            file.close()
 
 
 def _ending_of(process: subprocess.Popen[bytes]) -> Ending:

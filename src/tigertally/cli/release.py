@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,13 @@ def released(
     profile: Name,
     passphrase_file: Path | None,
     wanted: Wanted,
-    use: Callable[[Released], dict[str, Any]],
+    use: Callable[[Released, int], dict[str, Any]],
 ) -> dict[str, Any]:
     """Ask for a key, wait for it, use it; the request is forgotten once it has been used.
 
     Returns:
-        What `use` gives, or `proposal` and `state: "waiting"` if the key has not come.
+        What `use` gives (called with the key and the number of its epoch, which the authority tells
+        and nothing rests on), or `proposal` and `state: "waiting"` if the key has not come.
     """
     from tigertally.quorum.card import Role
 
@@ -63,7 +64,7 @@ async def _release(
     open_profile: OpenProfile,
     party: Party,
     wanted: Wanted,
-    use: Callable[[Released], dict[str, Any]],
+    use: Callable[[Released, int], dict[str, Any]],
 ) -> Operation:
     from tigertally.custody.client.requester import AskAgain, Requester
     from tigertally.node.recovery import device_secret_of
@@ -92,9 +93,9 @@ async def _release(
         for name in key.faulty:
             note(f"tally: warning: {name} sent a wrong fragment; the key is right all the same")
         infos = await client.keys(ref.name)
-        epoch = next((info.epoch for info in infos if info.ref == ref), key.epoch)
+        epoch = next((info.epoch for info in infos if info.ref == ref), 0)
         with _interruptible():
-            document = use(replace(key, epoch=epoch))
+            document = use(key, epoch)
         with open_profile.exclusive(doing="finishing a request"):
             client.forget(request)
         return {**document, "proposal": id_}

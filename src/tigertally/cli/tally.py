@@ -101,7 +101,7 @@ def _begun_so(beginning: str, seen: tuple[Seen, ...]) -> Seen:
     found = [one for one in seen if str(one.id).startswith(beginning)]
     if len(found) != 1:
         many = "several proposals begin" if found else "no proposal begins"
-        raise UsageError(f"{many} with {beginning}: see `tally tally list --json`")
+        raise UsageError(f"{many} with {beginning}", advice="see `tally tally list --json`")
     return found[0]
 
 

@@ -195,22 +195,24 @@ def decide(
     except TigertallyError as error:
         return Decision(rule=None, why=str(error), key=ref)
     minute = rules.minute(now)
-    objections = []
+    telling: list[str] = []
+    of_others: list[str] = []  # a rule for another key tells little
     for rule in rules.rules:
         granted = counts.get(rule.name, 0)
         why_not = rule.objection(release, requester, minute=minute, granted=granted)
         if why_not is None:
             return Decision(rule=rule, why=f"rule {rule.number} allows it", key=ref)
-        objections.append(f"rule {rule.number}: {why_not}")
-    return Decision(rule=None, why="; ".join(_few(objections)) or "there is no rule", key=ref)
+        objection = f"rule {rule.number}: {why_not}"
+        (telling if rule.key.matches(release.key) else of_others).append(objection)
+    why = "; ".join(_few([*telling, *of_others])) or "there is no rule"
+    return Decision(rule=None, why=why, key=ref)
 
 
 def _few(objections: list[str]) -> Iterator[str]:
-    """The most telling first (a rule for another key tells little), and not too many."""
-    ordered = sorted(objections, key=lambda text: text.endswith(": another key"))
-    yield from ordered[:5]
-    if len(ordered) > 5:
-        yield f"and {len(ordered) - 5} more rules"
+    """Return not too many of them, and how many more there are."""
+    yield from objections[:5]
+    if len(objections) > 5:
+        yield f"and {len(objections) - 5} more rules"
 
 
 def parse_rules(text: str) -> Rules:

@@ -173,7 +173,7 @@ async def _until_stopped(stop: asyncio.Event, writer: Writer[Any, Any]) -> None:
             task.cancel()
 
 
-class Pauses:
+class Backoff:
     """How long to wait before another try, and whether the reason has been said already."""
 
     def __init__(self) -> None:
@@ -203,40 +203,40 @@ async def follow(step: Step, news: News, log: structlog.stdlib.BoundLogger) -> N
     Raises:
         Corrupt: our own store cannot be read.
     """
-    pauses = Pauses()
+    backoff = Backoff()
     while True:
         try:
             await step()
-            pauses = Pauses()
+            backoff = Backoff()
         except Corrupt as error:
             # The store of this device itself: only a person can mend it, and a daemon that has
             # ended is what a service manager shows. It takes nothing with it but its own voice.
             log.critical("cannot go on", error=str(error))
             raise
         except Unavailable as error:  # the authority is away or locked, or our disk is full
-            if pauses.new(error):
+            if backoff.new(error):
                 log.info("waiting", reason=str(error))
-            await _pause(news, pauses, error)
+            await _pause(news, backoff, error)
         except TigertallyError as error:
             # Also where the authority refuses us: it may say so wrongly, or for a while only, and
             # a holder that ends on its word is a voice less. Removed, it asks in vain, seldom.
-            if pauses.new(error):
+            if backoff.new(error):
                 what = "refused" if isinstance(error, Refused) else "fault"
                 log.warning(what, error=str(error), culprits=list(error.culprits))
-            await _pause(news, pauses, error)
+            await _pause(news, backoff, error)
         except Exception as error:
             log.exception("a fault of this program")
-            await _pause(news, pauses, error)
+            await _pause(news, backoff, error)
 
 
-async def _pause(news: News, pauses: Pauses, error: Exception) -> None:
+async def _pause(news: News, backoff: Backoff, error: Exception) -> None:
     """Wait before another try; less where the other side answers and has news.
 
     An authority answers long polls while it is locked, and wakes its holders when it is unlocked,
     or when one more of them has accepted its restore.
     """
     clock = asyncio.get_running_loop().time
-    began, seconds = clock(), pauses.after(error)
+    began, seconds = clock(), backoff.after(error)
     locked = isinstance(error, Locked)
     rest = seconds
     if locked or not isinstance(error, Unavailable):  # else nobody is there to have news

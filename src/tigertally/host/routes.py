@@ -37,34 +37,6 @@ def served(
     return door, answer
 
 
-class Codec:
-    """Parses what comes through doors, and writes what leaves, beside the writer thread."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="codec")
-        self._lengths: dict[str, int] = {}  # of each door's last answer: the next is like it
-
-    async def read(self, door: Door[Q, A], body: bytes, standing: Standing) -> Q:
-        """Parse a question; `MalformedMessage` if it is none."""
-        if len(body) <= MAX_SMALL_MESSAGE_BYTES:
-            return door.read(body, standing)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, door.read, body, standing)
-
-    async def write(self, door: Door[Q, A], answer: A) -> bytes:
-        """Encode an answer."""
-        if self._lengths.get(door, 0) <= MAX_SMALL_MESSAGE_BYTES:
-            raw = encode(answer)
-        else:
-            raw = await asyncio.get_running_loop().run_in_executor(self._threads, encode, answer)
-        self._lengths[door] = len(raw)
-        return raw
-
-    def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown(wait=True)
-
-
 class Handlers(Generic[D]):
     """Makes the handlers of a daemon's doors.
 
@@ -85,7 +57,8 @@ class Handlers(Generic[D]):
         self._writer = writer
         self._standing = standing
         self._admit = admit or self._admit_by_standing
-        self._codec = Codec()
+        self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="codec")
+        self._lengths: dict[str, int] = {}  # of each door's last answer: the next is like it
 
     def _admit_by_standing(self, door: Door[Any, Any], peer: VerifyKey) -> Standing:
         standing = self._standing(peer)
@@ -116,11 +89,25 @@ class Handlers(Generic[D]):
             peer = request.peer
             if peer is None:
                 raise InvalidSignature("a request without a client certificate")
-            question = await self._codec.read(door, request.body, self._admit(door, peer))
-            return await self._codec.write(door, await answerer(question, peer, request))
+            question = await self._read(door, request.body, self._admit(door, peer))
+            return await self._write(door, await answerer(question, peer, request))
 
         return handle
 
+    async def _read(self, door: Door[Q, A], body: bytes, standing: Standing) -> Q:
+        if len(body) <= MAX_SMALL_MESSAGE_BYTES:
+            return door.read(body, standing)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, door.read, body, standing)
+
+    async def _write(self, door: Door[Q, A], answer: A) -> bytes:
+        if self._lengths.get(door, 0) <= MAX_SMALL_MESSAGE_BYTES:
+            raw = encode(answer)
+        else:
+            raw = await asyncio.get_running_loop().run_in_executor(self._threads, encode, answer)
+        self._lengths[door] = len(raw)
+        return raw
+
     def close(self) -> None:
-        """End the threads."""
-        self._codec.close()
+        """End the threads that parse and write beside the writer thread."""
+        self._threads.shutdown(wait=True)

@@ -125,7 +125,7 @@ class Authority:
         self._listed: Mapping[VerifyKey, Standing] = _standings(chain)
         self._listed_in = chain
         self._card = open_card(settings.card)
-        self._inspection = Inspection(services.lock, settings)
+        self._inspection = Inspection(services.lock.barrier, settings)
         self._log = AuditLog(origin, key)
         self.writer = Writer(
             store,

@@ -187,7 +187,7 @@ def _restored(folder: Path, manifest: Manifest, *, randomness: Randomness, now: 
                 nonce=Nonce(randomness.bytes(Nonce.SIZE)),
             )
         if not store.scrub():  # nobody else knows of this folder
-            raise Unavailable("the restored store cannot be written out: try again")
+            raise Unavailable("the restored store cannot be written out", advice="try again")
     finally:
         store.close()
         secrets.wipe()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tigertally.audit.nodes import HEAD
 from tigertally.base.errors import Corrupt
-from tigertally.custody.service.lock import SET_ASIDE, LockService
+from tigertally.custody.service.barrier import SET_ASIDE, BarrierKey
 from tigertally.host.desk import KeepChanges
 from tigertally.node.damage import Place, tell_mended
 from tigertally.quorum.authority.admission import Settings, get_pin, mend_settings
@@ -27,14 +27,14 @@ class Inspection:
     """One authority's rows, over and over again.
 
     Args:
-        lock: its tables behind the barrier, and its envelopes.
+        barrier: its tables behind the barrier, and its envelopes.
         settings: as they were when it started.
     """
 
-    def __init__(self, lock: LockService, settings: Settings) -> None:
-        self._lock = lock
+    def __init__(self, barrier: BarrierKey, settings: Settings) -> None:
+        self._barrier = barrier
         self._settings = settings
-        self._tables = (*lock.sealed, SET_ASIDE)
+        self._tables = (*barrier.sealed, SET_ASIDE)
         self._table, self._after = 0, b""  # the next sealed row
         self._entry = 0  # the next entry of the audit log
         self._known = 0  # the next of the damaged rows
@@ -67,7 +67,7 @@ class Inspection:
         return mended if desk.chain is None else [*mended, *mend_rosters(desk.plain, desk.chain)]
 
     def _envelopes(self, desk: DomainDesk) -> Sequence[Place]:
-        return [] if desk.chain is None else self._lock.mend_envelopes(desk)
+        return [] if desk.chain is None else self._barrier.mend_envelopes(desk)
 
     def _others(self, desk: DomainDesk) -> Sequence[Place]:
         check_records(desk.plain, desk.key.public)

@@ -14,6 +14,7 @@ from tigertally.base.ids import ProposalId
 from tigertally.custody.messages import destroy, imports, kinds, lock, sync, v1
 from tigertally.custody.messages.reports import HELD
 from tigertally.custody.service import child, old_fragments, reshare, rows, watch
+from tigertally.custody.service.barrier import BarrierKey
 from tigertally.custody.service.create import MakeKey
 from tigertally.custody.service.destroy import DestroyKey, ErasureService
 from tigertally.custody.service.epochs import EpochService
@@ -61,12 +62,13 @@ class AuthorityServices:
     def __init__(self, run_child: RunChild = child.run_child) -> None:
         self._run_child = run_child
         self.counted = Counted()
-        self.lock = LockService((*quorum_rows.SEALED, *rows.SEALED), self.counted)
+        barrier = BarrierKey((*quorum_rows.SEALED, *rows.SEALED))
+        self.lock = LockService(barrier, self.counted)
         self.epochs = EpochService()
         self.releases = ReleaseService()
         self.erasures = ErasureService()
         self.imports = ImportService()
-        roster = ChangeRoster((self.lock.roster_changed, reshare.roster_changed))
+        roster = ChangeRoster((barrier.roster_changed, reshare.roster_changed))
         executors: dict[str, Executor] = {str(kind): roster for kind in changes.KINDS}
         executors[kinds.CREATE] = executors[kinds.ROTATE] = MakeKey()
         executors[kinds.DESTROY] = DestroyKey()
@@ -74,7 +76,7 @@ class AuthorityServices:
         self.quorum = QuorumService(all_kinds(), executors, self.counted)
         self.relay = RelayService(self.quorum, known_to_v1)
         self.syncing = SyncService(self.epochs, self.releases, self.erasures)
-        self.admission = AdmissionService(self.lock.found, self.lock.progress)
+        self.admission = AdmissionService(barrier.draw, self.lock.progress)
 
     def routes(self) -> Mapping[Door[Any, Any], Route[DomainDesk]]:
         """What answers at which door. The doors are the paths."""

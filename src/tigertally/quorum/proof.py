@@ -96,7 +96,7 @@ def make_proof(
     size = checkpoint.checkpoint.size
     chosen = entries[first : first + count]
     if not chosen:
-        raise Refused(f"the log has entries 0 to {size - 1}: see `tally audit list`")
+        raise Refused(f"the log has entries 0 to {size - 1}", advice="see `tally audit list`")
     tree = merkle.Tree()
     for entry in entries:
         tree.append(entry.leaf)

@@ -84,7 +84,8 @@ def check_electorate(roster: Roster, proposal: Proposal) -> None:
         raise MalformedMessage("exactly the proposals that change the roster name a predecessor")
     if follows and proposal.predecessor != roster.hash:
         raise Refused(
-            "the roster has changed since this was proposed: its proposer must propose it again"
+            "the roster has changed since this was proposed",
+            advice="its proposer must propose it again",
         )
 
 
@@ -94,8 +95,8 @@ def check_put_to(roster: Roster, proposal: Proposal) -> None:
         raise Refused("the proposal is for another domain")
     if proposal.electorate != roster.electorate:
         raise Refused(
-            "holders or quorum have changed since this was proposed: its proposer must propose it "
-            "again"
+            "holders or quorum have changed since this was proposed",
+            advice="its proposer must propose it again",
         )
 
 

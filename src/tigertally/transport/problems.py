@@ -1,8 +1,9 @@
 """Errors as RFC 9457 problem documents, and back.
 
 No I/O. Members: `type` (`urn:tigertally:problem:` and the slug of `base/errors.py`), `title` (the
-message), `status`, and as extensions `code` (exit code), `culprits`, `sure`. An exception that is
-not of our tree becomes a document that says nothing about it.
+message), `status`, and as extensions `code` (exit code), `advice` (with which the message ends;
+left out where it gives none), `culprits`, `sure`. An exception that is not of our tree becomes a
+document that says nothing about it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ _TYPE_PREFIX = "urn:tigertally:problem:"
 _INTERNAL = "internal error; its log says more"
 _MAX_DOCUMENT_BYTES = 64 * 1024  # 255 culprits and one message
 _MAX_TITLE_LENGTH = 2000  # characters; more than any error of ours says
+_MAX_ADVICE_LENGTH = 200  # characters; a sentence
 _MAX_CULPRITS = 1024
 _MAX_CULPRIT_LENGTH = 128  # a name, or a fingerprint in groups
 
@@ -52,6 +54,8 @@ def to_document(error: BaseException, *, status: int | None = None) -> tuple[int
         "status": status,
         "code": error.code,
     }
+    if error.advice:
+        document["advice"] = error.advice
     if isinstance(error, PeerFault):
         document["culprits"] = list(error.culprits)
         document["sure"] = error.sure
@@ -74,14 +78,25 @@ def from_document(raw: bytes) -> TigertallyError:
     if not isinstance(title, str) or len(title) > _MAX_TITLE_LENGTH or type(code) is not int:
         raise MalformedMessage("a problem document needs a title and a code")
     kind = _BY_SLUG.get(kind_url.removeprefix(_TYPE_PREFIX)) or _BY_CODE.get(code, TigertallyError)
-    if not issubclass(kind, PeerFault):
-        return kind(visible(title))
+    advice = document.get("advice", "")  # a program of before says none
+    if not isinstance(advice, str) or len(advice) > _MAX_ADVICE_LENGTH:
+        raise MalformedMessage("the advice of a problem document is a short text")
+    if issubclass(kind, PeerFault):
+        culprits, sure = _blame(document)
+        error: TigertallyError = kind(visible(title), culprits=culprits, sure=sure)
+    else:
+        error = kind(visible(title))
+    error.advice = visible(advice)  # not by its making: the title ends with it already
+    return error
+
+
+def _blame(document: dict[str, Any]) -> tuple[tuple[str, ...], bool]:
     culprits, sure = document.get("culprits", []), document.get("sure", False)
     if not isinstance(culprits, list) or len(culprits) > _MAX_CULPRITS or type(sure) is not bool:
         raise MalformedMessage("a problem document names culprits in a list")
     if not all(isinstance(name, str) and len(name) <= _MAX_CULPRIT_LENGTH for name in culprits):
         raise MalformedMessage("a culprit is a short text")
-    return kind(visible(title), culprits=tuple(map(visible, culprits)), sure=sure)
+    return tuple(map(visible, culprits)), sure
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:

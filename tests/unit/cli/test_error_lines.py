@@ -68,6 +68,13 @@ def test_culprits_are_named(sure, mark):
     assert said.as_json()["sure"] is sure
 
 
+def test_an_error_that_says_what_to_do_gets_no_general_advice_whatever_its_words():
+    said = report(tree.Unavailable("it is busy", advice="come back"))
+    assert said.line() == "tally: it is busy: come back; nobody is to blame yet"
+    words = report(tree.Unavailable("it broke again: `tally key list`"))
+    assert words.advice == "try again; the same command resumes"
+
+
 def test_notes_are_the_advice():
     error = tree.Refused("wrong passphrase")
     error.add_note("try again")

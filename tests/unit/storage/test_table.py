@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from store_kinds import KEY, KINDS, open_store
 from tigertally.base.codec import encode
 from tigertally.base.errors import Corrupt, MalformedMessage, UsageError
-from tigertally.base.ids import Hash, HolderIndex, ProposalId
+from tigertally.base.ids import Hash, HolderIndex, Name, ProposalId
 from tigertally.base.recent import Recent
 from tigertally.base.secret import Secret
+from tigertally.custody.messages.kinds import KeyRef
 from tigertally.storage.memory import MemoryStore
 from tigertally.storage.sealed import RowSealer, SealedTransaction
 from tigertally.storage.table import (
@@ -28,6 +29,7 @@ from tigertally.storage.table import (
     joined,
     message,
     number,
+    packed,
     sealed_in,
 )
 
@@ -206,6 +208,16 @@ def test_a_joined_key_of_another_length_is_refused(raw):
     assert form.read(bytes(34)) == (ProposalId(bytes(32)), 0)
     with pytest.raises(MalformedMessage):
         form.read(raw)
+
+
+@given(st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?", fullmatch=True), st.integers(1, 9))
+def test_a_key_reference_comes_back_and_stands_in_order(name, version):
+    form, ref = packed(KeyRef), KeyRef(name=Name(name), version=version)
+    later = KeyRef(name=Name(name), version=version + 256)
+    assert form.read(form.write(ref)) == ref
+    assert form.write(ref) < form.write(later)
+    with pytest.raises(MalformedMessage):
+        form.read(form.write(ref)[:-4])
 
 
 def test_sealed_tables_are_found_with_their_time_indexes():

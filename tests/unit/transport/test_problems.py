@@ -49,6 +49,21 @@ def test_culprits_and_certainty_come_back(kind, sure):
     assert (back.culprits, back.sure) == (("holder-3", "holder-4"), sure)
 
 
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_advice_comes_back_and_the_sentence_is_as_it_was(kind):
+    error = kind("it broke: mend it")
+    error.advice = "mend it"
+    back = problems.from_document(problems.to_document(error)[1])
+    assert (str(back), back.advice) == ("it broke: mend it", "mend it")
+
+
+def test_a_program_of_before_says_no_advice_and_is_sent_the_whole_sentence():
+    raw = problems.to_document(Unavailable("it broke", advice="try again"))[1]
+    assert json.loads(raw)["title"] == "it broke: try again"
+    assert "advice" not in json.loads(problems.to_document(Unavailable("try again"))[1])
+    assert problems.from_document(document(title="try again")).advice == ""
+
+
 @pytest.mark.parametrize("error", [ValueError("secret-word"), KeyError("secret-word"), OSError(2)])
 def test_an_unknown_exception_shows_nothing(error):
     status, raw = problems.to_document(error)
@@ -84,6 +99,7 @@ def test_an_error_of_a_capability_travels_under_its_parents_name():
 def test_terminal_sequences_and_direction_overrides_do_not_reach_the_screen():
     back = problems.from_document(document(title="a\x1b[2Jb\u202ec\nd"))
     assert str(back) == "a<U+001B>[2Jb<U+202E>c<U+000A>d"
+    assert problems.from_document(document(advice="a\x1b")).advice == "a<U+001B>"
     named = problems.from_document(document(type=PREFIX + "peer-fault", culprits=["x\x07"]))
     assert named.culprits == ("x<U+0007>",)
 
@@ -101,6 +117,8 @@ def test_terminal_sequences_and_direction_overrides_do_not_reach_the_screen():
         document(type=7),
         document(title=None),
         document(title="x" * 2001),
+        document(advice=7),
+        document(advice="x" * 201),
         document(code="3"),
         document(code=True),
         document(type=PREFIX + "peer-fault", culprits="holder-1"),

@@ -48,7 +48,7 @@ def _check_rotation(reader: Reader, body: Making, newest: KeyRef | None) -> None
     suite = rows.suite_before(reader, body.ref)
     if before not in (None, Terms(options=body.options)) or suite not in (None, body.suite):
         raise Refused(f"{body.ref} would be on other terms than the versions before")
-    making = None if newest is None else rows.making_of(reader, newest)
+    making = None if newest is None else rows.MAKINGS.get(reader, newest)
     made = None if making is None else parse_making(open_proposal(making.proposal))
     if isinstance(made, Create) and made.imported:
         raise Refused(f"{newest} was imported: a rotation would have no secret in it")
@@ -82,7 +82,7 @@ def check_made_before(reader: Reader, ref: KeyRef, tally: VerifiedTally) -> None
     Raises:
         Refused: the key was asked for after the last approval.
     """
-    making = rows.making_of(reader, ref)
+    making = rows.MAKINGS.get(reader, ref)
     if making is None:  # this device joined later
         return
     approved = max(approval.time for approval in tally.approvals)
@@ -122,6 +122,6 @@ def check_terms(reader: Reader, terms: Mapping[KeyRef, Terms]) -> None:
         PeerFault
     """
     for ref, said in terms.items():
-        known = rows.terms_of(reader, ref)
+        known = rows.TERMS.get(reader, ref)
         if known not in (None, said) and rows.live_name(reader, ref) is not None:
             raise PeerFault(f"the authority changed who may ask for {ref}", culprits=("authority",))

@@ -171,7 +171,7 @@ class Dealings:
                 return await self.member.propose(proposal, approval=verdict, attachment=dealing)
             except Unavailable as error:
                 await self._dealt_in_vain(proposal, dealing, synced, error)
-        raise Unavailable("receive keys change faster than we can deal: try again")
+        raise Unavailable("receive keys change faster than we can deal", advice="try again")
 
     async def approve(self, seen: SeenProposal, synced: Synced) -> ProposalState:
         """Say yes to a key that is made; our dealing goes with it."""
@@ -191,7 +191,7 @@ class Dealings:
                 return await self.member.vote(seen.state, verdict, attachment=dealing)
             except Unavailable as error:
                 await self._dealt_in_vain(proposal, dealing, synced, error)
-        raise Unavailable("receive keys change faster than we can deal: try again")
+        raise Unavailable("receive keys change faster than we can deal", advice="try again")
 
     async def _first_dealing(self, proposal: Envelope, body: Making, synced: Synced) -> bytes:
         """The dealing that travels with our approval; kept, so that it is the same next time."""
@@ -271,7 +271,7 @@ class Dealings:
             self._drop(key)
             report.sent += 1
             return
-        raise Refused("receive keys change faster than we can deal: sync again")
+        raise Refused("receive keys change faster than we can deal", advice="sync again")
 
     def _drop(self, key: bytes) -> None:
         with self.party.store.transaction() as tx:
@@ -366,7 +366,7 @@ class Fragments:
         with self.party.store.reading() as reader:
             check_terms(reader, terms)
             epoch = rows.ANSWERED.get(reader, key)
-            known = None if epoch is None else rows.find_held(reader, epoch)
+            known = None if epoch is None else rows.EPOCHS.get(reader, epoch)
         if known is not None:  # our acknowledgement was lost
             await self._acknowledge_again(known, opening, synced, me)
             return
@@ -411,11 +411,11 @@ class Fragments:
             with self.party.store.transaction() as tx:
                 rows.put_held(tx, outcome.held)
                 for ref, said in terms.items():
-                    rows.put_terms(tx, ref, said)
+                    rows.TERMS.put(tx, ref, said)
                 rows.ANSWERED.put(tx, key, outcome.held.epoch)
                 if statement.base is None:  # the epoch is open: nobody asks for our dealing again
                     rows.drop_dealt(tx, statement.proposal)
-                    rows.put_making(tx, statement.keys[0], opening.tally)
+                    rows.MAKINGS.put(tx, statement.keys[0], opening.tally)
                 else:  # other keys of the same change may still wait for theirs
                     rows.DEALT.drop(tx, key)
             report.received += len(statement.keys)

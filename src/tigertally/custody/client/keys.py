@@ -70,8 +70,8 @@ def check_not_given_up(making: Envelope, chain: Chain) -> None:
     """
     if chain.changed_since(open_proposal(making).electorate):
         raise Refused(
-            "the holders or the quorum changed before the key was made, and it was given up: the "
-            "same command again proposes it to today's holders"
+            "the holders or the quorum changed before the key was made, and it was given up",
+            advice="the same command again proposes it to today's holders",
         )
 
 
@@ -90,7 +90,7 @@ def newest_usable(known: Sequence[KeyInfo], name: Name) -> KeyInfo:
     if usable:
         return usable[-1]
     if not known:
-        raise Refused(f"there is no key {name} (yet): see `tally key list`")
+        raise Refused(f"there is no key {name} (yet)", advice="see `tally key list`")
     raise not_usable(known[-1].ref, known[-1].state)
 
 

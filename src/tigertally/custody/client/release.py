@@ -67,7 +67,7 @@ class Releases:
         name = requester_name(synced.roster, proposal)
         with self.party.store.reading() as reader:
             ref = parsed_body(parse_release, proposal).ref
-            terms = rows.terms_of(reader, ref)
+            terms = rows.TERMS.get(reader, ref)
         if terms is not None:
             terms.options.check_known(ref)
             check_may_ask(ref, terms.options.requesters, name)
@@ -78,7 +78,7 @@ class Releases:
         with self.party.store.reading() as reader:
             name = rows.live_name(reader, release.ref)
             known = None if name is None else rows.wrap_of(reader, seen.id, name)
-            held = None if known or name is None else rows.find_held(reader, name)
+            held = None if known or name is None else rows.EPOCHS.get(reader, name)
         if known is not None:
             return known, False
         if held is None:

@@ -57,7 +57,6 @@ class Released:
 
     domain: DomainId
     key: KeyRef
-    epoch: int
     form: Form
     secret: Secret
     approved_by: tuple[str, ...]
@@ -252,7 +251,6 @@ class Requester:
         return Released(
             domain=chain.current.domain,
             key=key,
-            epoch=0,
             form=form,
             secret=kept,
             approved_by=self._approved_by(reply, chain),

@@ -125,7 +125,7 @@ def certify(tx: Transaction, certificate: Certificate) -> bool:
     """
     statement = parse_message(Statement, certificate.statement)
     name = epoch_hash(certificate.statement)
-    held = find_held(tx, name)
+    held = EPOCHS.get(tx, name)
     if held is None:
         return False
     EPOCHS.put(tx, name, replace(held, certificate=certificate))
@@ -147,7 +147,7 @@ def certify(tx: Transaction, certificate: Certificate) -> bool:
 
 def _erase_payloads(tx: Transaction, name: Hash, refs: Collection[KeyRef]) -> None:
     """Erase the fragments of some keys from an epoch; the whole epoch with its last key."""
-    held = find_held(tx, name)
+    held = EPOCHS.get(tx, name)
     if held is None:
         return
     keys = held.parsed().keys
@@ -202,26 +202,6 @@ def refs_held(reader: Reader, name: Name) -> set[KeyRef]:
     return {ref for ref, _ in HELD.keys(reader, prefix=name.encode() + b"\x00")}
 
 
-def put_terms(tx: Transaction, ref: KeyRef, terms: Terms) -> None:
-    """Remember what was approved when the key was made."""
-    TERMS.put(tx, ref, terms)
-
-
-def put_making(tx: Transaction, ref: KeyRef, tally: Tally) -> None:
-    """Remember how the key was made; we have verified that tally."""
-    MAKINGS.put(tx, ref, tally)
-
-
-def making_of(reader: Reader, ref: KeyRef) -> Tally | None:
-    """How the key was made; None on a device that joined later."""
-    return MAKINGS.get(reader, ref)
-
-
-def terms_of(reader: Reader, ref: KeyRef) -> Terms | None:
-    """What was approved when the key was made."""
-    return TERMS.get(reader, ref)
-
-
 def terms_before(reader: Reader, ref: KeyRef) -> Terms | None:
     """The terms of the newest earlier version of this key that the device knows."""
     rows = TERMS.rows(reader, prefix=ref.name.encode() + b"\x00")
@@ -256,11 +236,6 @@ def put_held(tx: Transaction, held: HeldEpoch) -> None:
             erase_key(tx, ref)
 
 
-def find_held(reader: Reader, name: Hash) -> HeldEpoch | None:
-    """An epoch on this device by its hash."""
-    return EPOCHS.get(reader, name)
-
-
 class Held:
     """The epochs on this device at one moment, each read once however many keys it is of."""
 
@@ -270,7 +245,7 @@ class Held:
 
     def _named(self, name: Hash) -> HeldEpoch | None:
         if name not in self._epochs:
-            self._epochs[name] = find_held(self._reader, name)
+            self._epochs[name] = EPOCHS.get(self._reader, name)
         return self._epochs[name]
 
     def of(self, ref: KeyRef) -> list[HeldEpoch]:

@@ -96,7 +96,7 @@ def _decided(party: Party, seen: SeenProposal, synced: Synced, rules: Rules) -> 
 def _terms(reader: Reader, seen: SeenProposal) -> Terms | None:
     if seen.proposal.kind != RELEASE:
         return None
-    return rows.terms_of(reader, parsed_body(parse_release, seen.proposal).ref)
+    return rows.TERMS.get(reader, parsed_body(parse_release, seen.proposal).ref)
 
 
 def grant(tx: Transaction, id_: ProposalId, rule: Hash, now: int) -> None:

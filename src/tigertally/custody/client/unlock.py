@@ -138,9 +138,9 @@ def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> Ep
 
 
 def _terms(reader: Reader, ref: KeyRef) -> KeyTerms:
-    said = rows.terms_of(reader, ref)
+    said = rows.TERMS.get(reader, ref)
     options = KeyOptions.of() if said is None else said.options
-    return KeyTerms(options=options, making=rows.making_of(reader, ref))
+    return KeyTerms(options=options, making=rows.MAKINGS.get(reader, ref))
 
 
 def _pages(claims: list[EpochClaim]) -> Iterator[tuple[EpochClaim, ...]]:

@@ -35,7 +35,7 @@ class NoDealerLeft(Refused):
 
 
 def occasion_of(record: EpochRecord, domain: DomainId) -> Occasion:
-    """What the dealings of this attempt must be for."""
+    """Return what the dealings of this attempt must be for."""
     return Occasion(
         domain=domain,
         proposal=record.proposal,
@@ -56,7 +56,7 @@ def statement_of(
     roster_version: int,
     acks: int,
 ) -> Statement:
-    """What the dealings of one attempt add up to.
+    """Return what the dealings of one attempt add up to.
 
     A function of signed bytes alone, so honest holders state the same.
 
@@ -90,7 +90,7 @@ def statement_of(
 def statement_shown(
     occasion: Occasion, dealings: Sequence[tuple[Envelope, Dealing]], *, roster: Roster, acks: int
 ) -> Statement:
-    """`statement_of` for a receiver, to whom the authority shows dealings.
+    """Return `statement_of` for a receiver, to whom the authority shows dealings.
 
     Raises:
         PeerFault: a dealer's commitments are no points (named, sure); or as `statement_of`.
@@ -106,7 +106,10 @@ def statement_shown(
 
 
 def combined_commitments(occasion: Occasion, place: int, dealings: Sequence[Dealing]) -> bytes:
-    """What the dealers' commitments to one key add up to: a sum, or Lagrange's in a reshare."""
+    """Return what the dealers' commitments to one key add up to.
+
+    A plain sum for a new key; a sum with Lagrange's coefficients in a reshare.
+    """
     rules = SUITES[occasion.suite]
     if occasion.base is None:
         return rules.sum_commitments([dealing.commitments[place] for dealing in dealings])
@@ -116,7 +119,7 @@ def combined_commitments(occasion: Occasion, place: int, dealings: Sequence[Deal
 
 
 def with_dealing(record: EpochRecord, envelope: Envelope, dealing: Dealing) -> EpochRecord:
-    """Add a checked dealing; with the last one the epoch opens.
+    """Return the record with a checked dealing; with enough of them it is open.
 
     Raises:
         Refused: nobody waits for this dealer, or it dealt otherwise before.
@@ -125,7 +128,7 @@ def with_dealing(record: EpochRecord, envelope: Envelope, dealing: Dealing) -> E
         raise Refused(f"dealer {dealing.dealer} is not a dealer of this epoch")
     place = record.dealers.index(dealing.dealer)
     if record.dealings[place] == envelope:
-        return record
+        return record  # sent once more: the answer was lost
     if record.dealings[place] is not None or record.status is not EpochStatus.DEALING:
         raise Refused(f"dealer {dealing.dealer} has dealt already")
     dealings = (*record.dealings[:place], envelope, *record.dealings[place + 1 :])
@@ -135,7 +138,7 @@ def with_dealing(record: EpochRecord, envelope: Envelope, dealing: Dealing) -> E
 
 
 def opened(record: EpochRecord, domain: DomainId) -> EpochRecord:
-    """Enough dealings are there: fix the dealers and the statement, and open the epoch."""
+    """Return the record as an open epoch: those who have dealt are its dealers from now on."""
     pairs = zip(record.dealers, record.dealings, strict=True)
     present = [(dealer, envelope) for dealer, envelope in pairs if envelope is not None]
     record = replace(
@@ -155,7 +158,7 @@ def opened(record: EpochRecord, domain: DomainId) -> EpochRecord:
 
 
 def open_acknowledgement(envelope: Envelope, roster: Roster) -> Acknowledgement:
-    """Verify an acknowledgement under its holder's key.
+    """Verify an acknowledgement under its holder's key and return it.
 
     Raises:
         MalformedMessage, InvalidSignature, Refused
@@ -168,7 +171,7 @@ def open_acknowledgement(envelope: Envelope, roster: Roster) -> Acknowledgement:
 def with_acknowledgement(
     record: EpochRecord, envelope: Envelope, roster: Roster
 ) -> tuple[EpochRecord, Acknowledgement]:
-    """Count an acknowledgement; at `acks` of them the epoch is certified.
+    """Return the record with one more acknowledgement; with `acks` of them it is certified.
 
     Raises:
         MalformedMessage, InvalidSignature
@@ -180,12 +183,13 @@ def with_acknowledgement(
     if ack.epoch != record.epoch or ack.holder not in record.holders:
         raise Refused("the acknowledgement is for another epoch")
     if ack.holder in record.acknowledged:
-        return record, ack
+        return record, ack  # sent once more: the answer was lost
     record = replace(
         record,
         acknowledgements=(*record.acknowledgements, envelope),
         acknowledged=tuple(sorted((*record.acknowledged, ack.holder))),
     )
+    # Holders go on acknowledging a certified epoch: each is one more donor of the next reshare.
     enough = len(record.acknowledged) >= record.acks
     if enough and record.status is EpochStatus.OPEN:
         record = record.moved_to(EpochStatus.CERTIFIED)
@@ -193,14 +197,15 @@ def with_acknowledgement(
 
 
 def next_attempt(record: EpochRecord, *, number: int, without: frozenset[int]) -> EpochRecord:
-    """A new attempt with fresh dealings by the same dealers, less those convicted.
+    """Return a new attempt with fresh dealings by the same dealers, less those convicted.
 
     Raises:
         NoDealerLeft
     """
     dealers = tuple(dealer for dealer in record.dealers if dealer not in without)
     if not dealers:
-        raise NoDealerLeft("no honest dealer is left: propose the operation again")
+        raise NoDealerLeft("no honest dealer is left", advice="propose the operation again")
+    # A new key is the sum of what its dealers deal, however many they are.
     return replace(
         record,
         attempt=number,
@@ -215,7 +220,7 @@ def next_attempt(record: EpochRecord, *, number: int, without: frozenset[int]) -
 
 
 def verify_certificate(certificate: Certificate, roster: Roster) -> Statement:
-    """Check that enough distinct holders of this roster acknowledged exactly this epoch.
+    """Check that enough holders of this roster acknowledged exactly this epoch. Return it.
 
     At least a quorum of them: so among the signers is one whose device checked that the epoch is
     what a tally and its dealings make, even if fewer than a quorum conspire with the authority.
@@ -251,7 +256,7 @@ def verify_certificate(certificate: Certificate, roster: Roster) -> Statement:
 
 
 def check_terms(statement: Statement, roster: Roster) -> None:
-    """Is this epoch on the terms of its roster: its holders, its quorum, acknowledged by as many?
+    """Check that this epoch is on its roster's terms: its holders, its quorum, its acks.
 
     Raises:
         PeerFault: it is not; no honest holder acknowledged it.

@@ -56,5 +56,6 @@ def check_approvers(put_to: Roster, approved_by: Iterable[HolderIndex], roster: 
     still = [i for i in approved_by if (i, put_to.holder(i).signing_key) in here]
     if put_to.electorate != roster.electorate and len(still) < roster.threshold:
         raise Refused(
-            "too few of the holders who approved this are still holders: it must be proposed again"
+            "too few of the holders who approved this are still holders",
+            advice="it must be proposed again",
         )

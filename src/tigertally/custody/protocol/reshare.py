@@ -52,7 +52,7 @@ class Change:
 
 
 def change_at(chain: Chain, roster: RosterHash) -> Change:
-    """(1) The change that made this roster; its tally was verified when the chain was.
+    """(1) Return the change that made this roster; its tally was verified when the chain was.
 
     Raises:
         Refused: no such roster, or no change of the holders or the quorum made it.
@@ -75,7 +75,7 @@ def change_at(chain: Chain, roster: RosterHash) -> Change:
 
 
 def latest_change(chain: Chain) -> Change:
-    """The change that made the present holders and quorum.
+    """Return the change that made the present holders and quorum.
 
     Raises:
         Refused: they are still the founder alone.
@@ -92,7 +92,7 @@ def latest_change(chain: Chain) -> Change:
 def occasion_of_reshare(
     change: Change, base: tuple[BaseKey, ...], suite: Suite, attempt: int
 ) -> Occasion:
-    """(2) What a dealing must be for."""
+    """(2) Return what a dealing must be for."""
     refs = tuple(one.ref for one in base)
     if not refs or list(refs) != sorted(set(refs)):
         raise MalformedMessage("the keys of a reshare are distinct and in order")
@@ -109,7 +109,7 @@ def occasion_of_reshare(
 
 
 def donors_needed(base: tuple[BaseKey, ...], suite: Suite) -> int:
-    """As many donors as the old threshold; it is the same for all keys of one reshare."""
+    """Return how many donors: the old threshold, which all keys of one reshare have in common."""
     thresholds = {SUITES[suite].threshold_of(one.commitments) for one in base}
     if len(thresholds) != 1:
         raise MalformedMessage("the keys of one reshare have one threshold")
@@ -119,7 +119,7 @@ def donors_needed(base: tuple[BaseKey, ...], suite: Suite) -> int:
 def check_reshare_request(
     asked: DealRequest, chain: Chain, me: HolderIndex, live: LiveEpoch
 ) -> Occasion:
-    """(3) A donor: is this roster signed, am I in it, and do I hold exactly these epochs?
+    """(3) Check what a donor is asked: the roster is signed, lists it, and it holds these epochs.
 
     Raises:
         MalformedMessage
@@ -157,7 +157,7 @@ def share_again(
     live: LiveEpoch,
     randomness: Randomness,
 ) -> Sharing:
-    """(4) A donor deals its own fragments to the new holders, with fresh polynomials."""
+    """(4) Deal a donor's own fragments to the new holders, with fresh polynomials."""
     rules = SUITES[occasion.suite]
 
     def one_key(one: BaseKey) -> tuple[bytes, dict[HolderIndex, Secret]]:
@@ -178,10 +178,10 @@ def share_again(
 
 
 def check_donation(dealing: Dealing, base: tuple[BaseKey, ...], roster: Roster) -> None:
-    """(5) Did a donor deal the very fragments that the live epochs gave it? Anyone can check.
+    """(5) Check that a donor dealt the very fragments that the live epochs gave it. Anyone can.
 
-    Asked only when what the donors dealt does not add up to the key: errors that cancel each other
-    out have changed nothing.
+    A receiver asks only when what the donors dealt does not add up to the key: errors that cancel
+    each other out have changed nothing.
 
     Raises:
         PeerFault: it dealt something else (named, sure: it signed base and commitments).
@@ -202,7 +202,7 @@ def check_donation(dealing: Dealing, base: tuple[BaseKey, ...], roster: Roster) 
 def check_reshare_opening(
     opening: Opening, chain: Chain, known: Callable[[KeyRef], Sequence[HeldEpoch]]
 ) -> tuple[Statement, Occasion, list[Dealing]]:
-    """(6) A receiver: everything about the new epoch that does not need our own pieces.
+    """(6) Check, as a receiver, all of the new epoch that does not need our own pieces.
 
     A joiner takes the old commitments because each of m donors has signed them (in the hash
     `base`); whoever holds an epoch of a key also checks that it is still the same key. But an
@@ -229,6 +229,7 @@ def check_reshare_opening(
             for dealing in dealings:
                 check_donation(dealing, opening.base, change.new)
         for held in known(one.ref):
+            # Made in an attempt that was never certified: no epoch has to be the same key as that.
             made = held.certificate is None and held.parsed().base is None
             if not made and not same_key(held.parsed(), statement, one.ref):
                 raise PeerFault(f"the reshare would change {one.ref}", culprits=("authority",))
@@ -236,9 +237,10 @@ def check_reshare_opening(
 
 
 def check_not_behind(keys: Iterable[KeyRef], order: tuple[int, int], held: LiveEpoch) -> None:
-    """A device that holds a certified epoch takes no fragment of an earlier one any more.
+    """Check that these keys have no certified epoch on this device that is as new as this one.
 
-    It erased those; a relay that shows their openings once more brings none of them back.
+    The device has erased its fragments of earlier epochs; a relay that shows their openings again
+    must bring none of them back.
 
     Raises:
         Refused: this epoch is not newer than the certified one on this device.
@@ -250,7 +252,7 @@ def check_not_behind(keys: Iterable[KeyRef], order: tuple[int, int], held: LiveE
 
 
 def same_key(one: Statement, other: Statement, ref: KeyRef) -> bool:
-    """Are two epochs of one name epochs of one key?"""
+    """Say whether two epochs of one name are epochs of one key."""
     rules = SUITES[one.suite]
     return one.suite is other.suite and (
         rules.key_of(one.commitments_of(ref)) == rules.key_of(other.commitments_of(ref))
@@ -279,6 +281,6 @@ def _check_donors(
 
 
 def _eligible(change: Change, donor: int) -> bool:
-    """Donors were holders before the change and still are."""
+    """Say whether this donor was a holder before the change and still is."""
     before = {holder.index for holder in change.old.holders}
     return donor in before and any(holder.index == donor for holder in change.new.holders)

@@ -61,7 +61,7 @@ def begin_next(
 def restart_dealing(desk: DomainDesk) -> None:
     """End and begin again what was being dealt when the back-up was made."""
     left_out = _left_out(desk, since=0)
-    for id_, view in list(rows.all_views(desk.sealed)):
+    for id_, view in list(rows.VIEWS.rows(desk.sealed)):
         # A number above those left out was given after the restore: no device knows another.
         if view.status is EpochStatus.DEALING and id_.attempt <= left_out:
             with desk.apart(), desk.plain.nested():

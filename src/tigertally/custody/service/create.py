@@ -115,11 +115,11 @@ class MakeKey:
             if index == AUTHORITY:
                 rows.put_job(desk.sealed, rows.Job.DEAL, rows.epoch_id(record).to_bytes())
                 continue
-            attachment = desk.sealed.get(ATTACHMENTS, tally.id + bytes([index]))
+            attachment = ATTACHMENTS.get(desk.sealed, (tally.id, HolderIndex(index)))
             if attachment is None:
                 raise MalformedMessage("an approval came without its dealing")
             record = take_package(desk, record, decode(DealingPackage, attachment))
-            desk.sealed.delete(ATTACHMENTS, tally.id + bytes([index]))
+            ATTACHMENTS.drop(desk.sealed, (tally.id, HolderIndex(index)))
         rows.put_epoch(desk.sealed, record)
         announce(desk, record)
         wake_proposers(desk)
@@ -133,7 +133,7 @@ def _check_rotation(desk: DomainDesk, body: Rotate) -> None:
     versions = rows.versions_of(desk.sealed, body.key)
     usable = [record for record in versions if record.usable]
     if not versions:
-        raise Refused(f"there is no key {body.key} (yet): see `tally key list`")
+        raise Refused(f"there is no key {body.key} (yet)", advice="see `tally key list`")
     newest = versions[-1]
     if newest.state is KeyState.PENDING:
         raise Refused(f"{newest.ref} is still being made")
@@ -159,7 +159,7 @@ def check_bundles(desk: DomainDesk, dealing: Dealing) -> None:
     for slot in dealing.slots:
         newest = rows.RECEIVE_KEYS.get(desk.sealed, slot.receiver)
         if newest is None or bundle_hash(newest) != slot.bundle:
-            raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED_V1}: try again")
+            raise Unavailable(f"holder {slot.receiver} {KEYS_REPLACED_V1}", advice="try again")
         rows.IN_USE.put(desk.sealed, ((slot.receiver, slot.bundle), dealing.proposal))
 
 
@@ -168,7 +168,7 @@ def take_package(desk: DomainDesk, record: EpochRecord, package: DealingPackage)
     dealing = decode(Dealing, package.dealing.body)
     id_ = rows.epoch_id(record)
     for slot, piece in zip(dealing.slots, package.pieces, strict=True):
-        desk.sealed.put(rows.PIECES, rows.piece_key(id_, dealing.dealer, slot.receiver), piece)
+        rows.PIECES.put(desk.sealed, rows.piece_key(id_, dealing.dealer, slot.receiver), piece)
     return with_dealing(record, package.dealing, dealing)
 
 
@@ -221,7 +221,7 @@ def trouble(desk: DomainDesk, record: EpochRecord, text: str) -> None:
     """Let `key show` say what went wrong."""
     for ref in record.keys:
         with desk.apart():
-            key = rows.find_key(desk.sealed, ref)
+            key = rows.KEYS.get(desk.sealed, ref)
             if key is not None:
                 rows.put_key(desk.sealed, key.with_trouble(text))
 

@@ -48,7 +48,7 @@ class DestroyKey:
         Again, too, while a holder is missing: it may need a tally of the holders of today.
         """
         if not _covered(desk, body):
-            raise Refused(f"there is no such key: {words(body)}; see `tally key list`")
+            raise Refused(f"there is no such key ({words(body)})", advice="see `tally key list`")
         if not _targets(desk, body):
             raise Refused(f"{words(body)} is destroyed already, and every holder has erased it")
 
@@ -155,7 +155,7 @@ def _covered(desk: DomainDesk, body: Destroy) -> list[KeyRecord]:
     """The versions that are meant. Raises `Corrupt` if one of them cannot be read."""
     if body.version is None:
         return rows.versions_of(desk.sealed, body.key)
-    record = rows.find_key(desk.sealed, KeyRef(name=body.key, version=body.version))
+    record = rows.KEYS.get(desk.sealed, KeyRef(name=body.key, version=body.version))
     return [] if record is None else [record]
 
 

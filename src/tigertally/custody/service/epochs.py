@@ -1,4 +1,4 @@
-"""Epochs at the authority: dealings asked for, acknowledgements, complaints, erased keys."""
+"""Epochs at the authority: dealings, acknowledgements, complaints, notices of erased keys."""
 
 from __future__ import annotations
 
@@ -53,18 +53,25 @@ from tigertally.quorum.roster import Roster
 
 
 class EpochService:
-    """What holders send about an epoch."""
+    """Answers what holders send about an attempt.
+
+    For one attempt in this order: `deal` by each dealer (or `deal_as_authority`); `acknowledge` by
+    each holder that could open its pieces. One that could not calls `complain` or `erased` instead;
+    then the next attempt begins. `contributions_faulty` is the same for the authority's own child.
+    """
 
     def deal(self, desk: DomainDesk, package: DealingPackage, peer: VerifyKey) -> Nothing:
-        """A dealing that was asked for (an attempt after the first)."""
+        """Take a dealing that was asked for: in an attempt after the first, or in a reshare."""
         holder = desk.holder(peer)
         dealing = decode(Dealing, package.dealing.body)
         if dealing.dealer != holder.index:
             raise Refused("a dealing is handed in by its dealer")
         id_ = EpochId(proposal=dealing.proposal, attempt=dealing.attempt)
         record = rows.get_epoch(desk.sealed, id_)
+        # An honest dealer gets here too: others were enough meanwhile, or it sends this very
+        # dealing once more because our answer was lost.
         done = record.status is not EpochStatus.DEALING or holder.index in record.barred
-        if done or package.dealing in record.dealings:  # others were enough; its answer was lost
+        if done or package.dealing in record.dealings:
             return Nothing()
         checked = self._checked(desk, record, package)
         check_bundles(desk, checked)
@@ -75,13 +82,19 @@ class EpochService:
         return Nothing()
 
     def _checked(self, desk: DomainDesk, record: EpochRecord, package: DealingPackage) -> Dealing:
-        """A dealing that is in order; a donor that dealt something else is named and left out."""
+        """Return a dealing that is in order, or raise.
+
+        Raises:
+            KeepChanges: a donor dealt something else than it holds; it is named and left out.
+        """
         roster = self._roster(desk, record)
         try:
             checked = check_package(package, occasion_of(record, roster.domain), roster)
             if record.base:
                 check_donation(checked, record.base, roster)
         except PeerFault as fault:
+            # Only what its signature proves costs a donor its place. Who deals a new key is fixed
+            # by the tally: there the bad dealing is refused, and its dealer may send a good one.
             if not (fault.sure and record.base):
                 raise
             desk.record(
@@ -96,13 +109,13 @@ class EpochService:
         return checked
 
     def deal_as_authority(self, desk: DomainDesk, package: DealingPackage) -> None:
-        """The one-shot child has dealt (suite `shamir-gf256`)."""
+        """Take what the one-shot child has dealt (suite `shamir-gf256`)."""
         dealing = decode(Dealing, package.dealing.body)
         id_ = EpochId(proposal=dealing.proposal, attempt=dealing.attempt)
         rows.drop_job(desk.sealed, rows.Job.DEAL, id_.to_bytes())
         record = rows.get_epoch(desk.sealed, id_)
         if record.status is not EpochStatus.DEALING:
-            return
+            return  # the attempt ended while the child worked
         record = take_package(desk, record, package)
         rows.put_epoch(desk.sealed, record)
         announce(desk, record)
@@ -110,7 +123,10 @@ class EpochService:
     def contributions_faulty(
         self, desk: DomainDesk, id_: bytes, faulty: tuple[HolderIndex, ...]
     ) -> None:
-        """The child found wrong fragments (suite `shamir-gf256`): name their makers, ask again."""
+        """Name who contributed the wrong fragments that the child found, and ask the others again.
+
+        Suite `shamir-gf256`.
+        """
         finish_reshare(desk, id_)
         record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
         names = [dealer_name(desk.roster, index) for index in faulty]
@@ -122,12 +138,12 @@ class EpochService:
                 detail=id_,
             )
         trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
-        if record.status is EpochStatus.DEALING:
+        if record.status is EpochStatus.DEALING:  # it may have ended while the child worked
             end_attempt(desk, record, "wrong fragments")
             begin_next(desk, record, without=faulty)
 
     def acknowledge(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
-        """A holder has stored its fragment; with enough of them the key is active."""
+        """Count a holder that has stored its fragment; with enough of them the keys are active."""
         holder = desk.holder(peer)
         ack = decode(Acknowledgement, envelope.body)
         if ack.holder != holder.index:
@@ -141,6 +157,8 @@ class EpochService:
         record, ack = with_acknowledgement(record, envelope, self._roster(desk, record))
         rows.put_epoch(desk.sealed, record)
         id_ = rows.epoch_id(record).to_bytes()
+        # It owes nothing if it acknowledged before and the answer was lost: then it is not logged
+        # once more.
         if rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
             rows.drop_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_)
             forget_pieces(desk, record, holder.index)
@@ -153,12 +171,14 @@ class EpochService:
         if before is EpochStatus.OPEN and record.status is EpochStatus.CERTIFIED:
             self._activate(desk, record)
         elif record.status is EpochStatus.CERTIFIED and record.roster != desk.roster.hash:
+            # The holders have changed since, and so far too few may have had this epoch to share
+            # it anew: one more donor, for a reshare that waits, or for one that could not begin.
             more_donors(desk, record.keys)
-            share_stale_keys(desk)  # so far too few may have had it to share it anew
+            share_stale_keys(desk)
         return Nothing()
 
     def _activate(self, desk: DomainDesk, record: EpochRecord) -> None:
-        """The epoch is certified: its keys live in it from now on."""
+        """Let the keys of a certified epoch live in it, and retire the epochs that they leave."""
         watch = Watch(desk)
         replaced: set[EpochId] = set()
         for ref in record.keys:
@@ -176,9 +196,10 @@ class EpochService:
     def _live_in(
         self, desk: DomainDesk, key: KeyRecord, record: EpochRecord, watch: Watch
     ) -> set[EpochId]:
-        """Let one key live in a certified epoch; the epoch that it leaves, if there is one."""
+        """Let one key live in a certified epoch. Return the epoch that it leaves, if any."""
         left = set() if key.live is None else {key.live}
         if key.live is not None and key.live_hash is not None:
+            # Holders may keep fragments of the epoch it leaves until their next sync.
             key = with_past(watch, key, key.live_hash, rows.epoch_view(desk.sealed, key.live))
         live = key.in_epoch(rows.epoch_id(record), record.epoch)
         rows.put_key(desk.sealed, live)
@@ -188,13 +209,17 @@ class EpochService:
             summary=f"{key.ref} is active in epoch {live.number}",
             detail=record.epoch,
         )
-        if key.imported:
+        if key.imported:  # its proposer waits to store the secret
             with desk.apart():
                 desk.wake([proposer_of(desk, key)])
         return left
 
     def complain(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
-        """A receiver shows what it was sent: judge it, and go on without the liar."""
+        """Judge what a receiver shows that it was sent, and go on without whoever lied.
+
+        Raises:
+            KeepChanges: the complaint itself is false; its complainer is named.
+        """
         holder = desk.holder(peer)
         said = decode(Complaint, envelope.body)
         if said.complainer != holder.index:
@@ -205,7 +230,7 @@ class EpochService:
         judged = tagged_hash(tags.COMPLAINT, envelope.body)
         if record.status is EpochStatus.ABORTED or desk.sealed.get(rows.JUDGED, judged) is not None:
             return Nothing()  # that attempt has ended; or this very complaint came before
-        desk.sealed.put(rows.JUDGED, judged, b"")
+        rows.JUDGED.put(desk.sealed, judged)
         conviction = self._evidence(desk, record, complaint, envelope)
         culprit = judge(conviction, occasion_of(record, roster.domain), roster)
         name = dealer_name(roster, culprit)
@@ -216,7 +241,7 @@ class EpochService:
             detail=encode(conviction),
         )
         trouble(desk, record, f"attempt {record.attempt}: {name} lied, proven by a complaint")
-        if culprit == complaint.complainer:
+        if culprit == complaint.complainer:  # the attempt goes on; the piece is still owed
             raise KeepChanges(
                 PeerFault("the complaint is false: the piece is good", culprits=(name,), sure=True)
             )
@@ -238,7 +263,7 @@ class EpochService:
             raise Refused("the accused has dealt nothing in this attempt")
         slot = decode(Dealing, dealing.body).slot_of(complaint.complainer)
         key = rows.piece_key(rows.epoch_id(record), complaint.accused, complaint.complainer)
-        piece = desk.sealed.get(rows.PIECES, key)
+        piece = rows.PIECES.get(desk.sealed, key)
         bundle = rows.find_bundle(desk.sealed, complaint.complainer, slot.bundle)
         if piece is None or bundle is None:
             raise Refused("the piece has been acknowledged: it cannot be complained about")
@@ -279,7 +304,10 @@ class EpochService:
             trouble(desk, record, str(error))
 
     def erased(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
-        """A receiver has replaced the key that a piece went to: deal again, blame nobody."""
+        """Deal again for a receiver that has replaced the key that its pieces went to.
+
+        Nobody is to blame.
+        """
         holder = desk.holder(peer)
         said = decode(Erased, envelope.body)
         if said.holder != holder.index:
@@ -290,7 +318,7 @@ class EpochService:
             raise MalformedMessage("a notice of another domain")
         id_ = rows.epoch_id(record).to_bytes()
         if not rows.has_due(desk.sealed, holder.index, rows.Due.ACKNOWLEDGE, id_):
-            return Nothing()
+            return Nothing()  # it has acknowledged, said so before, or the attempt has ended
         desk.record(
             "custody.dealt-again",
             actor=holder.name,
@@ -301,5 +329,5 @@ class EpochService:
         return Nothing()
 
     def _roster(self, desk: DomainDesk, record: EpochRecord) -> Roster:
-        """The roster under which this epoch was opened."""
+        """Return the roster under which this epoch was opened."""
         return desk.known_chain.at(record.roster)

@@ -46,7 +46,7 @@ def deal_job(desk: DomainDesk, id_: bytes) -> DealJob | None:
 def reshare_job(desk: DomainDesk, id_: bytes) -> ReshareJob | None:
     """Keys to rebuild and split anew; None if that is not wanted or not possible yet."""
     record = rows.get_epoch(desk.sealed, EpochId.from_bytes(id_))
-    seed = desk.sealed.get(rows.FRESH, record.proposal)
+    seed = rows.FRESH.get(desk.sealed, record.proposal)
     if record.status is not EpochStatus.DEALING or seed is None:
         rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
         return None
@@ -106,7 +106,7 @@ def finish_reshare(desk: DomainDesk, id_: bytes) -> None:
     rows.drop_job(desk.sealed, rows.Job.RESHARE, id_)
     arrived = list(rows.CONTRIBUTIONS.keys(desk.sealed, prefix=id_))
     for place in arrived:
-        desk.sealed.delete(rows.CONTRIBUTIONS, place)
+        rows.CONTRIBUTIONS.drop(desk.sealed, place)
     if arrived:
         desk.owe_erasure()
     # One that cannot be read waits for nothing: the child is never given it.
@@ -115,7 +115,7 @@ def finish_reshare(desk: DomainDesk, id_: bytes) -> None:
     if not any(_waits_for_child(record) for record in others):
         if is_marked(desk.sealed, rows.FRESH, proposal):
             desk.owe_erasure()
-        desk.sealed.delete(rows.FRESH, proposal)  # no other keys of this change wait for it
+        rows.FRESH.drop(desk.sealed, proposal)  # no other keys of this change wait for it
 
 
 def _waits_for_child(record: EpochRecord) -> bool:
@@ -133,7 +133,7 @@ def rebuild_job(desk: DomainDesk, proposal: ProposalId) -> RebuildJob | None:
     """A key to rebuild from the fragments that have arrived; None if it cannot be any more."""
     pending = get_pending(desk.sealed, proposal)
     release = parsed_body(parse_release, open_proposal(pending.proposal))
-    seed = desk.sealed.get(rows.FRESH, proposal)
+    seed = rows.FRESH.get(desk.sealed, proposal)
     key = rows.get_key(desk.sealed, release.ref)
     if seed is None or key.live is None:
         rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)

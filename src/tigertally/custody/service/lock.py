@@ -1,4 +1,4 @@
-"""The barrier at the authority: drawn at the first enrolment, in memory, given back by holders.
+"""Unlocking at the authority: holders give the barrier key back to it after every start.
 
 Steps as in `docs/protocols/lock-and-unlock.md`. Failures are audited like everything else, also
 while locked: rosters, envelopes and the audit log are outside the barrier.
@@ -12,12 +12,9 @@ from tigertally.audit.checkpoint import SignedCheckpoint
 from tigertally.base.codec import decode, encode
 from tigertally.base.errors import (
     Corrupt,
-    InvalidSignature,
-    MalformedMessage,
     PeerFault,
     Refused,
     TigertallyError,
-    Unavailable,
 )
 from tigertally.base.ids import Hash, HolderIndex, Nonce
 from tigertally.base.limits import UNLOCK_LIFETIME
@@ -37,22 +34,18 @@ from tigertally.custody.messages.lock import (
 )
 from tigertally.custody.messages.v1 import ReportRequestV1
 from tigertally.custody.protocol.lock import (
-    BARRIER_BYTES,
     challenge_hash,
     combine_barrier,
     envelope_for,
     fresh_key,
     open_answer,
-    open_envelopes,
-    seal_barrier,
     sign_challenge,
-    sign_envelopes,
     unlock_needs,
     unwrap_answer,
 )
-from tigertally.custody.service import reshare
 from tigertally.custody.service.attempts import restart_dealing
-from tigertally.custody.service.old_rows import bring_up_to_date, note_form
+from tigertally.custody.service.barrier import BarrierKey
+from tigertally.custody.service.old_rows import bring_up_to_date
 from tigertally.custody.service.restore import relearn
 from tigertally.host.desk import KeepChanges
 from tigertally.quorum.authority import restore
@@ -61,28 +54,10 @@ from tigertally.quorum.authority.rows import put_roster
 from tigertally.quorum.authority.strangers import STRANGERS, Counted
 from tigertally.quorum.messages import CheckpointProof, Nothing
 from tigertally.quorum.restoration import restored_needs
-from tigertally.quorum.roster import Holder, Roster
-from tigertally.quorum.tally import VerifiedTally
+from tigertally.quorum.roster import Holder
 from tigertally.quorum.words import Quote, in_one_line
-from tigertally.storage.sealed import SealedTransaction
 
-ENVELOPES = "envelopes"  # plain: one row
-SET_ASIDE = "set-aside"  # sealed: table, 0, key -> the bytes of a row that did not open
-_ROW = b"newest"
 _MOST_REPORTED = 32 * 1024 * 1024  # bytes of one holder: the epochs of 10,000 keys
-
-
-def _set_aside(desk: DomainDesk, after: SealedTransaction, table: str, key: bytes) -> None:
-    """A row that does not open cannot be sealed anew: keep its bytes, and let it stay unreadable.
-
-    **Security:** one wrong bit does not hide the others from whoever has the old key. So the bytes
-    go under the new one as they are, elsewhere; what is left in their place is empty and never
-    opens, since what is damaged must not become absent.
-    """
-    raw = desk.plain.get(table, key)
-    if raw and table != SET_ASIDE:
-        after.put(SET_ASIDE, table.encode() + b"\x00" + key, raw)
-    desk.plain.put(table, key, b"")
 
 
 @dataclass(slots=True)
@@ -95,116 +70,59 @@ class _Asked:
 
 
 @dataclass(slots=True)
-class LockService:
-    """Draws, seals and recovers the barrier key. Its own state is lost at a restart, on purpose.
+class _Given:
+    """What holders have given to one unlocking. All of it counts until `until` (Unix seconds)."""
 
-    `sealed` are all tables behind the barrier, whoever's they are: one that is missing here is lost
-    when a holder is removed, because its rows stay under the barrier key of before.
-    `_parts`, `_accepted` and `_reports` are of the unlocking that is under way: parts of the
-    barrier key, acceptances of a restored state, and what the holders hold.
+    parts: dict[HolderIndex, Secret] = field(default_factory=dict)  # of the barrier key
+    accepted: dict[HolderIndex, Envelope] = field(default_factory=dict)  # of a restored state
+    until: int = 0
+
+    def forget_parts(self) -> None:
+        """Wipe the parts of the barrier key."""
+        parts, self.parts = self.parts, {}
+        for part in parts.values():
+            part.wipe()
+
+
+@dataclass(slots=True)
+class LockService:
+    """Gives the barrier key back to an authority that has started, from what holders give to it.
+
+    Each holder calls `challenge`, then `answer`; of a restored authority it may `report` besides.
+    The authority calls `unlocked` once an unlocking is committed, and `progress` at any time.
+    All this is in memory, and lost at a restart on purpose: a challenge until it is answered or
+    expires, what was given until it is used or expires, reports until the unlocking is committed.
     """
 
-    sealed: tuple[str, ...]
+    barrier: BarrierKey
     counted: Counted
-    _asked: dict[Hash, _Asked] = field(default_factory=dict)
-    _parts: dict[HolderIndex, Secret] = field(default_factory=dict)
-    _parts_until: int = 0
     failures: int = 0  # since the start, for `/metrics`
-    _accepted: dict[HolderIndex, Envelope] = field(default_factory=dict)
+    _asked: dict[Hash, _Asked] = field(default_factory=dict)
+    _given: _Given = field(default_factory=_Given)
     _reports: dict[HolderIndex, list[bytes]] = field(default_factory=dict)
 
-    def found(self, desk: DomainDesk) -> None:
-        """The first holder has enrolled: draw the barrier key; from now on rows are sealed."""
-        key = Secret.random(desk.randomness, BARRIER_BYTES)
-        desk.barrier = barrier_of(key)
-        note_form(desk)
-        self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
-
-    def roster_changed(self, desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
-        """Holders or unlock number have changed: new envelopes in the same transaction."""
-        new = desk.roster
-        if (new.electorate, unlock_needs(new)) == (old.electorate, unlock_needs(old)):
-            return
-        if desk.barrier is None:
-            raise Unavailable("a locked authority commits nothing")
-        left = {holder.index for holder in new.holders}
-        if any(holder.index not in left for holder in old.holders):
-            self._draw_anew(desk)
-        self._put(desk, seal_barrier(desk.barrier.key, new, desk.randomness))
-
-    def _draw_anew(self, desk: DomainDesk) -> None:
-        """A holder is removed: a new barrier key, and every sealed row under it at once.
-
-        What the removed holder may have seen of the old key then opens nothing that is on the disk.
-        """
-        before = desk.sealed
-        desk.barrier = barrier_of(Secret.random(desk.randomness, BARRIER_BYTES))
-        after = desk.sealed
-        count = 0
-        # What was set aside before comes first: what is set aside now is under the new key already.
-        for table in (SET_ASIDE, *self.sealed):
-            for key, value in list(before.each(table)):
-                if isinstance(value, Corrupt):
-                    desk.damaged.append(value)
-                    _set_aside(desk, after, table, key)
-                else:
-                    after.put(table, key, value)
-                    count += 1
-        desk.owe_erasure()
-        desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
-
-    def _put(self, desk: DomainDesk, envelopes: Envelopes) -> None:
-        desk.plain.put(ENVELOPES, _ROW, encode(sign_envelopes(desk.key, envelopes)))
-
-    def envelopes(self, desk: DomainDesk) -> Envelopes:
-        """The present envelopes; `Corrupt` if they are gone or not the ones we signed."""
-        row = desk.plain.get(ENVELOPES, _ROW)
-        if row is None:
-            why = "the envelopes beside the roster are gone: restore a back-up"
-            raise Corrupt.of_row(ENVELOPES, _ROW, why)
-        try:
-            return open_envelopes(decode(Envelope, row), desk.roster)
-        except (MalformedMessage, InvalidSignature) as error:
-            why = "the envelopes beside the roster have been changed"
-            raise Corrupt.of_row(ENVELOPES, _ROW, why) from error
-
-    def mend_envelopes(self, desk: DomainDesk) -> list[tuple[str, bytes]]:
-        """Make the envelopes anew if they cannot be read: without them nobody unlocks again.
-
-        Returns:
-            Table and key, if they were wrong.
-
-        Raises:
-            Corrupt: they are, and while it is locked nothing can be done about it.
-        """
-        try:
-            self.envelopes(desk)
-        except Corrupt:
-            if desk.barrier is None:
-                raise
-            self._put(desk, seal_barrier(desk.barrier.key, desk.roster, desk.randomness))
-            return [(ENVELOPES, _ROW)]
-        return []
-
     def progress(self, desk: DomainDesk) -> tuple[int, int]:
-        """(have, need) of the unlocking that is under way."""
+        """Return (have, need) of the unlocking that is under way."""
         if desk.chain is None:
             return 0, 0
         need = unlock_needs(desk.chain.current)
         if desk.barrier is not None:
             return need, need
-        going_on = desk.now < self._parts_until
+        given = self._given if desk.now < self._given.until else _Given()
         if restore.pending(desk.plain) is None:
-            return (len(self._parts) if going_on else 0), need
-        have, parts = (len(self._accepted), len(self._parts)) if going_on else (0, 0)
-        missing = max(0, self.envelopes(desk).unlock - parts)
+            return len(given.parts), need
+        # A restored state needs acceptances. Some may come without a part of the key, from holders
+        # that joined after the back-up: parts that are still missing count as acceptances to come.
+        have = len(given.accepted)
+        missing = max(0, self.barrier.envelopes(desk).unlock - len(given.parts))
         return have, max(restored_needs(desk.roster), have + missing)
 
     def challenge(
         self, desk: DomainDesk, request: ChallengeRequest, peer: VerifyKey
     ) -> ChallengeReply:
-        """(1) A holder offers to unlock: ask it for its envelope."""
+        """(1) Ask a holder that offers to unlock for its envelope."""
         holder = self._holder(desk, peer, "asked to unlock")
+        # The device counts while it is offline: the log hears of guesses at the next unlocking.
         if request.wrong_passphrases:
             self.failures += request.wrong_passphrases
             desk.record(
@@ -213,10 +131,11 @@ class LockService:
                 summary=f"{holder.name}'s device was tried with {request.wrong_passphrases} wrong "
                 "passphrases since it last unlocked",
             )
-        envelopes = self.envelopes(desk)
+        envelopes = self.barrier.envelopes(desk)
         sealed = self._envelope(desk, envelopes, holder)
         restored = restore.records(desk.plain)
         sizes = {request.checkpoint_size}
+        # The holder compares the log with the one it knows, and with the back-up's.
         sizes |= {restore.opened(one).checkpoint.checkpoint.size for one in restored[-1:]}
         checkpoint = desk.log.checkpoint(desk.plain)
         private, public = fresh_key(desk.randomness)
@@ -250,7 +169,7 @@ class LockService:
     def _remember(
         self, envelope: Envelope, private: PrivateKey, holder: HolderIndex, expires: int
     ) -> None:
-        """One open challenge a holder: a new one replaces the last."""
+        """Keep one open challenge per holder: a new one replaces the last."""
         self._asked = {name: asked for name, asked in self._asked.items() if asked.holder != holder}
         self._asked[challenge_hash(envelope)] = _Asked(private, holder, expires)
 
@@ -267,7 +186,7 @@ class LockService:
         )
 
     def answer(self, desk: DomainDesk, request: AnswerRequest, peer: VerifyKey) -> AnswerReply:
-        """(6)-(8) A holder answers; with enough answers the authority is ready."""
+        """(6)-(8) Take a holder's answer; with enough answers the authority is ready."""
         holder = self._holder(desk, peer, "answered an unlock challenge")
         said = decode(Answer, request.answer.body)
         name = said.challenge
@@ -276,13 +195,14 @@ class LockService:
                 raise Refused("an answer is handed in by its holder")
             asked = self._asked.get(name)
             if asked is None or asked.holder != holder.index or desk.now >= asked.expires:
-                raise Refused("no such challenge is open: ask again")
+                raise Refused("no such challenge is open", advice="ask again")
             answer = open_answer(request.answer, name, desk.roster)
             del self._asked[name]  # each challenge is answered once
         except TigertallyError as error:
             raise self._failed(desk, holder.name, error) from error
         if answer.refusal:
             return self._refused(desk, request, answer, holder)
+        # Unlocked by others meanwhile: its part is not needed, but its acceptance still counts.
         if desk.barrier is None:
             self._take(desk, request, answer, asked, holder)
         elif request.acceptance is not None:
@@ -297,24 +217,26 @@ class LockService:
         asked: _Asked,
         holder: Holder,
     ) -> None:
-        envelopes = self.envelopes(desk)
+        envelopes = self.barrier.envelopes(desk)
         restored = restore.pending(desk.plain)
-        if desk.now >= self._parts_until:
-            self._parts, self._accepted = {}, {}
+        if desk.now >= self._given.until:  # the last unlocking came to nothing: begin anew
+            self._given = _Given()
         try:
             if answer.roster != desk.roster.hash:
                 raise Refused("the answer is for another roster")
             accepted = request.acceptance
             if restored is not None:
                 restore.check_acceptance(accepted, restored, holder.index, desk.roster)
+            # Who joined after the back-up has no part of the key in it, only its acceptance.
             if restored is None or answer.wrapped:
-                self._parts[holder.index] = unwrap_answer(answer, asked.private, envelopes)
+                self._given.parts[holder.index] = unwrap_answer(answer, asked.private, envelopes)
             if restored is not None and accepted is not None:
-                self._accepted[holder.index] = accepted
-            self._parts_until = desk.now + UNLOCK_LIFETIME
+                self._given.accepted[holder.index] = accepted
+            self._given.until = desk.now + UNLOCK_LIFETIME
             have, need = self.progress(desk)
+            # The envelopes may be of an older roster than the newest: so is the number they take.
             if restored is None:
-                have, need = len(self._parts), envelopes.unlock
+                have, need = len(self._given.parts), envelopes.unlock
             if have < need:
                 desk.record(
                     "unlock.part", actor=holder.name, summary=f"{holder.name}: {have} of {need}"
@@ -327,38 +249,35 @@ class LockService:
         bring_up_to_date(desk)
         desk.record("unlock.done", actor=holder.name, summary=f"unlocked by {holder.name}")
         if restored is not None:
-            restore.add_acceptances(desk, tuple(self._accepted.values()))
+            restore.add_acceptances(desk, tuple(self._given.accepted.values()))
             restore.done(desk.plain)
         self._relearn(desk)
-        self._catch_up(desk, envelopes)
+        self.barrier.catch_up(desk, envelopes)
         if restored is not None:
             restart_dealing(desk)
         desk.wake_holders()
 
     def _combined(self, envelopes: Envelopes) -> Secret:
-        """The barrier key. The parts stay until it is committed: others were told that they count.
+        """Return the barrier key.
+
+        The parts stay until it is committed: their holders were told that they count.
 
         Raises:
             Corrupt: the parts do not make it, and are of no use.
         """
         try:
-            return combine_barrier(self._parts, envelopes)
+            return combine_barrier(self._given.parts, envelopes)
         except Corrupt:
-            self._forget_parts()
+            self._given.forget_parts()
             raise
 
     def unlocked(self) -> None:
         """Forget what led to an unlocking, once it is committed."""
-        self._forget_parts()
-        self._accepted, self._reports = {}, {}
-
-    def _forget_parts(self) -> None:
-        parts, self._parts = self._parts, {}
-        for part in parts.values():
-            part.wipe()
+        self._given.forget_parts()
+        self._given, self._reports = _Given(), {}
 
     def _accept_late(self, desk: DomainDesk, acceptance: Envelope, holder: Holder) -> None:
-        """One more holder accepts a restored state that works already."""
+        """Take the acceptance of one more holder of a restored state that works already."""
         found = restore.records(desk.plain)
         if not found:
             raise Refused("the authority was not restored: there is nothing to accept")
@@ -366,7 +285,7 @@ class LockService:
         restore.add_acceptances(desk, (acceptance,))
 
     def report(self, desk: DomainDesk, report: ReportRequest, peer: VerifyKey) -> Nothing:
-        """What a holder holds, for a restored authority; kept in memory while it is locked."""
+        """Take what a holder holds, for a restored authority; kept in memory while it is locked."""
         holder = desk.holder(peer)
         if not restore.records(desk.plain):
             return Nothing()
@@ -382,35 +301,20 @@ class LockService:
         return Nothing()
 
     def report_v1(self, desk: DomainDesk, report: ReportRequestV1, peer: VerifyKey) -> Nothing:
-        """The same from a device that knows what version 1 knew."""
+        """Take the same from a device that knows what version 1 knew."""
         return self.report(desk, report.today(), peer)
 
     def _relearn(self, desk: DomainDesk) -> None:
-        """Everything that holders have reported while the authority was locked."""
+        """Learn what holders have reported while the authority was locked."""
         listed = {holder.index: holder for holder in desk.roster.holders}
         for index, pages in self._reports.items():
             for raw in pages if index in listed else ():
                 relearn(desk, decode(ReportRequest, raw), listed[index])
 
-    def _catch_up(self, desk: DomainDesk, envelopes: Envelopes) -> None:
-        """If the chain is newer than the rows behind the barrier: what the changes would have done.
-
-        An envelope of somebody who is no holder any more must open nothing: a new barrier key.
-        """
-        roster = desk.roster
-        if (envelopes.electorate, envelopes.unlock) == (roster.electorate, unlock_needs(roster)):
-            return
-        left = {holder.index for holder in roster.holders}
-        if any(envelope.holder not in left for envelope in envelopes.envelopes):
-            self._draw_anew(desk)
-        if desk.barrier is not None:
-            self._put(desk, seal_barrier(desk.barrier.key, roster, desk.randomness))
-        reshare.catch_up(desk)
-
     def _refused(
         self, desk: DomainDesk, request: AnswerRequest, answer: Answer, holder: Holder
     ) -> AnswerReply:
-        """A holder knows better: audit what it says, and adopt a newer chain if it proves one."""
+        """Audit why a holder does not unlock, and adopt a newer chain if it brings one."""
         said = Quote(by=str(holder.name), what="reason", text=answer.refusal)
         desk.record(
             "unlock.refused",
@@ -432,9 +336,9 @@ class LockService:
                 summary=f"{holder.name} brought roster version {newer.current.version}",
                 detail=newer.current.hash,
             )
-            self._parts, self._accepted = {}, {}  # they were given for an older roster
+            self._given = _Given()  # they were given for an older roster
             if desk.barrier is not None:
-                self._catch_up(desk, self.envelopes(desk))
+                self.barrier.catch_up(desk, self.barrier.envelopes(desk))
         return self._reply(desk)
 
     def _reply(self, desk: DomainDesk) -> AnswerReply:

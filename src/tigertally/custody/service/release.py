@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tigertally.base.codec import decode, encode
+from tigertally.base.codec import decode
 from tigertally.base.errors import MalformedMessage, Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, Text
 from tigertally.base.secret import Secret
@@ -57,17 +57,18 @@ class ReleaseKey:
     """Executes `custody.release`: from the complete tally on, its approvers owe their fragments."""
 
     def check(self, desk: DomainDesk, proposal: Proposal, body: Release) -> None:
-        """The key is active, and this requester may ask for it."""
+        """Check that the key can be released, and that this requester may ask for it."""
         key = rows.get_key(desk.sealed, body.ref)
         who = requester_name(desk.roster, proposal)
         check_may_ask(body.ref, key.options.requesters, who)
         key.check_usable()
-        importing = key.imported and desk.sealed.get(rows.CONTENTS, body.ref.to_bytes()) is None
+        # Before the secret is stored only its importer has a use for the key: it seals with it.
+        importing = key.imported and not rows.CONTENTS.has(desk.sealed, body.ref)
         if importing and proposer_of(desk, key) != proposal.proposer:
             raise Refused(f"nothing has been imported as {body.ref} yet")
 
     def admitted(self, desk: DomainDesk, pending: Pending, body: Release) -> None:
-        """Where the authority rebuilds: draw the authority's fresh key for this proposal."""
+        """Note when the release ends; where the authority rebuilds, draw its key for this one."""
         rows.ENDS.put(desk.sealed, (open_proposal(pending.proposal).expires, pending.id))
         key = rows.get_key(desk.sealed, body.ref)
         if key.suite.authority_deals:
@@ -82,36 +83,41 @@ class ReleaseKey:
         approval: Approval,
         attachment: bytes,
     ) -> None:
-        """No fragment travels with an approval: it waits for the tally."""
+        """Refuse anything that comes with an approval: a fragment waits for the tally."""
         if attachment:
             raise MalformedMessage("nothing travels with the approval of a release")
 
     def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Release) -> None:
-        """Every approver owes its fragment."""
+        """Note that every approver owes its fragment."""
         for index in tally.approved_by:
             rows.owe(desk, index, rows.Due.FRAGMENT, tally.id)
 
     def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
-        """A spare fragment is welcome: another one may be wrong or late."""
+        """Ask a late approver too for its fragment: another one may be wrong, or never come."""
         release = parsed_body(parse_release, open_proposal(pending.proposal))
         if not rows.get_key(desk.sealed, release.ref).usable:
-            return
+            return  # destroyed since the tally
         rows.owe(desk, approval.holder, rows.Due.FRAGMENT, pending.id)
 
 
 class ReleaseService:
-    """What holders and requesters send about a release."""
+    """Answers what holders and requesters send about a release.
+
+    For one release in this order: `fresh_key` where the authority rebuilds; `deliver` by each
+    approver, until the fragments are enough; `rebuilt` where the one-shot child has rebuilt the
+    key; `collect` by the requester, as often as it likes; `tidy` once it has expired.
+    """
 
     def fresh_key(self, desk: DomainDesk, proposal: ProposalId) -> Envelope | None:
-        """The authority's fresh key for a proposal, signed (where it rebuilds)."""
-        row = desk.sealed.get(rows.FRESH, proposal)
+        """Return the authority's fresh key for a proposal, signed; None if it does not rebuild."""
+        row = rows.FRESH.get(desk.sealed, proposal)
         if row is None:
             return None
         public = PrivateKey(Secret(row)).public
         return sign_authority_key(desk.key, desk.roster.domain, proposal, public)
 
     def deliver(self, desk: DomainDesk, request: DeliverRequest, peer: VerifyKey) -> Nothing:
-        """A fragment leaves its device; keep it for the requester."""
+        """Keep a holder's fragment for the requester, and see whether there are enough now."""
         fragment = request.fragment
         holder = desk.holder(peer)
         if decode(FragmentDelivery, fragment.delivery.body).holder != holder.index:
@@ -130,11 +136,11 @@ class ReleaseService:
         if delivery.key != release.ref or key.live_hash != delivery.epoch:
             raise Refused(f"the fragment is not one of the live epoch of {release.ref}")
         rows.drop_due(desk.sealed, holder.index, rows.Due.FRAGMENT, delivery.proposal)
-        if desk.sealed.get(rows.REBUILT, delivery.proposal) is not None:
+        if rows.REBUILT.has(desk.sealed, delivery.proposal):
             return Nothing()  # too late to be needed: do not keep it
         place = delivery.proposal + delivery.epoch + bytes([holder.index])
         if not has_fragment(desk, place):
-            desk.sealed.put(rows.FRAGMENTS, place, encode(fragment))
+            rows.FRAGMENTS.put(desk.sealed, place, fragment)
             desk.record(
                 "custody.delivered",
                 actor=holder.name,
@@ -147,12 +153,12 @@ class ReleaseService:
     def _enough(
         self, desk: DomainDesk, key: KeyRecord, tally: VerifiedTally, body: Release
     ) -> None:
-        """With m fragments, wake the requester or give the child its work."""
+        """Wake the requester, or give the child its work, once there are m fragments."""
         epoch = epoch_to_collect(desk, key, tally.id)
         if not enough_fragments(desk, tally.id, epoch):
             return
         if key.suite.authority_deals:
-            if desk.sealed.get(rows.REBUILT, tally.id) is None:
+            if not rows.REBUILT.has(desk.sealed, tally.id):
                 rows.put_job(desk.sealed, rows.Job.REBUILD, tally.id)
             return
         desk.wake([tally.proposal.proposer])
@@ -165,14 +171,19 @@ class ReleaseService:
         wrapped: bytes | None,
         faulty: tuple[HolderIndex, ...],
     ) -> None:
-        """The one-shot child has rebuilt the key from this epoch, or found wrong fragments."""
+        """Take what the one-shot child has rebuilt, and name whose fragments it found wrong.
+
+        Args:
+            epoch: from whose fragments.
+            wrapped: the key, encrypted to the requester; None if the fragments did not make it.
+        """
         rows.drop_job(desk.sealed, rows.Job.REBUILD, proposal)
         pending = get_pending(desk.sealed, proposal)
         opened = open_proposal(pending.proposal)
         release = parsed_body(parse_release, opened)
         for index in faulty:
             if rows.FAULTY.has(desk.sealed, (proposal, index)):
-                continue
+                continue  # named before: the child has tried with the same fragment again
             rows.FAULTY.put(desk.sealed, (proposal, index))
             (name,) = names_of(desk.roster, [index])
             desk.record(
@@ -182,7 +193,7 @@ class ReleaseService:
                 detail=proposal,
             )
         key = rows.get_key(desk.sealed, release.ref)
-        if wrapped is not None and key.usable:
+        if wrapped is not None and key.usable:  # it may have been destroyed while the child worked
             message = Rebuilt(
                 domain=desk.roster.domain,
                 proposal=proposal,
@@ -201,14 +212,14 @@ class ReleaseService:
         desk.wake([opened.proposer])
 
     def _forget_fragments(self, desk: DomainDesk, proposal: ProposalId) -> None:
-        """The key is wrapped: what could rebuild it once more must not lie about."""
+        """Forget what could rebuild the key once more: it is wrapped for the requester."""
         desk.owe_erasure()
-        desk.sealed.delete(rows.FRESH, proposal)
+        rows.FRESH.drop(desk.sealed, proposal)
         for place in list(rows.FRAGMENTS.keys(desk.sealed, prefix=proposal)):
             rows.FRAGMENTS.drop(desk.sealed, place)
 
     def collect(self, desk: DomainDesk, request: CollectRequest, peer: VerifyKey) -> CollectReply:
-        """What has arrived for a requester's own proposal."""
+        """Return what has arrived for a requester's own proposal."""
         id_ = request.proposal
         pending = get_pending(desk.sealed, id_).refreshed(desk.roster, now=desk.now)
         proposal = open_proposal(pending.proposal)
@@ -217,6 +228,7 @@ class ReleaseService:
         requester_name(desk.roster, proposal)
         key = rows.get_key(desk.sealed, parsed_body(parse_release, proposal).ref)
         state = state_of(pending)
+        # A complete tally stays complete, but of a destroyed key nothing comes any more.
         if key.state is KeyState.DESTROYED and pending.status is Status.COMPLETE:
             state = replace(state, status=Status.VOID, why=Text(f"{key.ref} is destroyed"))
         reply = CollectReply(
@@ -232,7 +244,8 @@ class ReleaseService:
         epoch = epoch_to_collect(desk, key, id_)
         name = epoch.parsed_statement().hash
         arrived = [] if key.suite.authority_deals else present_fragments(desk, id_, name)
-        # Who comes back may have found a wrong fragment among these; or one cannot be read.
+        # One of an older epoch's fragments may turn out to be wrong, and nobody sends that again:
+        # so those of the live epoch are asked for too. Also where a fragment cannot be read.
         if name != key.live_hash or desk.damaged:
             owe_fragments(desk, pending, key)
         return CollectReply(
@@ -247,7 +260,7 @@ class ReleaseService:
         return tuple(index for _, index in rows.FAULTY.keys(desk.sealed, prefix=proposal))
 
     def tidy(self, desk: DomainDesk) -> int:
-        """Forget what expired releases left behind, some at a time; returns how many rows."""
+        """Forget what expired releases left behind, some at a time. Return how many rows."""
         dead: list[tuple[str, bytes]] = []
         for end in rows.ENDS.until(desk.sealed, desk.now, limit=_TIDIED_AT_ONCE):
             dead += [(rows.ENDS, rows.ENDS.place(end)), *left_behind(desk, end[1])]
@@ -259,7 +272,7 @@ class ReleaseService:
 
 
 def left_behind(desk: DomainDesk, proposal: bytes) -> list[tuple[str, bytes]]:
-    """What a release leaves on the authority's disk, by table and key; the rows may not exist."""
+    """Return what a release leaves on the disk, by table and key; the rows may not exist."""
     left: list[tuple[str, bytes]] = [(rows.FRESH, proposal), (rows.REBUILT, proposal)]
     arrived = desk.plain.scan(rows.FRAGMENTS, prefix=proposal)
     left += [(rows.FRAGMENTS, key) for key, _ in arrived]

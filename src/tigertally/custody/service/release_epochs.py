@@ -1,4 +1,4 @@
-"""A release across a change of epochs: which epoch is collected, and who sends once more.
+"""Releases that span a reshare: which epoch is collected, and who must send again.
 
 Fragments of two epochs do not go together. What arrived in full before a newer epoch was certified
 still serves; otherwise the approvers send their fragment of the newer one, until the request
@@ -27,14 +27,14 @@ from tigertally.storage.damage import readable
 
 
 def present_fragments(desk: DomainDesk, proposal: ProposalId, epoch: Hash) -> list[WrappedFragment]:
-    """The fragments of one epoch that have arrived from holders who are still here."""
+    """Return the fragments of one epoch that have arrived from holders who are still here."""
     here = {holder.index for holder in desk.roster.holders}
     found = rows.FRAGMENTS.rows(desk.sealed, prefix=proposal + epoch)
     return [fragment for place, fragment in found if place[-1] in here]
 
 
 def enough_fragments(desk: DomainDesk, proposal: ProposalId, epoch: EpochRecord) -> bool:
-    """Have as many arrived as rebuild the key? Opens rows, without parsing what is in them."""
+    """Say whether as many have arrived as rebuild the key. Rows are opened, but not parsed."""
     here = {holder.index for holder in desk.roster.holders}
     prefix = proposal + epoch.parsed_statement().hash
     found = readable(desk.sealed, rows.FRAGMENTS, lambda place, _: place[-1], prefix=prefix)
@@ -42,14 +42,19 @@ def enough_fragments(desk: DomainDesk, proposal: ProposalId, epoch: EpochRecord)
 
 
 def has_fragment(desk: DomainDesk, place: bytes) -> bool:
-    """Has this fragment arrived? One that cannot be read has not: its holder may send it again."""
+    """Say whether this fragment has arrived.
+
+    One that cannot be read has not: its holder may send it again.
+    """
     with desk.apart():
         return rows.FRAGMENTS.has(desk.sealed, place)
     return False
 
 
 def epoch_to_collect(desk: DomainDesk, key: KeyRecord, proposal: ProposalId) -> EpochRecord:
-    """The live epoch; or an older one whose fragments are all there while the live one's are not.
+    """Return the epoch whose fragments the requester gets.
+
+    That is the newest whose fragments are there in full, or, while there is none, the live one.
 
     Raises:
         Refused: the key has no live epoch.
@@ -58,7 +63,7 @@ def epoch_to_collect(desk: DomainDesk, key: KeyRecord, proposal: ProposalId) -> 
         raise not_usable(key.ref, key.state.value)
     live = rows.get_epoch(desk.sealed, key.live)
     rebuilt = rows.REBUILT.get(desk.sealed, proposal)
-    if rebuilt is not None:
+    if rebuilt is not None:  # its fragments are forgotten: the epoch is the one it was made from
         opened = decode(Rebuilt, rebuilt.body)
         return rows.find_epoch(desk.sealed, opened.epoch) or live
     names = {Hash(place[32:64]) for place, _ in desk.plain.scan(rows.FRAGMENTS, prefix=proposal)}
@@ -72,7 +77,7 @@ def epoch_to_collect(desk: DomainDesk, key: KeyRecord, proposal: ProposalId) -> 
 
 
 def send_again(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
-    """A newer epoch of these keys is certified: open requests wait for its fragments."""
+    """Ask for fragments of the newly certified epoch of these keys, for every open release."""
     wanted = set(keys)
     for end in list(rows.ENDS.keys(desk.sealed)):
         with desk.apart():
@@ -88,13 +93,17 @@ def _send_again(desk: DomainDesk, end: tuple[int, bytes], wanted: set[KeyRef]) -
     if release.ref not in wanted:
         return
     key = rows.get_key(desk.sealed, release.ref)
+    # If an older epoch is there in full, that one is collected: nobody need send again.
     if epoch_to_collect(desk, key, pending.id).parsed_statement().hash == key.live_hash:
         owe_fragments(desk, pending, key)
 
 
 def owe_fragments(desk: DomainDesk, pending: Pending, key: KeyRecord) -> None:
-    """Every approver who is still here owes its fragment of the live epoch, unless it is there."""
-    if key.live_hash is None or desk.sealed.get(rows.REBUILT, pending.id) is not None:
+    """Note that approvers owe their fragments of the live epoch.
+
+    Each who is still here, unless its fragment is there or owed already.
+    """
+    if key.live_hash is None or rows.REBUILT.has(desk.sealed, pending.id):
         return
     here = {holder.index for holder in desk.roster.holders}
     for index in (*approvers(pending.approvals), *approvers(pending.late)):
@@ -109,12 +118,16 @@ def owe_fragments(desk: DomainDesk, pending: Pending, key: KeyRecord) -> None:
 
 
 def approvers(envelopes: Iterable[Envelope]) -> list[HolderIndex]:
-    """Who gave these verdicts; they were verified when they were counted."""
+    """Return who gave these verdicts; they were verified when they were counted."""
     return [decode(Approval, envelope.body).holder for envelope in envelopes]
 
 
 def may_send(desk: DomainDesk, pending: Pending, me: HolderIndex) -> bool | None:
-    """May this holder send its fragment now? None if it never will."""
+    """Say whether this holder may send its fragment now.
+
+    Returns:
+        False if only later, once it holds the live epoch; None if never.
+    """
     proposal = open_proposal(pending.proposal)
     if pending.status is not Status.COMPLETE or desk.now >= proposal.expires:
         return None
@@ -123,7 +136,7 @@ def may_send(desk: DomainDesk, pending: Pending, me: HolderIndex) -> bool | None
         check_approvers(put_to, approvers(pending.approvals), desk.roster)
     except Refused:
         return None  # a removed holder's approval has died, and the request with it
-    key = rows.find_key(desk.sealed, parsed_body(parse_release, proposal).ref)
+    key = rows.KEYS.get(desk.sealed, parsed_body(parse_release, proposal).ref)
     if key is None or key.live is None or not key.usable:
         return None
     return me in rows.get_epoch(desk.sealed, key.live).acknowledged

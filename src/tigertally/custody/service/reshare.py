@@ -44,7 +44,7 @@ Live = tuple[KeyRecord, EpochRecord]
 
 
 def roster_changed(desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
-    """The roster hook: end what was under way for the old holders, then share every key anew.
+    """End what was under way for the old holders, then share every key anew (a roster hook).
 
     A key that cannot be read keeps its epoch, and holds up neither the change nor the other keys.
     That is safe: it is never taken for shared anew, a donor deals for no other electorate than the
@@ -52,7 +52,7 @@ def roster_changed(desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
     stale with the next change, epoch or destruction (`share_stale_keys`).
     """
     if desk.roster.electorate == old.electorate:
-        return
+        return  # other members have changed: no key depends on them
     left = {holder.index for holder in desk.roster.holders}
     for holder in old.holders:
         if holder.index not in left:
@@ -65,7 +65,11 @@ def roster_changed(desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
 
 
 def catch_up(desk: DomainDesk) -> None:
-    """The roster hook that is due after holders have brought a newer chain than was stored."""
+    """Do the same after holders have brought a newer chain than was stored.
+
+    Which changes were missed is not told: every index that is no holder now is forgotten, and what
+    was opened for other holders than today's is ended.
+    """
     left = {holder.index for holder in desk.roster.holders}
     for index in range(1, desk.roster.next_index):
         if index not in left:
@@ -85,7 +89,7 @@ def _of_today(desk: DomainDesk, id_: EpochId) -> bool:
 
 
 def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
-    """A removed holder owes nothing, and nobody sends to its receive keys any more."""
+    """Forget what a removed holder owes, and its receive keys, so that nobody sends to them."""
     for due in rows.Due:
         for id_ in rows.dues(desk.sealed, index, due, limit=100_000):
             rows.drop_due(desk.sealed, index, due, id_)
@@ -94,7 +98,7 @@ def _forget_holder(desk: DomainDesk, index: HolderIndex) -> None:
 
 
 def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> None:
-    """An epoch that was coming is for holders of yesterday.
+    """End the epoch that a key was waiting for: it is for the holders of before the change.
 
     A reshare is ended: the next starts from the live epoch again. A key that is being made goes
     on if enough of its holders are still here; it is shared anew once it is active.
@@ -108,16 +112,16 @@ def _end_coming(desk: DomainDesk, key: KeyRecord, left: set[HolderIndex]) -> Non
         if key.live is not None:
             rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
         return
-    if key.live is None:
+    if key.live is None:  # a new key: once dealt, those who are left may still certify it
         able = {*record.acknowledged, *(index for index in record.holders if index in left)}
         dealt = record.status is not EpochStatus.DEALING
-        if dealt and len(able) >= record.acks:
+        if dealt and len(able) >= record.acks:  # those left finish it without anybody dealing
             return
     if record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
         end_attempt(desk, record, "the roster changed")
         key = rows.get_key(desk.sealed, key.ref)
-    if key.live is None:
-        desk.sealed.delete(rows.KEYS, key.ref.to_bytes())
+    if key.live is None:  # it never was active: free its name
+        rows.KEYS.drop(desk.sealed, key.ref)
         desk.record(
             "custody.given-up",
             actor="authority",
@@ -148,7 +152,7 @@ def share_stale_keys(desk: DomainDesk) -> None:
 def _share(
     desk: DomainDesk, record: EpochRecord, group: list[Live], donors: tuple[HolderIndex, ...]
 ) -> None:
-    """Open an attempt for keys that travel together."""
+    """Open an attempt for keys that travel together, and ask its donors."""
     rows.put_epoch(desk.sealed, record)
     for key, _ in group:
         coming = replace(key, coming=rows.epoch_id(record), state=KeyState.RESHARING)
@@ -165,7 +169,7 @@ def _share(
 
 
 def _stale(desk: DomainDesk, since: int) -> Iterator[Live]:
-    """Active keys whose epoch is of a roster before `since`, and that are not on their way."""
+    """Yield the keys whose live epoch is of a roster before `since` and that wait for no other."""
     epochs = rows.Epochs(desk.sealed)
     for key in list(rows.all_keys(desk.sealed)):
         if key.live is None or key.coming is not None or key.state is KeyState.DESTROYED:
@@ -180,10 +184,10 @@ def _stale(desk: DomainDesk, since: int) -> Iterator[Live]:
 def _groups(
     desk: DomainDesk, stale: Iterable[Live]
 ) -> Iterator[tuple[list[Live], tuple[HolderIndex, ...]]]:
-    """Keys that can travel together: one suite, one threshold, enough common donors.
+    """Yield keys that can travel together, with their donors.
 
-    And with the same options: a device that does not know one of them takes no part in those keys
-    alone.
+    They have one suite, one threshold, and enough donors in common. And the same options: a device
+    that does not know one of them then takes no part in those keys alone.
     """
     here = {holder.index for holder in desk.roster.holders}
     sorts: dict[tuple[Suite, int, tuple[HolderIndex, ...], tuple[str, ...]], list[Live]] = {}
@@ -192,6 +196,8 @@ def _groups(
         sort = (key.suite, record.threshold, donors, tuple(sorted(key.options.names)))
         sorts.setdefault(sort, []).append((key, record))
     for (_, threshold, donors, _), members in sorts.items():
+        # Too few are left to make the key. Asked again with every later acknowledgement of the live
+        # epoch (`EpochService.acknowledge`), so the same trouble is noted only once.
         if len(donors) < threshold:
             for key, _ in members:
                 why = f"only {len(donors)} holders of the live epoch are left, {threshold} needed"
@@ -205,7 +211,7 @@ def _groups(
 
 
 def _most_keys(holders: int, threshold: int) -> int:
-    """How many keys fit into one dealing package (half of the largest message)."""
+    """Return how many keys fit into one dealing package (half of the largest message)."""
     one = 64 * holders + 32 * max(holders, threshold) + 400
     return max(1, MAX_MESSAGE_BYTES // 2 // one)
 
@@ -236,7 +242,7 @@ def _attempt(
 
 
 def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
-    """What a reshare of this key starts from."""
+    """Return what a reshare of this key starts from."""
     statement = record.parsed_statement()
     return BaseKey(
         ref=key.ref,
@@ -247,11 +253,11 @@ def base_key(key: KeyRecord, record: EpochRecord) -> BaseKey:
 
 
 def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
-    """Somebody has acknowledged a live epoch late: it may deal where a reshare still waits."""
+    """Let who has acknowledged a live epoch late deal, where a reshare still waits for donors."""
     coming: set[EpochId] = set()
     for ref in keys:
         with desk.apart():
-            key = rows.find_key(desk.sealed, ref)
+            key = rows.KEYS.get(desk.sealed, ref)
             coming |= set() if key is None or key.coming is None else {key.coming}
     for id_ in coming:
         with desk.apart(), desk.plain.nested():
@@ -260,7 +266,7 @@ def more_donors(desk: DomainDesk, keys: Iterable[KeyRef]) -> None:
 
 def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
     if record.status is not EpochStatus.DEALING or not record.base:
-        return
+        return  # it is dealt already; or a key is being made, which has no donors
     donors = donors_of(desk, record)
     if record.suite.authority_deals:
         ask_contributions(desk, record, donors)
@@ -274,7 +280,7 @@ def _more_donors(desk: DomainDesk, record: EpochRecord) -> None:
 
 
 def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
-    """A donor is proven to have dealt something else: the attempt goes on without it."""
+    """Go on with the attempt without a donor that is proven to have dealt something else."""
     rows.drop_due(desk.sealed, HolderIndex(donor), rows.Due.DEAL, rows.epoch_id(record).to_bytes())
     pairs = zip(record.dealers, record.dealings, strict=True)
     left = [(dealer, dealing) for dealer, dealing in pairs if dealer != donor]
@@ -290,12 +296,15 @@ def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
 
 
 def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing:
-    """Where the authority deals: a donor's fragments, encrypted to the authority's fresh key."""
+    """Take a donor's fragments, encrypted to the authority's fresh key, where the authority deals.
+
+    With as many as the live epoch's threshold the one-shot child gets its work.
+    """
     holder = desk.holder(peer)
     id_ = EpochId(proposal=sent.proposal, attempt=sent.attempt)
     record = rows.get_epoch(desk.sealed, id_)
     if record.status is not EpochStatus.DEALING or not record.suite.authority_deals:
-        return Nothing()
+        return Nothing()  # others were enough, or the attempt has ended
     if not rows.has_due(desk.sealed, holder.index, rows.Due.DEAL, id_.to_bytes()):
         return Nothing()  # it came before, or its sender is barred from this attempt
     if len(sent.fragments) != len(record.base):

@@ -140,7 +140,7 @@ def _certified(
         rows.CLAIMS.drop(desk.sealed, place)
     watch = Watch(desk)
     for ref in statement.keys:
-        key = rows.find_key(desk.sealed, ref)
+        key = rows.KEYS.get(desk.sealed, ref)
         if key is None:
             key = _lost_key(desk, statement, ref)
         elif key.live is not None:
@@ -217,7 +217,7 @@ def _end(desk: DomainDesk, coming: EpochId, certified: EpochId) -> None:
     if coming != certified and record.status in (EpochStatus.DEALING, EpochStatus.OPEN):
         end_attempt(desk, record, "holders have a newer epoch")
     for ref in record.keys:
-        key = rows.find_key(desk.sealed, ref)
+        key = rows.KEYS.get(desk.sealed, ref)
         if key is not None and key.coming == coming and key.live is not None:
             rows.put_key(desk.sealed, replace(key, coming=None, state=KeyState.ACTIVE))
 
@@ -254,7 +254,7 @@ def _note_making(desk: DomainDesk, ref: KeyRef, tally: Tally) -> None:
     verified = verify_tally(tally, desk.known_chain.for_proposal(proposal))
     if parse_making(proposal).ref != ref:
         raise MalformedMessage("the tally made another key")
-    key = rows.find_key(desk.sealed, ref)
+    key = rows.KEYS.get(desk.sealed, ref)
     if key is not None and _knows_making(desk, key):
         return
     known = rows.MAKINGS.get(desk.sealed, ref)
@@ -273,7 +273,7 @@ def _note_making(desk: DomainDesk, ref: KeyRef, tally: Tally) -> None:
 
 def _note_terms(desk: DomainDesk, ref: KeyRef, terms: KeyTerms, holder: HolderIndex) -> None:
     """Remember what this holder says of a key; without its tally a lost key has what most say."""
-    key = rows.find_key(desk.sealed, ref)
+    key = rows.KEYS.get(desk.sealed, ref)
     if key is not None and _knows_making(desk, key):
         return
     said = replace(terms, making=None)

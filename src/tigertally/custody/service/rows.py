@@ -113,14 +113,9 @@ def put_key(tx: Transaction, record: KeyRecord) -> None:
     KEYS.put(tx, record.ref, record)
 
 
-def find_key(reader: Reader, ref: KeyRef) -> KeyRecord | None:
-    """A key's record, if there is one."""
-    return KEYS.get(reader, ref)
-
-
 def get_key(reader: Reader, ref: KeyRef) -> KeyRecord:
     """A key's record; `Refused` if there is none."""
-    absent = Refused(f"there is no key {ref} (yet): see `tally key list`")
+    absent = Refused(f"there is no key {ref} (yet)", advice="see `tally key list`")
     return KEYS.need(reader, ref, absent)
 
 
@@ -176,11 +171,6 @@ def find_view(desk: DomainDesk, id_: bytes) -> EpochView | None:
     with desk.apart(), suppress(Refused, MalformedMessage):
         return epoch_view(desk.sealed, EpochId.from_bytes(id_))
     return None
-
-
-def all_views(reader: Reader) -> Iterator[tuple[EpochId, EpochView]]:
-    """The short views of all attempts that can be read."""
-    return VIEWS.rows(reader)
 
 
 def get_epoch(reader: Reader, id_: EpochId) -> EpochRecord:

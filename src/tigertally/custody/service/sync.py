@@ -116,7 +116,7 @@ class SyncService:
         return tuple(sorted(open_))
 
     def _is_pending(self, desk: DomainDesk, proposal: ProposalId) -> bool:
-        if desk.sealed.get(PROPOSALS, proposal) is None:
+        if not PROPOSALS.has(desk.sealed, proposal):
             return False  # of a change that was made between a back-up and its restore
         pending = get_pending(desk.sealed, proposal).refreshed(desk.roster, now=desk.now)
         return pending.status is Status.PENDING
@@ -222,7 +222,7 @@ class SyncService:
     def _opening(self, desk: DomainDesk, record: EpochRecord, me: HolderIndex) -> Opening:
         id_ = rows.epoch_id(record)
         pieces = [
-            desk.sealed.get(rows.PIECES, rows.piece_key(id_, dealer, me)) or b""
+            rows.PIECES.get(desk.sealed, rows.piece_key(id_, dealer, me)) or b""
             for dealer in record.dealers
         ]
         return Opening(
@@ -292,7 +292,7 @@ def option_names(desk: DomainDesk, record: EpochRecord) -> frozenset[str]:
     suite = suite_options(record.suite.value)
     if record.base:
         return suite.union(*(one.options.names for one in record.base))
-    keys = (rows.find_key(desk.sealed, ref) for ref in record.keys)
+    keys = (rows.KEYS.get(desk.sealed, ref) for ref in record.keys)
     return suite.union(*(key.options.names for key in keys if key is not None))
 
 

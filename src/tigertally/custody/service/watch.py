@@ -206,7 +206,7 @@ def overview(desk: DomainDesk) -> Overview:
             old += sum(not one.dead for one in watch.removed_fragments(key))
     return Overview(
         keys=states,
-        epochs=Counter(view.status.value for _, view in rows.all_views(desk.sealed)),
+        epochs=Counter(view.status.value for _, view in rows.VIEWS.rows(desk.sealed)),
         least_margin=min(least, default=None),
         pending=sum(1 for _ in open_proposals(desk.sealed)),
         seen={holder.index: _last_seen(desk, holder.index) for holder in desk.roster.holders},

@@ -173,8 +173,8 @@ def not_usable(ref: KeyRef, state: str) -> Refused:
     """Return the error of asking for a key that cannot be released: why, and what makes it so."""
     if state == KeyState.PENDING.value:
         return Refused(
-            f"{ref} is pending: holders still have to sync (`tally holder sync`), "
-            "each with its own device"
+            f"{ref} is pending",
+            advice="holders still have to sync (`tally holder sync`), each with its own device",
         )
     return Refused(f"{ref} is {state}")
 

@@ -221,9 +221,12 @@ def opened_with(
     reading.check_kind(header, kind)
     opened = reading.open_header(header, found.dek, found.id, found.label)
     if opened.meta.path != asked:
-        raise InvalidSignature(
-            f"what is at {label_text(asked)} was written for {label_text(opened.meta.path)}"
+        where = label_text(asked)
+        moved = InvalidSignature(
+            f"what is at {where} was written for {label_text(opened.meta.path)}"
         )
+        moved.about = (where,)
+        raise moved
     return opened
 
 
@@ -256,7 +259,7 @@ def _keys_of(header: Header, store: ObjectStore, path: Sequence[str]) -> Keys:
     except Unavailable as error:
         if header.fixed.kind == RECORD:
             raise UsageError(
-                f"{path[-1]} is a record of a stream: `tally stream read` reads it"
+                f"{path[-1]} is a record of a stream", advice="`tally stream read` reads it"
             ) from error
         raise Unavailable(f"{error}: without these key slots nobody opens {path[-1]}") from error
 

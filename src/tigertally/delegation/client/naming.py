@@ -10,10 +10,12 @@ from tigertally.base.errors import InvalidSignature, MalformedMessage
 
 @contextmanager
 def naming(what: str) -> Iterator[None]:
-    """Put a name in front of an error of damage, where it does not say it yet."""
+    """Put a name in front of an error of damage, where it does not say it yet (`about`)."""
     try:
         yield
     except (MalformedMessage, InvalidSignature) as error:
-        if type(error) not in (MalformedMessage, InvalidSignature) or what in str(error):
+        if type(error) not in (MalformedMessage, InvalidSignature) or what in error.about:
             raise
-        raise type(error)(f"{what}: {error}") from error
+        named = type(error)(f"{what}: {error}")
+        named.about = (*error.about, what)
+        raise named from error

@@ -31,7 +31,9 @@ def barrier_of(key: Secret) -> Barrier:
 def roster_of(chain: Chain | None) -> Roster:
     """The current roster of a chain; `Unavailable` before the first holder."""
     if chain is None:
-        raise Unavailable("this domain has no holder yet: the first one enrols with the PIN")
+        raise Unavailable(
+            "this domain has no holder yet", advice="the first one enrols with the PIN"
+        )
     return chain.current
 
 
@@ -75,7 +77,9 @@ class DomainDesk(Desk):
     def sealed(self) -> SealedTransaction:
         """Rows behind the barrier; `Locked` while there is no barrier key in memory."""
         if self.barrier is None:
-            raise Locked("the authority is locked: a holder must run `tally holder unlock`")
+            raise Locked(
+                "the authority is locked", advice="a holder must run `tally holder unlock`"
+            )
         return SealedTransaction(self.plain, self.barrier.sealer, self.damaged.append)
 
     @property

@@ -162,7 +162,7 @@ class QuorumService:
             MalformedMessage, InvalidSignature, Refused, Locked
         """
         known = proposal_id(request.proposal)
-        if desk.sealed.get(rows.PROPOSALS, known) is not None:
+        if rows.PROPOSALS.has(desk.sealed, known):
             pending = self._readable(desk, known, peer)
         else:
             pending = self._admitted(desk, request, peer)
@@ -289,7 +289,7 @@ class QuorumService:
         desk.known_chain.check_cast(approval, open_proposal(pending.proposal))
         self._check_attachment(desk, pending, approval, attachment)
         if attachment:
-            desk.sealed.put(rows.ATTACHMENTS, pending.id + bytes([approval.holder]), attachment)
+            rows.ATTACHMENTS.put(desk.sealed, (pending.id, approval.holder), attachment)
         rows.put_pending(desk.sealed, pending)
         rows.forget_attachments(desk.sealed, pending)
         self._record_verdict(desk, pending, approval)

@@ -24,9 +24,10 @@ from tigertally.quorum.restoration import (
 )
 from tigertally.quorum.roster import Roster
 from tigertally.storage.store import Reader, Transaction
+from tigertally.storage.table import RAW, Marks, Table, message, number
 
-RESTORED = "restored"  # plain: number (4 bytes) -> RestorationRecord
-PENDING = "restored-pending"  # plain: one row while holders have not accepted the newest
+RESTORED = Table("restored", number(4), message(RestorationRecord))
+PENDING = Marks("restored-pending", RAW)  # one row while holders have not accepted the newest
 _ROW = b"pending"
 
 
@@ -55,9 +56,9 @@ def mark_restored(
         restored=now,
     )
     record = RestorationRecord(restoration=sign_restoration(key, restoration), acceptances=())
-    _put(tx, restoration.number, record)
+    RESTORED.put(tx, restoration.number, record)
     if any(True for _ in tx.scan(ROSTERS, limit=1)):  # else nobody is there to accept it
-        tx.put(PENDING, _ROW, b"")
+        PENDING.put(tx, _ROW)
     AuditLog(restoration.origin, key).append(
         tx,
         time=now,
@@ -71,14 +72,14 @@ def mark_restored(
 
 def records(reader: Reader) -> tuple[RestorationRecord, ...]:
     """Every restoration behind this state, oldest first; `Corrupt` if one cannot be read."""
-    return tuple(_parsed(key, row) for key, row in reader.scan(RESTORED))
+    return tuple(RESTORED.values(reader))
 
 
 def check_records(reader: Reader, authority: VerifyKey) -> None:
     """Are all records of restores what we signed? Raises `Corrupt`, with the place."""
     for key, row in reader.scan(RESTORED):
         try:
-            open_restoration(_parsed(key, row).restoration, authority)
+            open_restoration(RESTORED.parsed(key, row).restoration, authority)
         except (MalformedMessage, InvalidSignature) as error:
             why = "the record of a restore is damaged"
             raise Corrupt.of_row(RESTORED, key, why) from error
@@ -92,7 +93,7 @@ def current_origin(reader: Reader, domain: DomainId) -> str:
 
 def pending(reader: Reader) -> RestorationRecord | None:
     """The restoration that holders have not accepted yet, if there is one."""
-    if reader.get(PENDING, _ROW) is None:
+    if not PENDING.has(reader, _ROW):
         return None
     found = records(reader)
     if not found:
@@ -139,7 +140,7 @@ def add_acceptances(desk: DomainDesk, envelopes: Sequence[Envelope]) -> Restorat
         restoration=record.restoration, acceptances=(*record.acceptances, *fresh)
     )
     restoration = opened(record)
-    _put(desk.plain, restoration.number, record)
+    RESTORED.put(desk.plain, restoration.number, record)
     for envelope in fresh:
         said = decode(Acceptance, envelope.body)
         name = desk.roster.holder(said.holder).name
@@ -166,16 +167,4 @@ def in_words(restoration: Restoration, said: Acceptance) -> str:
 
 def done(tx: Transaction) -> None:
     """Enough holders have accepted: the authority goes on."""
-    tx.delete(PENDING, _ROW)
-
-
-def _put(tx: Transaction, number: int, record: RestorationRecord) -> None:
-    tx.put(RESTORED, number.to_bytes(4, "big"), encode(record))
-
-
-def _parsed(key: bytes, row: bytes) -> RestorationRecord:
-    try:
-        return decode(RestorationRecord, row)
-    except MalformedMessage as error:
-        why = "the record of a restore cannot be read"
-        raise Corrupt.of_row(RESTORED, key, why) from error
+    PENDING.drop(tx, _ROW)

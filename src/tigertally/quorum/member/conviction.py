@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tigertally.base.codec import decode, encode
 from tigertally.base.errors import PeerFault
 from tigertally.storage.store import Reader, Transaction
-
-CONVICTION = "member-conviction"  # one row: why this authority is never believed again
-_NEWEST = b"newest"
+from tigertally.storage.table import RAW, Table, message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +20,14 @@ class Conviction:
     shown: bytes
 
 
+CONVICTION = Table("member-conviction", RAW, message(Conviction))  # one row
+_NEWEST = b"newest"
+
+
 def keep_conviction(tx: Transaction, fault: PeerFault, shown: bytes) -> None:
     """Remember what proves that the authority forked its rosters or its log."""
-    if tx.get(CONVICTION, _NEWEST) is None:
-        tx.put(CONVICTION, _NEWEST, encode(Conviction(why=str(fault), shown=shown)))
+    if not CONVICTION.has(tx, _NEWEST):
+        CONVICTION.put(tx, _NEWEST, Conviction(why=str(fault), shown=shown))
 
 
 def check_not_convicted(reader: Reader) -> None:
@@ -35,11 +36,10 @@ def check_not_convicted(reader: Reader) -> None:
     Raises:
         PeerFault: this member has proof that the authority signed two histories.
     """
-    row = reader.get(CONVICTION, _NEWEST)
-    if row is not None:
-        why = decode(Conviction, row).why
+    known = CONVICTION.get(reader, _NEWEST)
+    if known is not None:
         raise PeerFault(
-            f"this device has proof against the authority and stopped: {why}",
+            f"this device has proof against the authority and stopped: {known.why}",
             culprits=("authority",),
             sure=True,
         )

@@ -15,9 +15,11 @@ from tigertally.base.ids import ProposalId
 from tigertally.base.limits import MAX_PROPOSAL_LIFETIME, MIN_ID_DIGITS
 from tigertally.quorum.member.memory import Seen
 from tigertally.storage.store import Reader, Transaction
+from tigertally.storage.table import TIME, Table, fixed
 
-DISPLAYED = "holder-displayed"  # proposal id -> when it is forgotten (8 bytes)
-DISPLAYED_ENDS = "holder-displayed-ends"  # that time (8 bytes), proposal id -> nothing
+DISPLAYED = Table(  # when it is forgotten
+    "holder-displayed", fixed(ProposalId), TIME, ends="holder-displayed-ends"
+)
 _FORGOTTEN_AT_ONCE = 100  # the next display forgets more
 _HEX = re.compile(r"[0-9a-f]+")
 
@@ -29,16 +31,11 @@ def remember_displayed(tx: Transaction, shown: Iterable[Seen], *, now: int) -> N
         now: Unix seconds. However late a proposal says that it expires, it is forgotten 30 days
             after it was first shown.
     """
-    for end, _ in list(tx.scan(DISPLAYED_ENDS, limit=_FORGOTTEN_AT_ONCE)):
-        if int.from_bytes(end[:8], "big") > now:
-            break
-        tx.delete(DISPLAYED, end[8:])
-        tx.delete(DISPLAYED_ENDS, end)
+    DISPLAYED.drop_ended(tx, now, most=_FORGOTTEN_AT_ONCE)
     for one in shown:
-        if tx.get(DISPLAYED, one.id) is None:
-            end = min(one.proposal.expires, now + MAX_PROPOSAL_LIFETIME).to_bytes(8, "big")
-            tx.put(DISPLAYED, one.id, end)
-            tx.put(DISPLAYED_ENDS, end + one.id, b"")
+        if not DISPLAYED.has(tx, one.id):
+            end = min(one.proposal.expires, now + MAX_PROPOSAL_LIFETIME)
+            DISPLAYED.put(tx, one.id, end, end=end)
 
 
 def parse_beginning(text: str) -> str:
@@ -69,18 +66,18 @@ def displayed_as(reader: Reader, beginning: str, *, now: int) -> ProposalId:
     """
     whole = bytes.fromhex(beginning[: len(beginning) // 2 * 2])
     found = [
-        ProposalId(id_)
-        for id_, end in reader.scan(DISPLAYED, prefix=whole)
-        if id_.hex().startswith(beginning) and int.from_bytes(end, "big") > now
+        id_
+        for id_, end in DISPLAYED.rows(reader, prefix=whole)
+        if id_.hex().startswith(beginning) and end > now
     ]
     if len(found) > 1:
         raise UsageError(
-            f"several proposals that this device has displayed begin with {beginning}: give all "
-            f"{2 * ProposalId.SIZE} digits, as in `tally holder inbox --json`"
+            f"several proposals that this device has displayed begin with {beginning}",
+            advice=f"give all {2 * ProposalId.SIZE} digits, as in `tally holder inbox --json`",
         )
     if not found:
         raise UsageError(
-            f"this device has displayed no open proposal that begins with {beginning}: see "
-            "`tally holder inbox`"
+            f"this device has displayed no open proposal that begins with {beginning}",
+            advice="see `tally holder inbox`",
         )
     return found[0]

@@ -166,8 +166,8 @@ def load_chain(reader: Reader, known: Chain | None = None) -> Chain:
         return known
     if not signed:
         raise Unavailable(
-            "this profile is not a member yet: finish as you began, with `tally holder enrol` or "
-            "`tally requester enrol`"
+            "this profile is not a member yet",
+            advice="finish as you began, with `tally holder enrol` or `tally requester enrol`",
         )
     rosters = (*known.rosters, *(one.parse() for one in signed))
     if [roster.version for roster in rosters] != list(range(1, len(rosters) + 1)):
@@ -486,8 +486,9 @@ def check_vote_free(reader: Reader, proposal: Proposal, id_: ProposalId, *, now:
     vote = decode(Vote, row)
     if vote.proposal != id_ and now < vote.expires <= now + MAX_PROPOSAL_LIFETIME + CLOCK_SKEW:
         raise Refused(
-            f"this device has approved another change of this roster ({vote.proposal}): "
-            "that one must be done, expire, or be rejected by others (`tally holder reject`) first"
+            f"this device has approved another change of this roster ({vote.proposal})",
+            advice="that one must be done, expire, or be rejected by others "
+            "(`tally holder reject`) first",
         )
 
 

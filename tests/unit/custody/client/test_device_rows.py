@@ -71,7 +71,7 @@ def test_a_fragment_goes_only_for_its_own_higher_certified_one() -> None:
         assert versions(tx) == [(5, True), (6, False)]
         assert rows.certify(tx, proof(high))
         assert versions(tx) == [(6, True)]
-        assert rows.find_held(tx, low.parsed().hash) is None
+        assert rows.EPOCHS.get(tx, low.parsed().hash) is None
         assert not rows.certify(tx, proof(low))  # a late certificate brings nothing back
         assert versions(tx) == [(6, True)]
 

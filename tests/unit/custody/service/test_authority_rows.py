@@ -68,7 +68,7 @@ def test_keys_by_name_and_in_order() -> None:
             "b version 1",
         ]
         assert [r.ref.version for r in rows.all_keys(tx, Name("a"))] == [9, 10]
-        assert rows.find_key(tx, KEY) is None
+        assert rows.KEYS.get(tx, KEY) is None
         with pytest.raises(Refused, match="no key payroll version 1"):
             rows.get_key(tx, KEY)
 
@@ -138,4 +138,4 @@ def test_what_is_not_there_and_what_is_damaged() -> None:
             rows.get_epoch(tx, id_)
         tx.put(rows.KEYS, KEY.to_bytes(), b"")
         with pytest.raises(Corrupt):
-            rows.find_key(tx, KEY)
+            rows.KEYS.get(tx, KEY)

@@ -10,7 +10,6 @@ from tigertally.base.errors import UsageError
 from tigertally.base.ids import ProposalId
 from tigertally.quorum.member.displayed import (
     DISPLAYED,
-    DISPLAYED_ENDS,
     displayed_as,
     parse_beginning,
     remember_displayed,
@@ -92,7 +91,7 @@ def test_rows_go_when_they_have_expired_and_no_date_keeps_them(store):
     for left in (151, 51, 0):  # some at a time
         show(store, now=later)
         with store.reading() as reader:
-            rows = [list(reader.scan(table)) for table in (DISPLAYED, DISPLAYED_ENDS)]
+            rows = [list(reader.scan(table)) for table in DISPLAYED.names()]
         assert [len(found) for found in rows] == [left] * 2
 
 
@@ -101,7 +100,7 @@ def test_the_same_again_is_one_row(store):
     show(store, Seen(A, expires=NOW + 5))
     assert find(store, "3f2a81bc", now=NOW + 6) == A, "the first time counts"
     with store.reading() as reader:
-        assert len(list(reader.scan(DISPLAYED_ENDS))) == 1
+        assert len(list(reader.scan(DISPLAYED.names()[1]))) == 1
 
 
 NO_BEGINNINGS = (

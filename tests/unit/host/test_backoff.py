@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 import pytest
 
 from tigertally.base.errors import Locked, PeerFault, Refused, TigertallyError, Unavailable
-from tigertally.host.daemon import Pauses, _pause
+from tigertally.host.daemon import Backoff, _pause
 from tigertally.transport import virtual_time
 
 AWAY = Unavailable("it does not answer")
@@ -18,15 +18,15 @@ REMOVED = Refused("this device is not a holder of the domain")
 
 
 def test_pauses_grow_while_the_authority_is_away():
-    pauses = Pauses()
-    assert [pauses.after(AWAY) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
-    assert pauses.after(FORKED) == 30
-    assert pauses.after(REMOVED) > 30, "only people change that"
+    backoff = Backoff()
+    assert [backoff.after(AWAY) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert backoff.after(FORKED) == 30
+    assert backoff.after(REMOVED) > 30, "only people change that"
 
 
 def test_a_reason_is_said_once():
-    pauses = Pauses()
-    told = [pauses.new(one) for one in (AWAY, AWAY, LOCKED, LOCKED, AWAY)]
+    backoff = Backoff()
+    told = [backoff.new(one) for one in (AWAY, AWAY, LOCKED, LOCKED, AWAY)]
     assert told == [True, False, True, False, True]
 
 
@@ -48,11 +48,11 @@ def paused(client: Polled, error: TigertallyError, times: int) -> list[float]:
     """How long each of these pauses lasted."""
 
     async def day() -> list[float]:
-        pauses, found = Pauses(), []
+        backoff, found = Backoff(), []
         clock = asyncio.get_running_loop().time
         for _ in range(times):
             began = clock()
-            wait: Awaitable[None] = _pause(client.news, pauses, error)
+            wait: Awaitable[None] = _pause(client.news, backoff, error)
             await wait
             found.append(clock() - began)
         return found
