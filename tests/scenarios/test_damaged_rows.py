@@ -140,7 +140,7 @@ def life() -> Life:
 
 
 def tables() -> list[str]:
-    return sorted({*life().rig.services.lock.sealed, *life().moments} - AFTER_A_RESTORE)
+    return sorted({*life().rig.services.lock.barrier.sealed, *life().moments} - AFTER_A_RESTORE)
 
 
 def cases() -> list[tuple[str, str]]:

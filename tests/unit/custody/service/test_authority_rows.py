@@ -44,7 +44,7 @@ def test_no_table_behind_the_barrier_is_forgotten_when_it_is_renewed() -> None:
     for module in (rows, quorum_rows):  # nor one that is only a name
         texts = [value for name, value in vars(module).items() if name.isupper()]
         assert not [text for text in texts if type(text) is str]
-    assert set(AuthorityServices().lock.sealed) == {*rows.SEALED, *quorum_rows.SEALED}
+    assert set(AuthorityServices().lock.barrier.sealed) == {*rows.SEALED, *quorum_rows.SEALED}
 
 
 def key(name: str, version: int) -> KeyRecord:
