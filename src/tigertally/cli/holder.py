@@ -346,7 +346,7 @@ def remove(
     new ones.
     """
     from tigertally.base.ids import Name
-    from tigertally.cli.changing import change_roster
+    from tigertally.cli.changes import change_roster
     from tigertally.quorum.changes import REMOVE, remove_body
 
     change_roster(

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tigertally.base.errors import Unavailable
-from tigertally.cli.members import as_member, next_step, unanswered
-from tigertally.cli.output import emit, facts, note
+from tigertally.cli.operation import Operation, run
 
 if TYPE_CHECKING:
     from tigertally.base.ids import Name
     from tigertally.base.secret import Secret
-    from tigertally.custody.client.imports import Imports, Progress
+    from tigertally.custody.client.imports import Progress
     from tigertally.custody.messages.kinds import Create
     from tigertally.node.profile import OpenProfile
     from tigertally.quorum.member.client import Party, Synced
+
+_DOING = "importing a secret"
 
 
 def import_secret(
@@ -31,16 +32,13 @@ def import_secret(
     """
     from tigertally.quorum.card import Role
 
-    secret = _read(source)
+    with _read(source) as secret:
 
-    async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
-        with secret:
-            return await _import(open_profile, party, wanted, secret, wait)
+        async def begin(open_profile: OpenProfile, party: Party) -> Operation:
+            return await _import(open_profile, party, wanted, secret)
 
-    document = as_member(profile, passphrase_file, work, role=Role.REQUESTER)
-    emit(document, facts(document) + next_step(document))
-    if document["state"] != "active" and wait > 0:
-        raise unanswered(wait)
+        role, done = Role.REQUESTER, "active"
+        run(profile, passphrase_file, begin, role=role, doing=_DOING, done=done, wait=wait)
 
 
 def _read(source: Path) -> Secret:
@@ -76,46 +74,37 @@ def _completed(wanted: Create, synced: Synced, party: Party) -> Create:
 
 
 async def _import(
-    open_profile: OpenProfile, party: Party, wanted: Create, secret: Secret, wait: float
-) -> dict[str, Any]:
+    open_profile: OpenProfile, party: Party, wanted: Create, secret: Secret
+) -> Operation:
+    from tigertally.base.errors import Refused
     from tigertally.custody.client.imports import Imports
     from tigertally.custody.client.requester import Requester
-    from tigertally.node.connect import until
-
-    imports = Imports(Requester(party))
-    with open_profile.exclusive(doing="importing a secret"):
-        synced = await imports.member.sync()
-        known = imports.begin(_completed(wanted, synced, party), secret, synced)
-    reached: list[Progress] = []
-
-    async def step() -> Progress | None:
-        progress = await _advance(open_profile, imports, known.ref.name, secret)
-        if wait and (not reached or reached[-1] != progress):
-            note(f"import of {known.ref}: {progress.state} ({progress.proposal})")
-        reached.append(progress)
-        return progress if progress.state == "active" else None
-
-    await until(imports.member, step, wait=wait)
-    last = reached[-1]
-    return {
-        "proposal": str(last.proposal),
-        "key": str(known.ref.name),
-        "version": known.ref.version,
-        "state": last.state,
-    }
-
-
-async def _advance(
-    open_profile: OpenProfile, imports: Imports, name: Name, secret: Secret
-) -> Progress:
-    from tigertally.base.errors import Refused
     from tigertally.node.recovery import device_secret_of
 
-    with (
-        open_profile.exclusive(doing="importing a secret"),
-        device_secret_of(open_profile) as device_secret,
-    ):
-        known = imports.under_way(name)  # as it is now: another command may have got further
-        if known is None:
-            raise Refused(f"the import of {name} was ended by another command of this profile")
-        return await imports.advance(known, secret, await imports.member.sync(), device_secret)
+    imports = Imports(Requester(party))
+    synced = await imports.member.sync()
+    ref = imports.begin(_completed(wanted, synced, party), secret, synced).ref
+    reached: Progress
+
+    async def step() -> tuple[bool, str]:
+        nonlocal reached
+        with device_secret_of(open_profile) as device_secret:
+            known = imports.under_way(ref.name)  # another command may have got further
+            if known is None:
+                raise Refused(
+                    f"the import of {ref.name} was ended by another command of this profile"
+                )
+            now = await imports.member.sync()
+            reached = await imports.advance(known, secret, now, device_secret)
+        words = f"import of {ref}: {reached.state} ({reached.proposal})"
+        return reached.state == "active", words
+
+    async def document() -> dict[str, Any]:
+        return {
+            "proposal": str(reached.proposal),
+            "key": str(ref.name),
+            "version": ref.version,
+            "state": reached.state,
+        }
+
+    return Operation(member=imports.member, waiting=_DOING, step=step, document=document)

@@ -11,7 +11,7 @@ import typer
 
 from tigertally.base.errors import NewerVersion, Refused, Unavailable
 from tigertally.cli import options
-from tigertally.cli.making import carry_out
+from tigertally.cli.changes import change_key
 from tigertally.cli.members import as_member, next_step, unanswered
 from tigertally.cli.options import (
     Acks,
@@ -88,7 +88,7 @@ def create(
     async def propose(keys: KeyProposals, synced: Synced) -> Asked:
         return await keys.propose_or_resume(_completed(asked, synced.roster), synced)
 
-    carry_out(
+    change_key(
         profile, passphrase_file, propose, doing="proposing a key", done="active", wait=seconds
     )
 
@@ -123,7 +123,7 @@ def rotate(
     async def propose(keys: KeyProposals, synced: Synced) -> Asked:
         return await keys.rotate_or_resume(Name(name), acks, synced)
 
-    carry_out(
+    change_key(
         profile, passphrase_file, propose, doing="rotating a key", done="active", wait=seconds
     )
 
@@ -151,7 +151,7 @@ def destroy(
         return await keys.propose_or_resume(body, synced)
 
     doing = "destroying a key"
-    carry_out(profile, passphrase_file, propose, doing=doing, done="destroyed", wait=seconds)
+    change_key(profile, passphrase_file, propose, doing=doing, done="destroyed", wait=seconds)
 
 
 def _options(requesters: list[str] | None, unattended: bool) -> KeyOptions:

@@ -34,7 +34,7 @@ def set_(
 ) -> None:
     """Propose another quorum. It needs the larger of the two; then every key is shared anew."""
     from tigertally.base.errors import UsageError
-    from tigertally.cli.changing import change_roster
+    from tigertally.cli.changes import change_roster
     from tigertally.quorum.changes import QUORUM, quorum_body
 
     if unlock > threshold:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tigertally.base.ids import Name
 from tigertally.cli.members import as_member
+from tigertally.cli.operation import Operation, carried
 from tigertally.cli.output import note
 
 if TYPE_CHECKING:
@@ -49,8 +50,12 @@ def released(
     """
     from tigertally.quorum.card import Role
 
-    async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
+    async def begin(open_profile: OpenProfile, party: Party) -> Operation:
         return await _release(open_profile, party, wanted, use)
+
+    async def work(open_profile: OpenProfile, party: Party) -> dict[str, Any]:
+        doing = "asking for a key"
+        return await carried(open_profile, party, begin, doing=doing, wait=wanted.wait)
 
     return as_member(profile, passphrase_file, work, role=Role.REQUESTER)
 
@@ -60,61 +65,61 @@ async def _release(
     party: Party,
     wanted: Wanted,
     use: Callable[[Released, int], dict[str, Any]],
-) -> dict[str, Any]:
+) -> Operation:
     from tigertally.custody.client.requester import AskAgain, Requester
-    from tigertally.node.connect import until
     from tigertally.node.recovery import device_secret_of
-    from tigertally.quorum.proposal import proposal_id
-
-    client = Requester(party)
-    ref, request = await _asked(open_profile, client, wanted)
-
-    async def step() -> Released | None:
-        nonlocal request
-        with (
-            open_profile.exclusive(doing="collecting a key"),
-            device_secret_of(open_profile) as secret,
-        ):
-            synced = await client.member.sync()
-            try:
-                return await client.collect(request, ref, wanted.form, synced, secret)
-            except AskAgain as why:
-                request, _ = await client.repeat(request, await client.member.sync())
-                note(f"{why}: asked again as {proposal_id(request.proposal)}")
-                return None
-
-    key = await until(client.member, step, wait=wanted.wait)
-    id_ = str(proposal_id(request.proposal))
-    if key is None:
-        return {"proposal": id_, "state": "waiting"}
-    for name in key.faulty:
-        note(f"tally: warning: {name} sent a wrong fragment; the key is right all the same")
-    epoch = next((info.epoch for info in await client.keys(ref.name) if info.ref == ref), 0)
-    with _interruptible():
-        document = use(key, epoch)
-    with open_profile.exclusive(doing="finishing a request"):
-        client.forget(request)
-    return {**document, "proposal": id_}
-
-
-async def _asked(
-    open_profile: OpenProfile, client: Requester, wanted: Wanted
-) -> tuple[KeyRef, Request]:
-    """Which key it is, and the request for it: a new one, or the one that this goes on with."""
-    from tigertally.custody.messages.kinds import KeyRef
     from tigertally.quorum.proposal import proposal_id
     from tigertally.quorum.words import quoted
 
-    with open_profile.exclusive(doing="asking for a key"):
-        synced = await client.member.sync()
-        version = wanted.version or await client.newest_version(Name(wanted.name))
-        ref = KeyRef(name=Name(wanted.name), version=version)
-        if not client.has_asked(ref, wanted.reason, wanted.form):
-            wanted.output.check_anew()
-        request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
-    if wanted.wait:
+    client = Requester(party)
+    ref, request = await _asked(client, wanted)
+    key: Released | None = None
+
+    async def step() -> tuple[bool, str]:
+        nonlocal request, key
+        with device_secret_of(open_profile) as secret:
+            synced = await client.member.sync()
+            try:
+                key = await client.collect(request, ref, wanted.form, synced, secret)
+            except AskAgain as why:
+                request, _ = await client.repeat(request, await client.member.sync())
+                note(f"{why}: asked again as {proposal_id(request.proposal)}")
+        return key is not None, ""
+
+    async def document() -> dict[str, Any]:
         id_ = str(proposal_id(request.proposal))
-        note(f"waiting for holders to approve {id_} ({ref}, reason: {quoted(wanted.reason)})")
+        if key is None:
+            return {"proposal": id_, "state": "waiting"}
+        for name in key.faulty:
+            note(f"tally: warning: {name} sent a wrong fragment; the key is right all the same")
+        infos = await client.keys(ref.name)
+        epoch = next((info.epoch for info in infos if info.ref == ref), 0)
+        with _interruptible():
+            document = use(key, epoch)
+        with open_profile.exclusive(doing="finishing a request"):
+            client.forget(request)
+        return {**document, "proposal": id_}
+
+    id_, why = proposal_id(request.proposal), quoted(wanted.reason)
+    return Operation(
+        member=client.member,
+        waiting="collecting a key",
+        words=f"waiting for holders to approve {id_} ({ref}, reason: {why})",
+        step=step,
+        document=document,
+    )
+
+
+async def _asked(client: Requester, wanted: Wanted) -> tuple[KeyRef, Request]:
+    """Which key it is, and the request for it: a new one, or the one that this goes on with."""
+    from tigertally.custody.messages.kinds import KeyRef
+
+    synced = await client.member.sync()
+    version = wanted.version or await client.newest_version(Name(wanted.name))
+    ref = KeyRef(name=Name(wanted.name), version=version)
+    if not client.has_asked(ref, wanted.reason, wanted.form):
+        wanted.output.check_anew()
+    request, _ = await client.ask(ref, wanted.reason, wanted.form, synced)
     return ref, request
 
 

@@ -103,7 +103,7 @@ def remove(
 ) -> None:
     """Propose, as a holder, to remove a requester. Keys that it already has stay with it."""
     from tigertally.base.ids import Name
-    from tigertally.cli.changing import change_roster
+    from tigertally.cli.changes import change_roster
     from tigertally.quorum.changes import REQUESTER_REMOVE, remove_body
 
     change_roster(
