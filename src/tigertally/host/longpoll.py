@@ -1,4 +1,4 @@
-"""Who should look again: one counter a member, and long polls that wait for it."""
+"""Long polls: one counter per member; `wake` raises it, `after` waits until it changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tigertally.crypto.signatures import VerifyKey
 
 
 class News:
-    """Counters in memory; after a restart everybody looks once."""
+    """Keep the counters in memory; after a restart everybody looks once."""
 
     def __init__(self) -> None:
         self._seen: dict[VerifyKey, int] = {}
@@ -18,21 +18,21 @@ class News:
         self._ended = False
 
     def wake(self, keys: Iterable[VerifyKey]) -> None:
-        """There is something new for these members."""
+        """Raise the counters of these members: there is something new for them."""
         for key in keys:
             self._seen[key] = self._seen.get(key, 1) + 1
             for event in self._waiting.get(key, ()):
                 event.set()
 
     def end(self) -> None:
-        """Nobody waits any longer: the authority is about to stop."""
+        """Let nobody wait any longer: the daemon is about to stop."""
         self._ended = True
         for events in self._waiting.values():
             for event in events:
                 event.set()
 
     async def after(self, key: VerifyKey, seen: int, wait: float) -> int:
-        """The member's counter, at once if it is not `seen`, else when it moves or time is up."""
+        """Return the member's counter: at once if it is not `seen`, else when it moves or in time."""
         if self._seen.get(key, 1) == seen and not self._ended:
             event = asyncio.Event()
             self._waiting.setdefault(key, set()).add(event)

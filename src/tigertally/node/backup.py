@@ -10,8 +10,8 @@
 Inside the stream: 4 bytes of length, a `Manifest`, then the store as SQLite wrote it. Rows that are
 sealed stay sealed under the barrier key, which no back-up holds.
 
-**Security:** the manifest holds the authority's signing key. Who has file and passphrase can pose
-as the authority, but opens no sealed row; that needs holders.
+**Security:** the manifest holds the authority's signing key. Anyone with the file and
+its passphrase can pose as the authority, but cannot open sealed rows: that needs holders.
 """
 
 from __future__ import annotations

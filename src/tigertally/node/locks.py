@@ -1,4 +1,4 @@
-"""Files by which the processes of one profile take turns, and count together.
+"""File locks, and a counter, shared by all processes that use one profile.
 
 Both rest on `flock`: the system gives a lock back when its process ends, however it ends.
 """

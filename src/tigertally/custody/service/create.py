@@ -217,8 +217,8 @@ def retire(desk: DomainDesk, record: EpochRecord) -> None:
             forget_pieces(desk, record, index)
 
 
-def trouble(desk: DomainDesk, record: EpochRecord, text: str) -> None:
-    """Let `key show` say what went wrong."""
+def note_trouble(desk: DomainDesk, record: EpochRecord, text: str) -> None:
+    """Record a problem on these keys; `tally key show` prints it."""
     for ref in record.keys:
         with desk.apart():
             key = rows.KEYS.get(desk.sealed, ref)

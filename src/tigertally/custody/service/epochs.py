@@ -94,7 +94,7 @@ class EpochService:
                 summary=f"attempt {record.attempt}: {fault}"[:400],
                 detail=encode(package.dealing),
             )
-            create.trouble(desk, record, f"attempt {record.attempt}: {fault}")
+            create.note_trouble(desk, record, f"attempt {record.attempt}: {fault}")
             bar_donor(desk, record, decode(Dealing, package.dealing.body).dealer)
             raise KeepChanges(fault) from fault
         return checked
@@ -128,7 +128,9 @@ class EpochService:
                 summary=f"{name} contributed a wrong fragment",
                 detail=id_,
             )
-        create.trouble(desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}")
+        create.note_trouble(
+            desk, record, f"wrong fragments from {some_of(names) or 'nobody named'}"
+        )
         if record.status is EpochStatus.DEALING:  # it may have ended while the child worked
             end_attempt(desk, record, "wrong fragments")
             begin_next(desk, record, without=faulty)
@@ -284,7 +286,9 @@ class EpochService:
         if record.status is EpochStatus.CERTIFIED or (conviction is None and needless):
             rows.drop_due(desk.sealed, holder, rows.Due.ACKNOWLEDGE, id_)
             create.forget_pieces(desk, record, holder)
-            create.trouble(desk, record, f"holder {holder} has no fragment until holders change")
+            create.note_trouble(
+                desk, record, f"holder {holder} has no fragment until holders change"
+            )
             return
         why = "a dealer lied" if conviction else "a receive key had been replaced"
         end_attempt(desk, record, why)
@@ -294,7 +298,7 @@ class EpochService:
             without = () if culprit is None else (culprit,)
             begin_next(desk, record, without=without, proof=conviction)
         except NoDealerLeft as error:  # all of them have lied: a person proposes it again
-            create.trouble(desk, record, str(error))
+            create.note_trouble(desk, record, str(error))
 
     def erased(self, desk: DomainDesk, envelope: Envelope, peer: VerifyKey) -> Nothing:
         """Deal again for a receiver that has replaced the key that its pieces went to.

@@ -20,7 +20,7 @@ from tigertally.custody.messages.release import Contribution, FragmentDelivery
 from tigertally.custody.protocol.release import open_delivery
 from tigertally.custody.protocol.reshare import Change, latest_change
 from tigertally.custody.service import attempts, rows
-from tigertally.custody.service.create import announce, trouble
+from tigertally.custody.service.create import announce, note_trouble
 from tigertally.custody.state.authority import (
     EpochId,
     EpochRecord,
@@ -285,7 +285,7 @@ def bar_donor(desk: DomainDesk, record: EpochRecord, donor: int) -> None:
     )
     rows.put_epoch(desk.sealed, record)
     if len(record.dealers) < record.needed:
-        trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
+        note_trouble(desk, record, f"only {len(record.dealers)} honest donors are left")
 
 
 def contribute(desk: DomainDesk, sent: Contribution, peer: VerifyKey) -> Nothing:

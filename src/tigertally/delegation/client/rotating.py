@@ -73,7 +73,9 @@ class LabelRotation:
         return None if run is None else run.state
 
     def rotate(self, generation: int = 1, *, proxy: RotatingProxy = rotate_in_this_process) -> int:
-        """Have all slots of the generation before rotated; says how many; 0: no run begins.
+        """Let the proxy rotate every slot of the previous generation. Return how many.
+
+        0 means that there was nothing to do, and no run began.
 
         Args:
             generation: 1 for originals; 2 for what was rotated once; and so on. One that is there
