@@ -32,7 +32,7 @@ class News:
                 event.set()
 
     async def after(self, key: VerifyKey, seen: int, wait: float) -> int:
-        """Return the member's counter: at once if it is not `seen`, else when it moves or in time."""
+        """Return the counter: at once if it is not `seen`, or when it moves or time is up."""
         if self._seen.get(key, 1) == seen and not self._ended:
             event = asyncio.Event()
             self._waiting.setdefault(key, set()).add(event)
