@@ -233,7 +233,7 @@ class EpochService:
             summary=f"{name} lied in attempt {record.attempt} (complaint by {holder.name})",
             detail=encode(conviction),
         )
-        create.trouble(
+        create.note_trouble(
             desk, record, f"attempt {record.attempt}: {name} lied, proven by a complaint"
         )
         if culprit == complaint.complainer:  # the attempt goes on; the piece is still owed
