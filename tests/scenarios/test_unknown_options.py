@@ -178,7 +178,7 @@ def test_those_left_out_keep_no_place_from_others(rig, monkeypatch):
     async def day():
         for name in ("a1", "a2", "a3"):
             await make(rig, name)
-        monkeypatch.setattr(sync, "MOST_OWED", 2)
+        monkeypatch.setattr(sync.messages, "MOST_OWED", 2)
         monkeypatch.setattr(rows, "MOST_OWED", 2)
         await rig.create("z")
         assert await held(rig, "h3", "z")

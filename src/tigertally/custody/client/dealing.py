@@ -23,6 +23,7 @@ from tigertally.custody.client.admissible import (
 )
 from tigertally.custody.client.approvers import first_approval
 from tigertally.custody.client.report import HeldUp, Report
+from tigertally.custody.messages import sync
 from tigertally.custody.messages.base_key import BaseKey
 from tigertally.custody.messages.dealing import (
     Certificate,
@@ -33,17 +34,6 @@ from tigertally.custody.messages.dealing import (
 )
 from tigertally.custody.messages.kinds import CREATE, ROTATE, KeyRef, Making, Rotate, parse_making
 from tigertally.custody.messages.release import Contribution
-from tigertally.custody.messages.sync import (
-    ACKNOWLEDGE,
-    COMPLAIN,
-    CONTRIBUTE,
-    DEAL,
-    ERASED,
-    RECEIVE_KEYS,
-    DealRequest,
-    ReceiveKeysReply,
-    ReceiveKeysRequest,
-)
 from tigertally.custody.policy import some_of
 from tigertally.custody.protocol.dealing import (
     NotPublished,
@@ -98,9 +88,9 @@ class ReceiveKeys:
         self, synced: Synced, proposal: ProposalId | None = None
     ) -> tuple[Mapping[HolderIndex, PublishedKeys], Envelope | None]:
         """Fetch everybody's receive keys, verified, and the authority's own for a proposal."""
-        request = ReceiveKeysRequest(proposal=proposal)
+        request = sync.ReceiveKeysRequest(proposal=proposal)
         reply = decode(
-            ReceiveKeysReply, await self.member.party.call(RECEIVE_KEYS, encode(request))
+            sync.ReceiveKeysReply, await self.member.party.call(sync.RECEIVE_KEYS, encode(request))
         )
         with shown_by_authority():
             roster = synced.roster
@@ -247,7 +237,7 @@ class Dealings:
             raise error
 
     async def deal_again(
-        self, synced: Synced, asked: DealRequest, me: HolderIndex, report: Report
+        self, synced: Synced, asked: sync.DealRequest, me: HolderIndex, report: Report
     ) -> None:
         """Deal because we are asked: the same bytes if we have dealt for this attempt before."""
         occasion = self._occasion(synced, asked, me)
@@ -263,7 +253,7 @@ class Dealings:
                 with self.party.store.transaction() as tx:
                     rows.DEALT.put(tx, key, row)
             try:
-                await self.party.call(DEAL, row)
+                await self.party.call(sync.DEAL, row)
             except Unavailable as error:
                 await self._check_in_vain(row, synced, error)
                 self._drop(key)
@@ -278,7 +268,7 @@ class Dealings:
             rows.DEALT.drop(tx, key)
 
     async def _dealt(
-        self, occasion: Occasion, asked: DealRequest, me: HolderIndex, synced: Synced
+        self, occasion: Occasion, asked: sync.DealRequest, me: HolderIndex, synced: Synced
     ) -> bytes:
         published, _ = await self.receive_keys.fetch(synced)
         try:
@@ -287,7 +277,7 @@ class Dealings:
             receiver = dealer_name(synced.roster, error.receiver)
             raise HeldUp(f"{some_of(occasion.keys)}: {receiver} to sync first") from error
 
-    def _occasion(self, synced: Synced, asked: DealRequest, me: HolderIndex) -> Occasion:
+    def _occasion(self, synced: Synced, asked: sync.DealRequest, me: HolderIndex) -> Occasion:
         """What we are asked to deal for: keys that are made, or shared anew."""
         with self.party.store.reading() as reader:
             if asked.base:
@@ -305,7 +295,7 @@ class Dealings:
         return occasion
 
     async def _contribute(
-        self, synced: Synced, asked: DealRequest, id_: ProposalId, report: Report
+        self, synced: Synced, asked: sync.DealRequest, id_: ProposalId, report: Report
     ) -> None:
         """Where the authority deals: our fragments go to its child, under a fresh key."""
         me = self.member.me(synced.roster).index
@@ -324,7 +314,7 @@ class Dealings:
                     wrap_held(held, one.ref, id_, target=target, me=me, key=self.party.key)
                 )
         sent = Contribution(proposal=id_, attempt=asked.attempt, fragments=tuple(fragments))
-        await self.party.call(CONTRIBUTE, encode(sent))
+        await self.party.call(sync.CONTRIBUTE, encode(sent))
         report.sent += 1
 
     def _held(self, reader: Reader) -> rows.Held:
@@ -396,7 +386,7 @@ class Fragments:
         if statement.hash != known.epoch:
             raise PeerFault("the authority made two epochs of one attempt", culprits=("authority",))
         ack = acknowledge_again(known, me, key=self.party.key, now=self.party.clock.now())
-        await self.party.call(ACKNOWLEDGE, encode(ack))
+        await self.party.call(sync.ACKNOWLEDGE, encode(ack))
 
     async def _answer(
         self,
@@ -419,14 +409,14 @@ class Fragments:
                 else:  # other keys of the same change may still wait for theirs
                     rows.DEALT.drop(tx, key)
             report.received += len(statement.keys)
-            await self.party.call(ACKNOWLEDGE, encode(outcome.acknowledgement))
+            await self.party.call(sync.ACKNOWLEDGE, encode(outcome.acknowledgement))
             report.acknowledged += 1
         elif isinstance(outcome, Complained):
             fault = f"{outcome.culprit} sent this device a wrong fragment: it complains"
             report.blame(PeerFault(fault, culprits=(outcome.culprit,), sure=True))
-            await self.party.call(COMPLAIN, encode(outcome.complaint))
+            await self.party.call(sync.COMPLAIN, encode(outcome.complaint))
         elif isinstance(outcome, KeyGone):
-            await self.party.call(ERASED, encode(outcome.notice))
+            await self.party.call(sync.ERASED, encode(outcome.notice))
             report.sent += 1
 
     def check_certificate(self, certificate: Certificate, synced: Synced) -> None:

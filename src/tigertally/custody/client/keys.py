@@ -15,17 +15,7 @@ from tigertally.base.ids import Hash, Name, ProposalId
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.client import rows
 from tigertally.custody.client.holder import Holder
-from tigertally.custody.messages.kinds import (
-    CREATE,
-    DESTROY,
-    ROTATE,
-    Create,
-    Destroy,
-    Making,
-    Rotate,
-    parse_destroy,
-    parse_making,
-)
+from tigertally.custody.messages import kinds
 from tigertally.custody.messages.sync import KEYS, KeyInfo, KeysReply, KeysRequest
 from tigertally.custody.messages.v1 import KEYS_V1, KeysReplyV1
 from tigertally.custody.state.authority import KeyState, not_usable
@@ -96,7 +86,7 @@ def newest_usable(known: Sequence[KeyInfo], name: Name) -> KeyInfo:
 
 ASKED = Table("holder-asked", fixed(Hash), fixed(ProposalId))  # what was asked for -> its id
 
-Wanted = Making | Destroy
+Wanted = kinds.Making | kinds.Destroy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +110,13 @@ class KeyProposals:
         self.party = holder.party
         self.ongoings = Ongoings(self.member, ASKED, besides=rows.drop_dealt)
 
-    async def propose_or_resume(self, body: Create | Destroy, synced: Synced) -> Asked:
+    async def propose_or_resume(self, body: kinds.Create | kinds.Destroy, synced: Synced) -> Asked:
         """Propose this, or find the proposal that this device made for the very same.
 
         Raises:
             Refused: the holders said no (it is forgotten, so that one may ask again).
         """
-        kind = DESTROY if isinstance(body, Destroy) else CREATE
+        kind = kinds.DESTROY if isinstance(body, kinds.Destroy) else kinds.CREATE
         what = tagged_hash(tags.REQUEST, kind.encode(), body.to_body())
         return await self._resumed(what) or await self._propose(body, what, synced)
 
@@ -139,20 +129,20 @@ class KeyProposals:
         Raises:
             Refused: no version is active, the holders said no, or other acks are asked for already.
         """
-        what = tagged_hash(tags.REQUEST, ROTATE.encode(), name.encode())
+        what = tagged_hash(tags.REQUEST, kinds.ROTATE.encode(), name.encode())
         known = await self._resumed(what)
         if known is None:
             body = await self._next_version(name, acks, synced.roster)
             return await self._propose(body, what, synced)
-        if isinstance(known.body, Rotate) and acks not in (None, known.body.acks):
+        if isinstance(known.body, kinds.Rotate) and acks not in (None, known.body.acks):
             raise Refused(f"a rotation of {name} with --acks {known.body.acks} is under way")
         return known
 
-    async def _next_version(self, name: Name, acks: int | None, roster: Roster) -> Rotate:
+    async def _next_version(self, name: Name, acks: int | None, roster: Roster) -> kinds.Rotate:
         known = await fetch_keys(self.party, name)
         before = newest_usable(known, name)
         fits = roster.threshold <= before.acks <= len(roster.holders)
-        return Rotate(
+        return kinds.Rotate(
             key=name,
             version=known[-1].ref.version + 1,
             suite=before.known_suite(),
@@ -170,7 +160,7 @@ class KeyProposals:
         proposal = self.member.new_proposal(_kind_of(body), body.to_body(), synced.roster)
 
         async def hand_in() -> ProposalState:
-            if isinstance(body, Destroy):
+            if isinstance(body, kinds.Destroy):
                 return await self.member.propose_with_yes(proposal, synced)
             return await self.holder.dealings.create_key(body, synced, proposal=proposal)
 
@@ -194,7 +184,7 @@ class KeyProposals:
         found = await self.concerned(asked)
         if found:
             return found[-1].state
-        if not isinstance(asked.body, Destroy):
+        if not isinstance(asked.body, kinds.Destroy):
             try:
                 check_not_given_up(state.proposal, self.member.chain())
             except Refused:
@@ -205,19 +195,21 @@ class KeyProposals:
     async def concerned(self, asked: Asked) -> list[KeyInfo]:
         """The versions that are made or destroyed."""
         known = await fetch_keys(self.party, asked.body.key)
-        if isinstance(asked.body, Destroy):
+        if isinstance(asked.body, kinds.Destroy):
             return [info for info in known if asked.body.covers(info.ref)]
         return [info for info in known if info.ref == asked.body.ref]
 
 
 def _kind_of(body: Wanted) -> Name:
-    if isinstance(body, Destroy):
-        return DESTROY
-    return ROTATE if isinstance(body, Rotate) else CREATE
+    if isinstance(body, kinds.Destroy):
+        return kinds.DESTROY
+    return kinds.ROTATE if isinstance(body, kinds.Rotate) else kinds.CREATE
 
 
 def _asked(what: Hash, state: ProposalState) -> Asked:
     proposal = open_proposal(state.proposal)
-    is_end = proposal.kind == DESTROY
-    body: Wanted = parsed_body(parse_destroy, proposal) if is_end else parse_making(proposal)
+    is_end = proposal.kind == kinds.DESTROY
+    body: Wanted = (
+        parsed_body(kinds.parse_destroy, proposal) if is_end else kinds.parse_making(proposal)
+    )
     return Asked(id=proposal_id(state.proposal), body=body, what=what)

@@ -24,17 +24,10 @@ from tigertally.custody.messages.imports import CONTENT, ContentRequest
 from tigertally.custody.messages.kinds import RELEASE, Form, KeyRef, Release
 from tigertally.custody.messages.release import CollectReply, CollectRequest
 from tigertally.custody.messages.sync import COLLECT, KeyInfo
+from tigertally.custody.protocol import release
 from tigertally.custody.protocol.epochs import verify_certificate
 from tigertally.custody.protocol.imports import unseal_import
 from tigertally.custody.protocol.relayed import check_approvers
-from tigertally.custody.protocol.release import (
-    check_enough,
-    collect,
-    final_key,
-    names_of,
-    open_rebuilt,
-    rebuild,
-)
 from tigertally.quorum.chain import Chain
 from tigertally.quorum.member.client import MemberClient, Party, Synced
 from tigertally.quorum.member.memory import see
@@ -247,7 +240,7 @@ class Requester:
             kept = Secret(private.to_secret_bytes())
         if form is Form.FINAL:
             with kept:
-                kept = final_key(device_secret, kept, key)
+                kept = release.final_key(device_secret, kept, key)
         return Released(
             domain=chain.current.domain,
             key=key,
@@ -270,22 +263,22 @@ class Requester:
         with Secret(request.seed) as seed:
             private = PrivateKey(seed)
             if statement.suite.authority_deals:
-                faulty = names_of(roster, reply.faults)
+                faulty = release.names_of(roster, reply.faults)
                 if reply.rebuilt is None:
                     return None
-                secret = open_rebuilt(
+                secret = release.open_rebuilt(
                     reply.rebuilt, statement, key, proposal=id_, roster=roster, private=private
                 )
                 return secret, faulty
-            collected = collect(
+            collected = release.collect(
                 reply.fragments, statement, key, proposal=id_, roster=roster, private=private
             )
             try:
-                check_enough(collected, statement, roster)
+                release.check_enough(collected, statement, roster)
             except Refused:
                 return None
-            secret = rebuild(collected, statement, key)
-            return secret, names_of(roster, collected.faulty)
+            secret = release.rebuild(collected, statement, key)
+            return secret, release.names_of(roster, collected.faulty)
 
     def _approved_by(self, reply: CollectReply, chain: Chain) -> tuple[str, ...]:
         """Who approved: from the tally, verified here."""
@@ -293,7 +286,7 @@ class Requester:
         seen = see(reply.state, chain, self.party.kinds)
         roster = chain.for_proposal(seen.proposal)
         verified = verify_tally(tally, roster)
-        return names_of(roster, verified.approved_by)
+        return release.names_of(roster, verified.approved_by)
 
 
 def _what(key: KeyRef, reason: str, form: Form) -> Hash:

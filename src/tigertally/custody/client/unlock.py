@@ -15,20 +15,8 @@ from tigertally.base.errors import PeerFault, Refused, TigertallyError
 from tigertally.base.ids import DomainId, HolderIndex
 from tigertally.base.limits import MAX_MESSAGE_BYTES
 from tigertally.custody.client import rows
+from tigertally.custody.messages import lock
 from tigertally.custody.messages.kinds import KeyRef
-from tigertally.custody.messages.lock import (
-    UNLOCK_ANSWER,
-    UNLOCK_CHALLENGE,
-    UNLOCK_REPORT,
-    AnswerReply,
-    AnswerRequest,
-    Challenge,
-    ChallengeReply,
-    ChallengeRequest,
-    EpochClaim,
-    KeyTerms,
-    ReportRequest,
-)
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.messages.v1 import UNLOCK_REPORT_V1, ReportRequestV1
 from tigertally.custody.protocol.lock import (
@@ -64,7 +52,7 @@ from tigertally.transport.door import ask
 _PAGE_BYTES = MAX_MESSAGE_BYTES // 4
 
 
-_BEFORE: Before[ReportRequest, Nothing] = Before(
+_BEFORE: Before[lock.ReportRequest, Nothing] = Before(
     door=UNLOCK_REPORT_V1, question=ReportRequestV1.of, answer=unchanged
 )
 
@@ -89,10 +77,10 @@ async def _hand_over_rosters(party: Party, me: HolderIndex) -> None:
     """
     with party.store.reading() as reader:
         chain = load_chain(reader)
-    request = ChallengeRequest(
+    request = lock.ChallengeRequest(
         roster_version=len(chain.signed), checkpoint_size=0, wrong_passphrases=0
     )
-    reply = await ask(party.channel, UNLOCK_CHALLENGE, request)
+    reply = await ask(party.channel, lock.UNLOCK_CHALLENGE, request)
     challenge = open_challenge(reply.challenge, chain.current.authority.signing_key)
     if reply.rosters or challenge.roster == chain.current.hash:
         return
@@ -104,7 +92,9 @@ async def _hand_over_rosters(party: Party, me: HolderIndex) -> None:
         why=f"it was restored without roster version {chain.current.version}",
         key=party.key,
     )
-    await ask(party.channel, UNLOCK_ANSWER, AnswerRequest(answer=answer, rosters=chain.signed))
+    await ask(
+        party.channel, lock.UNLOCK_ANSWER, lock.AnswerRequest(answer=answer, rosters=chain.signed)
+    )
 
 
 async def tell_restored(party: Party, me: HolderIndex) -> None:
@@ -117,7 +107,7 @@ async def tell_restored(party: Party, me: HolderIndex) -> None:
         held = [one for one in rows.all_held(reader) if not _ended(reader, one)]
         claims = [_claim(reader, party, me, one) for one in held]
     for page in _pages(claims):
-        await party.ask(UNLOCK_REPORT, ReportRequest(claims=page), _BEFORE)
+        await party.ask(lock.UNLOCK_REPORT, lock.ReportRequest(claims=page), _BEFORE)
 
 
 def _ended(reader: Reader, held: HeldEpoch) -> bool:
@@ -128,8 +118,8 @@ def _ended(reader: Reader, held: HeldEpoch) -> bool:
     return any(one.base is None and one.order > statement.order for one in others)
 
 
-def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> EpochClaim:
-    return EpochClaim(
+def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> lock.EpochClaim:
+    return lock.EpochClaim(
         statement=held.statement,
         certificate=held.certificate,
         acknowledgement=acknowledge_again(held, me, key=party.key, now=party.clock.now()),
@@ -137,14 +127,14 @@ def _claim(reader: Reader, party: Party, me: HolderIndex, held: HeldEpoch) -> Ep
     )
 
 
-def _terms(reader: Reader, ref: KeyRef) -> KeyTerms:
+def _terms(reader: Reader, ref: KeyRef) -> lock.KeyTerms:
     said = rows.TERMS.get(reader, ref)
     options = KeyOptions.of() if said is None else said.options
-    return KeyTerms(options=options, making=rows.MAKINGS.get(reader, ref))
+    return lock.KeyTerms(options=options, making=rows.MAKINGS.get(reader, ref))
 
 
-def _pages(claims: list[EpochClaim]) -> Iterator[tuple[EpochClaim, ...]]:
-    page: list[EpochClaim] = []
+def _pages(claims: list[lock.EpochClaim]) -> Iterator[tuple[lock.EpochClaim, ...]]:
+    page: list[lock.EpochClaim] = []
     size = 0
     for claim in claims:
         length = len(encode(claim))
@@ -163,8 +153,8 @@ class _Asked:
 
     chain: Chain
     witness: Witness
-    reply: ChallengeReply
-    challenge: Challenge
+    reply: lock.ChallengeReply
+    challenge: lock.Challenge
 
 
 class Unlock:
@@ -174,7 +164,9 @@ class Unlock:
         self.member = member
         self.party = member.party
 
-    async def answer(self, *, wrong_passphrases: int, accept_rollback: bool = False) -> AnswerReply:
+    async def answer(
+        self, *, wrong_passphrases: int, accept_rollback: bool = False
+    ) -> lock.AnswerReply:
         """Answer one unlock challenge.
 
         Args:
@@ -210,12 +202,12 @@ class Unlock:
             check_not_convicted(reader)
             chain = load_chain(reader)
             witness = load_witness(reader, chain.current)
-        request = ChallengeRequest(
+        request = lock.ChallengeRequest(
             roster_version=len(chain.signed),
             checkpoint_size=witness.size,
             wrong_passphrases=wrong_passphrases,
         )
-        reply = await ask(party.channel, UNLOCK_CHALLENGE, request)
+        reply = await ask(party.channel, lock.UNLOCK_CHALLENGE, request)
         authority = chain.current.authority.signing_key
         challenge = open_challenge(reply.challenge, authority)  # (2) the authority asks
         return _Asked(chain=chain, witness=witness, reply=reply, challenge=challenge)
@@ -287,7 +279,7 @@ class Unlock:
 
     async def _answer(
         self, asked: _Asked, chain: Chain, restoration: Restoration | None
-    ) -> AnswerReply:
+    ) -> lock.AnswerReply:
         """(5) Our part of the barrier key; to a restored authority also what we hold and accept."""
         party = self.party
         me = self.member.me(chain.current).index
@@ -319,8 +311,8 @@ class Unlock:
                 long_term=party.wrapping_key,
                 key=party.key,
             )
-        sent = AnswerRequest(answer=answer, rosters=(), acceptance=acceptance)
-        return await ask(party.channel, UNLOCK_ANSWER, sent)
+        sent = lock.AnswerRequest(answer=answer, rosters=(), acceptance=acceptance)
+        return await ask(party.channel, lock.UNLOCK_ANSWER, sent)
 
     async def _refuse(self, asked: _Asked, chain: Chain, error: TigertallyError) -> None:
         """(5') Say why not, and bring the newer rosters, so that the authority can adopt them."""
@@ -332,9 +324,9 @@ class Unlock:
             why=str(error),
             key=self.party.key,
         )
-        sent = AnswerRequest(answer=answer, rosters=chain.signed)
-        await ask(self.party.channel, UNLOCK_ANSWER, sent)
+        sent = lock.AnswerRequest(answer=answer, rosters=chain.signed)
+        await ask(self.party.channel, lock.UNLOCK_ANSWER, sent)
 
 
-def _origin(challenge: Challenge) -> str:
+def _origin(challenge: lock.Challenge) -> str:
     return SignedCheckpoint.from_text(challenge.checkpoint).checkpoint.origin

@@ -13,13 +13,7 @@ from tigertally.base.errors import Corrupt, InvalidSignature, MalformedMessage, 
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
 from tigertally.custody.messages.lock import Envelopes
-from tigertally.custody.protocol.lock import (
-    BARRIER_BYTES,
-    open_envelopes,
-    seal_barrier,
-    sign_envelopes,
-    unlock_needs,
-)
+from tigertally.custody.protocol import lock
 from tigertally.custody.service import reshare
 from tigertally.custody.service.old_rows import note_form
 from tigertally.quorum.authority.desk import DomainDesk, barrier_of
@@ -47,22 +41,22 @@ class BarrierKey:
 
     def draw(self, desk: DomainDesk) -> None:
         """Draw it when the first holder has enrolled: from now on rows are sealed."""
-        key = Secret.random(desk.randomness, BARRIER_BYTES)
+        key = Secret.random(desk.randomness, lock.BARRIER_BYTES)
         desk.barrier = barrier_of(key)
         note_form(desk)
-        self._put(desk, seal_barrier(key, desk.roster, desk.randomness))
+        self._put(desk, lock.seal_barrier(key, desk.roster, desk.randomness))
 
     def roster_changed(self, desk: DomainDesk, old: Roster, tally: VerifiedTally) -> None:
         """Make new envelopes if holders or unlock number have changed, in the same transaction."""
         new = desk.roster
-        if (new.electorate, unlock_needs(new)) == (old.electorate, unlock_needs(old)):
+        if (new.electorate, lock.unlock_needs(new)) == (old.electorate, lock.unlock_needs(old)):
             return
         if desk.barrier is None:
             raise Unavailable("a locked authority commits nothing")
         left = {holder.index for holder in new.holders}
         if any(holder.index not in left for holder in old.holders):
             self._draw_anew(desk)
-        self._put(desk, seal_barrier(desk.barrier.key, new, desk.randomness))
+        self._put(desk, lock.seal_barrier(desk.barrier.key, new, desk.randomness))
 
     def _draw_anew(self, desk: DomainDesk) -> None:
         """Draw a new key after a holder is removed, and put every sealed row under it at once.
@@ -70,7 +64,7 @@ class BarrierKey:
         What the removed holder may have seen of the old key then opens nothing that is on the disk.
         """
         before = desk.sealed
-        desk.barrier = barrier_of(Secret.random(desk.randomness, BARRIER_BYTES))
+        desk.barrier = barrier_of(Secret.random(desk.randomness, lock.BARRIER_BYTES))
         after = desk.sealed
         count = 0
         # What was set aside before comes first: what is set aside now is under the new key already.
@@ -86,7 +80,7 @@ class BarrierKey:
         desk.record("barrier.renewed", actor="authority", summary=f"{count} rows sealed anew")
 
     def _put(self, desk: DomainDesk, envelopes: Envelopes) -> None:
-        desk.plain.put(ENVELOPES, _ROW, encode(sign_envelopes(desk.key, envelopes)))
+        desk.plain.put(ENVELOPES, _ROW, encode(lock.sign_envelopes(desk.key, envelopes)))
 
     def envelopes(self, desk: DomainDesk) -> Envelopes:
         """Return the present envelopes.
@@ -99,7 +93,7 @@ class BarrierKey:
             why = "the envelopes beside the roster are gone: restore a back-up"
             raise Corrupt.of_row(ENVELOPES, _ROW, why)
         try:
-            return open_envelopes(decode(Envelope, row), desk.roster)
+            return lock.open_envelopes(decode(Envelope, row), desk.roster)
         except (MalformedMessage, InvalidSignature) as error:
             why = "the envelopes beside the roster have been changed"
             raise Corrupt.of_row(ENVELOPES, _ROW, why) from error
@@ -118,7 +112,7 @@ class BarrierKey:
         except Corrupt:
             if desk.barrier is None:
                 raise
-            self._put(desk, seal_barrier(desk.barrier.key, desk.roster, desk.randomness))
+            self._put(desk, lock.seal_barrier(desk.barrier.key, desk.roster, desk.randomness))
             return [(ENVELOPES, _ROW)]
         return []
 
@@ -129,14 +123,17 @@ class BarrierKey:
             envelopes: the present ones, which say for whom the rows were last sealed.
         """
         roster = desk.roster
-        if (envelopes.electorate, envelopes.unlock) == (roster.electorate, unlock_needs(roster)):
+        if (envelopes.electorate, envelopes.unlock) == (
+            roster.electorate,
+            lock.unlock_needs(roster),
+        ):
             return
         left = {holder.index for holder in roster.holders}
         # The envelope of somebody who is no holder any more must open nothing.
         if any(envelope.holder not in left for envelope in envelopes.envelopes):
             self._draw_anew(desk)
         if desk.barrier is not None:
-            self._put(desk, seal_barrier(desk.barrier.key, roster, desk.randomness))
+            self._put(desk, lock.seal_barrier(desk.barrier.key, roster, desk.randomness))
         reshare.catch_up(desk)
 
 

@@ -24,16 +24,7 @@ from tigertally.crypto.hpke import PrivateKey
 from tigertally.crypto.signatures import VerifyKey
 from tigertally.custody.messages import lock
 from tigertally.custody.messages.v1 import ReportRequestV1
-from tigertally.custody.protocol.lock import (
-    challenge_hash,
-    combine_barrier,
-    envelope_for,
-    fresh_key,
-    open_answer,
-    sign_challenge,
-    unlock_needs,
-    unwrap_answer,
-)
+from tigertally.custody.protocol import lock as protocol
 from tigertally.custody.service.attempts import restart_dealing
 from tigertally.custody.service.barrier import BarrierKey
 from tigertally.custody.service.old_rows import bring_up_to_date
@@ -96,7 +87,7 @@ class LockService:
         """Return (have, need) of the unlocking that is under way."""
         if desk.chain is None:
             return 0, 0
-        need = unlock_needs(desk.chain.current)
+        need = protocol.unlock_needs(desk.chain.current)
         if desk.barrier is not None:
             return need, need
         given = self._given if desk.now < self._given.until else _Given()
@@ -129,7 +120,7 @@ class LockService:
         # The holder compares the log with the one it knows, and with the back-up's.
         sizes |= {restore.opened(one).checkpoint.checkpoint.size for one in restored[-1:]}
         checkpoint = desk.log.checkpoint(desk.plain)
-        private, public = fresh_key(desk.randomness)
+        private, public = protocol.fresh_key(desk.randomness)
         challenge = lock.Challenge(
             domain=desk.roster.domain,
             nonce=Nonce(desk.randomness.bytes(32)),
@@ -138,7 +129,7 @@ class LockService:
             checkpoint=checkpoint.to_text(),
             expires=desk.now + UNLOCK_LIFETIME,
         )
-        envelope = sign_challenge(desk.key, challenge)
+        envelope = protocol.sign_challenge(desk.key, challenge)
         self._remember(envelope, private, holder.index, challenge.expires)
         return lock.ChallengeReply(
             challenge=envelope,
@@ -151,7 +142,7 @@ class LockService:
 
     def _envelope(self, desk: DomainDesk, envelopes: lock.Envelopes, holder: Holder) -> bytes:
         try:
-            return envelope_for(envelopes, holder.index).sealed
+            return protocol.envelope_for(envelopes, holder.index).sealed
         except Refused as error:
             if restore.pending(desk.plain) is not None:
                 return b""  # it joined after the back-up: it has nothing but its acceptance to give
@@ -162,7 +153,7 @@ class LockService:
     ) -> None:
         """Keep one open challenge per holder: a new one replaces the last."""
         self._asked = {name: asked for name, asked in self._asked.items() if asked.holder != holder}
-        self._asked[challenge_hash(envelope)] = _Asked(private, holder, expires)
+        self._asked[protocol.challenge_hash(envelope)] = _Asked(private, holder, expires)
 
     def _proofs(
         self, desk: DomainDesk, sizes: set[int], checkpoint: SignedCheckpoint
@@ -189,7 +180,7 @@ class LockService:
             asked = self._asked.get(name)
             if asked is None or asked.holder != holder.index or desk.now >= asked.expires:
                 raise Refused("no such challenge is open", advice="ask again")
-            answer = open_answer(request.answer, name, desk.roster)
+            answer = protocol.open_answer(request.answer, name, desk.roster)
             del self._asked[name]  # each challenge is answered once
         except TigertallyError as error:
             raise self._failed(desk, holder.name, error) from error
@@ -222,7 +213,9 @@ class LockService:
                 restore.check_acceptance(accepted, restored, holder.index, desk.roster)
             # Who joined after the back-up has no part of the key in it, only its acceptance.
             if restored is None or answer.wrapped:
-                self._given.parts[holder.index] = unwrap_answer(answer, asked.private, envelopes)
+                self._given.parts[holder.index] = protocol.unwrap_answer(
+                    answer, asked.private, envelopes
+                )
             if restored is not None and accepted is not None:
                 self._given.accepted[holder.index] = accepted
             self._given.until = desk.now + UNLOCK_LIFETIME
@@ -259,7 +252,7 @@ class LockService:
             Corrupt: the parts do not make it, and are of no use.
         """
         try:
-            return combine_barrier(self._given.parts, envelopes)
+            return protocol.combine_barrier(self._given.parts, envelopes)
         except Corrupt:
             self._given.forget_parts()
             raise

@@ -23,14 +23,7 @@ from tigertally.custody.messages.release import (
 )
 from tigertally.custody.messages.sync import DeliverRequest
 from tigertally.custody.policy import check_may_ask
-from tigertally.custody.protocol.release import (
-    check_release_tally,
-    names_of,
-    open_delivery,
-    requester_name,
-    sign_authority_key,
-    sign_rebuilt,
-)
+from tigertally.custody.protocol import release as protocol
 from tigertally.custody.service import release_epochs, rows
 from tigertally.custody.service.create import proposer_of
 from tigertally.custody.state.authority import KeyRecord, KeyState
@@ -52,7 +45,7 @@ class ReleaseKey:
     def check(self, desk: DomainDesk, proposal: Proposal, body: Release) -> None:
         """Check that the key can be released, and that this requester may ask for it."""
         key = rows.get_key(desk.sealed, body.ref)
-        who = requester_name(desk.roster, proposal)
+        who = protocol.requester_name(desk.roster, proposal)
         check_may_ask(body.ref, key.options.requesters, who)
         key.check_usable()
         # Before the secret is stored only its importer has a use for the key: it seals with it.
@@ -107,7 +100,7 @@ class ReleaseService:
         if row is None:
             return None
         public = PrivateKey(Secret(row)).public
-        return sign_authority_key(desk.key, desk.roster.domain, proposal, public)
+        return protocol.sign_authority_key(desk.key, desk.roster.domain, proposal, public)
 
     def deliver(self, desk: DomainDesk, request: DeliverRequest, peer: VerifyKey) -> Nothing:
         """Keep a holder's fragment for the requester, and see whether there are enough now."""
@@ -115,13 +108,13 @@ class ReleaseService:
         holder = desk.holder(peer)
         if decode(FragmentDelivery, fragment.delivery.body).holder != holder.index:
             raise Refused("a fragment is handed in by its holder")
-        delivery = open_delivery(fragment, desk.roster)
+        delivery = protocol.open_delivery(fragment, desk.roster)
         if delivery.domain != desk.roster.domain:
             raise Refused("a fragment of another domain")
         pending = get_pending(desk.sealed, delivery.proposal)
         if pending.status is not Status.COMPLETE:
             raise Refused(f"the release is {pending.status.value}")
-        tally, release = check_release_tally(
+        tally, release = protocol.check_release_tally(
             pending.tally(), desk.known_chain, now=desk.now, clock=THE_AUTHORITY
         )
         key = rows.get_key(desk.sealed, release.ref)
@@ -178,7 +171,7 @@ class ReleaseService:
             if rows.FAULTY.has(desk.sealed, (proposal, index)):
                 continue  # named before: the child has tried with the same fragment again
             rows.FAULTY.put(desk.sealed, (proposal, index))
-            (name,) = names_of(desk.roster, [index])
+            (name,) = protocol.names_of(desk.roster, [index])
             desk.record(
                 "custody.convicted",
                 actor=name,
@@ -194,7 +187,7 @@ class ReleaseService:
                 epoch=epoch,
                 wrapped=wrapped,
             )
-            rows.REBUILT.put(desk.sealed, proposal, sign_rebuilt(desk.key, message))
+            rows.REBUILT.put(desk.sealed, proposal, protocol.sign_rebuilt(desk.key, message))
             self._forget_fragments(desk, proposal)
             desk.record(
                 "custody.rebuilt",
@@ -218,7 +211,7 @@ class ReleaseService:
         proposal = open_proposal(pending.proposal)
         if proposal.proposer != peer:
             raise Refused("only the requester that asked may collect")
-        requester_name(desk.roster, proposal)
+        protocol.requester_name(desk.roster, proposal)
         key = rows.get_key(desk.sealed, parsed_body(parse_release, proposal).ref)
         state = state_of(pending)
         # A complete tally stays complete, but of a destroyed key nothing comes any more.

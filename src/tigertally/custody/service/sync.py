@@ -10,18 +10,9 @@ from tigertally.base.ids import Hash, HolderIndex, ProposalId
 from tigertally.base.limits import MAX_MESSAGE_BYTES, MAX_PROPOSAL_LIFETIME
 from tigertally.crypto.envelope import Envelope
 from tigertally.crypto.signatures import VerifyKey
+from tigertally.custody.messages import sync as messages
 from tigertally.custody.messages.dealing import Certificate, Opening
 from tigertally.custody.messages.kinds import KeyRef, suite_options
-from tigertally.custody.messages.sync import (
-    MOST_OWED,
-    CustodySyncReply,
-    CustodySyncRequest,
-    DealRequest,
-    EpochRequest,
-    ReceiveKeysReply,
-    ReceiveKeysRequest,
-    ReleaseDue,
-)
 from tigertally.custody.messages.v1 import CustodySyncReplyV1, CustodySyncRequestV1
 from tigertally.custody.policy import some_of
 from tigertally.custody.service import rows
@@ -60,8 +51,8 @@ class SyncService:
         self._erasures = erasures
 
     def sync(
-        self, desk: DomainDesk, request: CustodySyncRequest, peer: VerifyKey
-    ) -> CustodySyncReply:
+        self, desk: DomainDesk, request: messages.CustodySyncRequest, peer: VerifyKey
+    ) -> messages.CustodySyncReply:
         """Take new receive keys; give openings, requests to deal, tallies, certificates."""
         me = desk.holder(peer).index
         seen = None
@@ -75,7 +66,7 @@ class SyncService:
         knows = frozenset(request.options)
         openings = tuple(self._openings(desk, me, knows, beyond))
         deals = tuple(self._deals(desk, me, knows, beyond))
-        return CustodySyncReply(
+        return messages.CustodySyncReply(
             openings=openings,
             deals=deals,
             releases=tuple(self._releases_due(desk, me)),
@@ -199,7 +190,7 @@ class SyncService:
                 continue
             yield record
             found += 1
-            if found == MOST_OWED:
+            if found == messages.MOST_OWED:
                 return
 
     def _openings(
@@ -237,9 +228,9 @@ class SyncService:
 
     def _deals(
         self, desk: DomainDesk, me: HolderIndex, knows: frozenset[str], beyond: set[KeyRef]
-    ) -> Iterator[DealRequest]:
+    ) -> Iterator[messages.DealRequest]:
         for record in self._owed(desk, me, rows.Due.DEAL, knows, beyond):
-            yield DealRequest(
+            yield messages.DealRequest(
                 tally=_tally(record),
                 attempt=record.attempt,
                 roster=record.roster,
@@ -247,7 +238,7 @@ class SyncService:
                 convictions=record.convictions,
             )
 
-    def _releases_due(self, desk: DomainDesk, me: HolderIndex) -> Iterator[ReleaseDue]:
+    def _releases_due(self, desk: DomainDesk, me: HolderIndex) -> Iterator[messages.ReleaseDue]:
         for id_ in rows.dues(desk.sealed, me, rows.Due.FRAGMENT):
             due = rows.DUES, rows.due_key(me, rows.Due.FRAGMENT, id_)
             may: bool | None = False
@@ -255,13 +246,13 @@ class SyncService:
                 pending = need_pending(desk.sealed, ProposalId(id_), for_=due)
                 may = may_send(desk, pending, me)
             if may:
-                yield ReleaseDue(state=state_of(pending))
+                yield messages.ReleaseDue(state=state_of(pending))
             elif may is None:
                 rows.drop_due(desk.sealed, me, rows.Due.FRAGMENT, id_)
 
     def receive_keys(
-        self, desk: DomainDesk, request: ReceiveKeysRequest, peer: VerifyKey
-    ) -> ReceiveKeysReply:
+        self, desk: DomainDesk, request: messages.ReceiveKeysRequest, peer: VerifyKey
+    ) -> messages.ReceiveKeysReply:
         """Everybody's newest receive keys (for dealers), and the fresh key for a proposal."""
         desk.holder(peer)
         fresh = None
@@ -273,9 +264,11 @@ class SyncService:
             for envelope in rows.receive_keys(desk.sealed)
             if decode(ReceiveKeys, envelope.body).holder in listed
         )
-        return ReceiveKeysReply(keys=keys, fresh=fresh)
+        return messages.ReceiveKeysReply(keys=keys, fresh=fresh)
 
-    def epoch(self, desk: DomainDesk, request: EpochRequest, peer: VerifyKey) -> Certificate:
+    def epoch(
+        self, desk: DomainDesk, request: messages.EpochRequest, peer: VerifyKey
+    ) -> Certificate:
         """The live epoch of a key, with its certificate, for members."""
         desk.member(peer)
         key = rows.get_key(desk.sealed, request.key)
