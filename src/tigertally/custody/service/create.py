@@ -24,7 +24,7 @@ from tigertally.custody.service import rows
 from tigertally.custody.state.authority import EpochRecord, EpochStatus, KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.authority.desk import DomainDesk
-from tigertally.quorum.authority.proposals import wake_proposers
+from tigertally.quorum.authority.proposals import Executor, wake_proposers
 from tigertally.quorum.authority.rows import ATTACHMENTS, get_pending
 from tigertally.quorum.pending import Pending
 from tigertally.quorum.proposal import Proposal
@@ -32,7 +32,7 @@ from tigertally.quorum.receive_keys import bundle_hash
 from tigertally.quorum.tally import VerifiedTally
 
 
-class MakeKey:
+class MakeKey(Executor):
     """Executes `custody.create` and `custody.rotate`."""
 
     def check(self, desk: DomainDesk, proposal: Proposal, body: Making) -> None:
@@ -53,9 +53,6 @@ class MakeKey:
             )
             raise Refused(f"there is a key {body.key} already: {why}")
         check_requesters(body, desk.roster)
-
-    def admitted(self, desk: DomainDesk, pending: Pending, body: Making) -> None:
-        """Nothing to get ready."""
 
     def check_attachment(
         self,
@@ -123,9 +120,6 @@ class MakeKey:
         rows.put_epoch(desk.sealed, record)
         announce(desk, record)
         wake_proposers(desk)
-
-    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
-        """The dealers are exactly the approvers in the tally: late ones deal nothing."""
 
 
 def _check_rotation(desk: DomainDesk, body: Rotate) -> None:

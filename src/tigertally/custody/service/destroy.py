@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tigertally.base.codec import decode, encode
-from tigertally.base.errors import MalformedMessage, Refused
+from tigertally.base.errors import Refused
 from tigertally.base.ids import HolderIndex, ProposalId
 from tigertally.crypto.envelope import Envelope, parse_message
 from tigertally.crypto.signatures import VerifyKey
@@ -24,16 +24,15 @@ from tigertally.custody.service.jobs import finish_reshare
 from tigertally.custody.service.release import left_behind
 from tigertally.custody.service.reshare import share_stale_keys
 from tigertally.custody.state.authority import EpochId, EpochStatus, KeyRecord, KeyState
-from tigertally.quorum.approval import Approval
 from tigertally.quorum.authority.desk import DomainDesk
+from tigertally.quorum.authority.proposals import Executor
 from tigertally.quorum.authority.rows import get_pending, need_pending
 from tigertally.quorum.messages import Nothing
-from tigertally.quorum.pending import Pending
 from tigertally.quorum.proposal import Proposal, parsed_body
 from tigertally.quorum.tally import VerifiedTally
 
 
-class DestroyKey:
+class DestroyKey(Executor):
     """Executes `custody.destroy`."""
 
     def check(self, desk: DomainDesk, proposal: Proposal, body: kinds.Destroy) -> None:
@@ -45,21 +44,6 @@ class DestroyKey:
             raise Refused(f"there is no such key ({words(body)})", advice="see `tally key list`")
         if not _targets(desk, body):
             raise Refused(f"{words(body)} is destroyed already, and every holder has erased it")
-
-    def admitted(self, desk: DomainDesk, pending: Pending, body: kinds.Destroy) -> None:
-        """Nothing to get ready."""
-
-    def check_attachment(
-        self,
-        desk: DomainDesk,
-        pending: Pending,
-        body: kinds.Destroy,
-        approval: Approval,
-        attachment: bytes,
-    ) -> None:
-        """Nothing travels beside these approvals."""
-        if attachment:
-            raise MalformedMessage("nothing travels with the approval of a destruction")
 
     def execute(self, desk: DomainDesk, tally: VerifiedTally, body: kinds.Destroy) -> None:
         """End what was under way for the key; every holder owes its erasure from now on."""
@@ -85,9 +69,6 @@ class DestroyKey:
         )
         share_stale_keys(desk)  # keys that travelled with it start anew
         desk.wake_holders()
-
-    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
-        """Destructions take no late approvals."""
 
 
 class ErasureService:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tigertally.base.codec import decode
-from tigertally.base.errors import MalformedMessage, Refused
+from tigertally.base.errors import Refused
 from tigertally.base.ids import Hash, HolderIndex, ProposalId, Text
 from tigertally.base.secret import Secret
 from tigertally.crypto.envelope import Envelope
@@ -29,7 +29,7 @@ from tigertally.custody.service.create import proposer_of
 from tigertally.custody.state.authority import KeyRecord, KeyState
 from tigertally.quorum.approval import Approval
 from tigertally.quorum.authority.desk import DomainDesk
-from tigertally.quorum.authority.proposals import state_of
+from tigertally.quorum.authority.proposals import Executor, state_of
 from tigertally.quorum.authority.rows import get_pending
 from tigertally.quorum.messages import Nothing
 from tigertally.quorum.pending import Pending, Status
@@ -39,7 +39,7 @@ from tigertally.quorum.tally import THE_AUTHORITY, VerifiedTally
 _TIDIED_AT_ONCE = 500  # releases
 
 
-class ReleaseKey:
+class ReleaseKey(Executor):
     """Executes `custody.release`: from the complete tally on, its approvers owe their fragments."""
 
     def check(self, desk: DomainDesk, proposal: Proposal, body: Release) -> None:
@@ -60,18 +60,6 @@ class ReleaseKey:
         if key.suite.authority_deals:
             private = PrivateKey.generate(desk.randomness)
             desk.sealed.put(rows.FRESH, pending.id, private.seed)
-
-    def check_attachment(
-        self,
-        desk: DomainDesk,
-        pending: Pending,
-        body: Release,
-        approval: Approval,
-        attachment: bytes,
-    ) -> None:
-        """Refuse anything that comes with an approval: a fragment waits for the tally."""
-        if attachment:
-            raise MalformedMessage("nothing travels with the approval of a release")
 
     def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Release) -> None:
         """Note that every approver owes its fragment."""

@@ -5,9 +5,10 @@ Each handler works on one `DomainDesk` (one transaction) and raises the errors o
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from tigertally.base.codec import decode
 from tigertally.base.errors import (
@@ -61,33 +62,36 @@ _SUMMARY = 400  # characters of an audit entry's summary
 RosterHook = Callable[[DomainDesk, Roster, VerifiedTally], None]
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """What the authority does about one kind. `node/wiring` pairs executors with kinds."""
 
+    @abstractmethod
     def check(self, desk: DomainDesk, proposal: Proposal, body: Any) -> None:
-        """Could this be executed now? Raises `Refused` with what a person can do about it."""
-        ...
+        """Check that this could be executed now; `Refused` says what a person can do about it."""
 
-    def admitted(self, desk: DomainDesk, pending: Pending, body: Any) -> None:
-        """A proposal was taken; get ready what its approvers will need."""
-        ...
+    def admitted(  # noqa: B027  most kinds need nothing
+        self, desk: DomainDesk, pending: Pending, body: Any
+    ) -> None:
+        """Get ready what approvers will need of a proposal that was taken; nothing, if not said."""
 
     def check_attachment(
         self, desk: DomainDesk, pending: Pending, body: Any, approval: Approval, attachment: bytes
     ) -> None:
-        """Is what travels beside this approval in order? Raises if not."""
-        ...
+        """Check what travels beside this approval; nothing may, if not said."""
+        if attachment:
+            raise MalformedMessage("nothing travels with the approval of such a proposal")
 
+    @abstractmethod
     def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Any) -> None:
         """Carry it out, in the transaction of the approval that completed it."""
-        ...
 
-    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
-        """An approval beyond the quorum arrived."""
-        ...
+    def late(  # noqa: B027  most kinds take no late approval
+        self, desk: DomainDesk, pending: Pending, approval: Approval
+    ) -> None:
+        """Do what an approval beyond the quorum asks for; nothing, if not said."""
 
 
-class ChangeRoster:
+class ChangeRoster(Executor):
     """Executes the roster's own kinds."""
 
     def __init__(self, hooks: tuple[RosterHook, ...]) -> None:
@@ -97,16 +101,6 @@ class ChangeRoster:
         """Refuse a change that is not possible on this roster."""
         new = changes.apply_change(desk.roster, proposal, created=desk.now)
         desk.known_chain.check_new_names(new)
-
-    def admitted(self, desk: DomainDesk, pending: Pending, body: Any) -> None:
-        """Nothing to get ready."""
-
-    def check_attachment(
-        self, desk: DomainDesk, pending: Pending, body: Any, approval: Approval, attachment: bytes
-    ) -> None:
-        """Nothing travels beside these approvals."""
-        if attachment:
-            raise MalformedMessage("a change of the roster has no attachment")
 
     def execute(self, desk: DomainDesk, tally: VerifiedTally, body: Any) -> None:
         """Sign and store the next roster; the hooks see old (on the desk) and new."""
@@ -129,9 +123,6 @@ class ChangeRoster:
             desk.wake(holder.signing_key for holder in roster.holders)
             desk.wake(requester.signing_key for requester in roster.requesters)
         wake_proposers(desk)
-
-    def late(self, desk: DomainDesk, pending: Pending, approval: Approval) -> None:
-        """Roster kinds take no late approvals."""
 
 
 class QuorumService:
