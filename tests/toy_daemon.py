@@ -137,8 +137,8 @@ def run(args):
     from tigertally.storage.sql import SqlStore
 
     daemon.prepare()
-    toy, url = Toy(SqlStore(Path(args[0]) / "toy.db")), f"https://127.0.0.1:{args[1]}"
-    daemon.run(daemon.serve(toy, KEY, host="127.0.0.1", port=int(args[1]), url=url))
+    make, url = lambda: Toy(SqlStore(Path(args[0]) / "toy.db")), f"https://127.0.0.1:{args[1]}"
+    daemon.run(daemon.serve(make, KEY, host="127.0.0.1", port=int(args[1]), url=url))
     return 0
 
 

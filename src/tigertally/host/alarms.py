@@ -10,7 +10,7 @@ from collections import Counter
 
 from tigertally.base.errors import Corrupt, TigertallyError
 
-log = logging.getLogger("tigertally.authority")
+log = logging.getLogger("tigertally.daemon")
 
 
 class Alarms:

@@ -34,16 +34,19 @@ async def in_child(module: str, job: bytes, *, seconds: float = _SECONDS) -> byt
         Unavailable: the child could not be started or did not finish.
         PeerFault: it says that the job cannot be done (names nobody).
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-P",
-        "-m",
-        module,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-    )
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-m",
+            module,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        )
+    except OSError as error:  # no process, no memory or no descriptor is left
+        raise Unavailable(f"the one-shot child cannot be started: {error.strerror}") from error
     try:
         async with asyncio.timeout(seconds):
             output, _ = await process.communicate(job)

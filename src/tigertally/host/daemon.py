@@ -103,10 +103,13 @@ def say_ready(what: str) -> None:
     sys.stderr.flush()
 
 
-async def serve(service: Service, identity: SigningKey, *, host: str, port: int, url: str) -> None:
+async def serve(
+    make: Callable[[], Service], identity: SigningKey, *, host: str, port: int, url: str
+) -> None:
     """Serve until a signal, and end in order: the whole life of a daemon that has doors.
 
     Args:
+        make: makes the service. That may take long: a signal meanwhile ends it in order, too.
         identity: the key that its clients have pinned.
         url: how it is reached, for the line that says it is ready.
 
@@ -119,8 +122,9 @@ async def serve(service: Service, identity: SigningKey, *, host: str, port: int,
     from tigertally.transport.counts import ServerCounts
     from tigertally.transport.server import Server
 
-    log = structlog.get_logger("tigertally.authority")
+    log = structlog.get_logger("tigertally.daemon")
     stop = stop_event()
+    service = make()
     counts = ServerCounts()
     server = Server(
         identity,

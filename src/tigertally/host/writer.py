@@ -34,7 +34,7 @@ _MARK_BYTES = 16
 _AFTERWARDS = "after a commit"
 _LOOKS = 3  # at the disk after a commit that failed, before it counts as one that cannot be read
 
-log = logging.getLogger("tigertally.authority")
+log = logging.getLogger("tigertally.daemon")
 
 
 class MemoryParted(Unavailable):

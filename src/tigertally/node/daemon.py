@@ -30,16 +30,18 @@ async def run_authority(profile: OpenProfile, *, host: str, port: int, url: str)
     from tigertally.node.backup import forget_interrupted
     from tigertally.node.wiring import AuthorityServices
 
-    forget_interrupted(profile.info.path)
-    authority = Authority(
-        profile.plain_store,
-        key=profile.signing_key,
-        wrapping_key=profile.wrapping_key,
-        services=AuthorityServices(),
-        clock=SystemClock(),
-        randomness=SystemRandomness(),
-    )
-    await serve(authority, profile.signing_key, host=host, port=port, url=url)
+    def make() -> Authority:
+        forget_interrupted(profile.info.path)
+        return Authority(
+            profile.plain_store,
+            key=profile.signing_key,
+            wrapping_key=profile.wrapping_key,
+            services=AuthorityServices(),
+            clock=SystemClock(),
+            randomness=SystemRandomness(),
+        )
+
+    await serve(make, profile.signing_key, host=host, port=port, url=url)
 
 
 async def run_holder(profile: OpenProfile, *, rules: Path | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from ast import literal_eval
 
 import pytest
@@ -70,6 +71,12 @@ async def test_a_child_that_dies_or_takes_too_long_is_unavailable(module):
         await in_child(module, b"die")
     with pytest.raises(Unavailable, match="in time"):
         await in_child(module, b"hang", seconds=0.01)
+
+
+async def test_a_child_that_cannot_be_started_is_unavailable(module, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(Unavailable, match="cannot be started: No such file"):
+        await in_child(module, b"job")
 
 
 async def test_nobody_who_stops_waiting_leaves_a_child_behind(module, tmp_path):

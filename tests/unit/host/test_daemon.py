@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
+import signal
 
 import pytest
 
+from tigertally.base.errors import UsageError
+from tigertally.host import daemon
 from tigertally.host.alarms import Alarms
-from tigertally.host.daemon import _background, _Journal, _until_stopped
+from tigertally.host.daemon import _background, _Journal, _until_stopped, serve
 from tigertally.host.writer import MemoryParted
+from tigertally.storage.sql import SqlStore
 from tigertally.transport import virtual_time
+from toy_daemon import KEY, Toy
 
 
 class Writer:
@@ -73,3 +79,29 @@ def test_a_log_that_nobody_can_write_ends_nothing():
     journal = _Journal(Full())
     assert journal.write("line\n") == 5
     journal.flush()
+
+
+def test_a_signal_while_its_service_is_made_ends_it_in_order(tmp_path, monkeypatch, capsys):
+    made = []
+
+    def make() -> Toy:
+        made.append(Toy(SqlStore(tmp_path / "toy.db")))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return made[0]
+
+    async def life() -> None:
+        async with asyncio.timeout(60):
+            await serve(make, KEY, host="127.0.0.1", port=0, url="https://toy")
+
+    def unheard(*_: object) -> None:
+        raise AssertionError("nobody listens to signals yet")
+
+    monkeypatch.setattr(daemon, "settle_down", lambda: None)  # this process goes on afterwards
+    before = signal.signal(signal.SIGTERM, unheard)
+    try:
+        asyncio.run(life())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "ready https://toy" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="the store is closed"), made[0]._store.reading():
+        pass

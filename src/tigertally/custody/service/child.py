@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tigertally.base.codec import decode, encode
@@ -100,10 +100,10 @@ _SORTS = {one.__name__: one for one in (DealJob, RebuildJob, ReshareJob, Dealt, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Packed:
-    """A job or a result, and which sort it is."""
+    """A job or a result, and which sort it is. `body` may hold a seed: no text shows it."""
 
     sort: str
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 def packed(one: Job | Result) -> bytes:

@@ -1,4 +1,4 @@
-"""The authority's side of rosters and tallies: it relays, counts and executes; it never votes.
+"""Proposals at the authority: it takes them, counts verdicts, and carries out; it never votes.
 
 Each handler works on one `DomainDesk` (one transaction) and raises the errors of `base/errors.py`.
 """
