@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Generic, Protocol, Self, TypeVar
 
 from tigertally.base.codec import decode, encode
@@ -194,7 +195,8 @@ class Times(Marks[tuple[int, K]]):
 
     def until(self, reader: Reader, time: int, *, limit: int) -> list[tuple[int, K]]:
         """What stands at `time` or before it among the first so many, oldest first."""
-        return [mark for mark in self.keys(reader, limit=limit) if mark[0] <= time]
+        # In order: the first that is later ends it, however many follow.
+        return list(takewhile(lambda mark: mark[0] <= time, self.keys(reader, limit=limit)))
 
 
 class Table(Keyed[K], Generic[K, V]):
