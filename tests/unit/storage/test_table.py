@@ -274,3 +274,17 @@ def test_a_time_index_says_what_a_list_says(steps, now, most):
         assert index.until(tx, now, limit=most) == dead
         assert WRAPS.drop_ended(tx, now, most=most) == len(dead)
         assert set(WRAPS.keys(tx)) == set(known) - {key for _, key in dead}
+
+
+def test_a_time_index_is_read_only_as_far_as_its_time():
+    """Every sync of a device asks: what it keeps for later must cost nothing."""
+    read: list[bytes] = []
+    form = fixed(Hash)
+    counted = type(form)(
+        write=form.write, read=lambda raw: read.append(raw) or form.read(raw), name="Hash", size=32
+    )
+    with MemoryStore().transaction() as tx:
+        for which in range(50):
+            WRAPS.put(tx, hash_of(which), b"", end=10 + which)
+        assert len(Times("wrap-ends", counted).until(tx, 11, limit=40)) == 2
+        assert len(read) == 3

@@ -105,14 +105,16 @@ def forget_old_seeds(tx: Transaction, *, in_use: tuple[Hash, ...], made_before: 
     """
     envelope = PUBLISHED.get(tx, _NEWEST)
     newest = None if envelope is None else bundle_hash(envelope)
-    old = [
-        bundle
-        for bundle, seeds in SEEDS.rows(tx)
-        if bundle != newest and (bundle not in in_use or seeds.created < made_before)
-    ]
+    keep = {newest, *(bundle for bundle in in_use if _is_young(tx, bundle, made_before))}
+    old = [bundle for bundle in SEEDS.keys(tx) if bundle not in keep]
     for bundle in old:
         SEEDS.drop(tx, bundle)
     return len(old)
+
+
+def _is_young(reader: Reader, bundle: Hash, made_before: int) -> bool:
+    seeds = SEEDS.get(reader, bundle)
+    return seeds is not None and seeds.created >= made_before
 
 
 def certify(tx: Transaction, certificate: Certificate) -> bool:
