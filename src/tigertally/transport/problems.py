@@ -54,7 +54,7 @@ def to_document(error: BaseException, *, status: int | None = None) -> tuple[int
         "status": status,
         "code": error.code,
     }
-    if error.advice:
+    if 0 < len(error.advice) <= _MAX_ADVICE_LENGTH:  # a longer one stands in the title alone
         document["advice"] = error.advice
     if isinstance(error, PeerFault):
         document["culprits"] = list(error.culprits)

@@ -57,6 +57,12 @@ def test_advice_comes_back_and_the_sentence_is_as_it_was(kind):
     assert (str(back), back.advice) == ("it broke: mend it", "mend it")
 
 
+def test_advice_that_is_too_long_costs_only_itself():
+    raw = problems.to_document(Unavailable("it broke", advice="x" * 201))[1]
+    back = problems.from_document(raw)
+    assert (str(back), back.advice) == (f"it broke: {'x' * 201}", "")
+
+
 def test_a_program_of_before_says_no_advice_and_is_sent_the_whole_sentence():
     raw = problems.to_document(Unavailable("it broke", advice="try again"))[1]
     assert json.loads(raw)["title"] == "it broke: try again"
