@@ -1,4 +1,4 @@
-r"""What an unattended holder may approve without a person. No I/O, no clock.
+r"""What an unattended holder may approve without a person. No clock; reads time zones only.
 
 A rule allows releases; nothing it does not allow is approved, and what no rule allows waits for
 people. Rules add up: a request needs one that allows it. A rule never says no to anybody.

@@ -63,6 +63,12 @@ def test_advice_that_is_too_long_costs_only_itself():
     assert (str(back), back.advice) == (f"it broke: {'x' * 201}", "")
 
 
+@pytest.mark.parametrize("advice", ["zz", " ", "", "x" * 201])
+def test_advice_that_the_sentence_does_not_end_with_takes_the_place_of_none(advice):
+    back = problems.from_document(document(title="it broke", advice=advice))
+    assert (str(back), back.advice) == ("it broke", "")
+
+
 def test_a_program_of_before_says_no_advice_and_is_sent_the_whole_sentence():
     raw = problems.to_document(Unavailable("it broke", advice="try again"))[1]
     assert json.loads(raw)["title"] == "it broke: try again"
@@ -105,7 +111,8 @@ def test_an_error_of_a_capability_travels_under_its_parents_name():
 def test_terminal_sequences_and_direction_overrides_do_not_reach_the_screen():
     back = problems.from_document(document(title="a\x1b[2Jb\u202ec\nd"))
     assert str(back) == "a<U+001B>[2Jb<U+202E>c<U+000A>d"
-    assert problems.from_document(document(advice="a\x1b")).advice == "a<U+001B>"
+    said = problems.from_document(document(title="b: a\x1b", advice="a\x1b"))
+    assert said.advice == "a<U+001B>"
     named = problems.from_document(document(type=PREFIX + "peer-fault", culprits=["x\x07"]))
     assert named.culprits == ("x<U+0007>",)
 
@@ -124,7 +131,6 @@ def test_terminal_sequences_and_direction_overrides_do_not_reach_the_screen():
         document(title=None),
         document(title="x" * 2001),
         document(advice=7),
-        document(advice="x" * 201),
         document(code="3"),
         document(code=True),
         document(type=PREFIX + "peer-fault", culprits="holder-1"),

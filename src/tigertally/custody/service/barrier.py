@@ -39,6 +39,11 @@ class BarrierKey:
 
     sealed: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse a table that stands twice: sealed anew twice, its rows would open no more."""
+        if len(set(self.sealed)) != len(self.sealed):
+            raise ValueError("a table behind the barrier is listed twice")
+
     def draw(self, desk: DomainDesk) -> None:
         """Draw it when the first holder has enrolled: from now on rows are sealed."""
         key = Secret.random(desk.randomness, lock.BARRIER_BYTES)

@@ -204,7 +204,7 @@ class LockService:
         envelopes = self.barrier.envelopes(desk)
         restored = restore.pending(desk.plain)
         if desk.now >= self._given.until:  # the last unlocking came to nothing: begin anew
-            self._given = _Given()
+            self._begin_anew()
         try:
             if answer.roster != desk.roster.hash:
                 raise Refused("the answer is for another roster")
@@ -259,8 +259,12 @@ class LockService:
 
     def unlocked(self) -> None:
         """Forget what led to an unlocking, once it is committed."""
+        self._begin_anew()
+        self._reports = {}
+
+    def _begin_anew(self) -> None:
         self._given.forget_parts()
-        self._given, self._reports = _Given(), {}
+        self._given = _Given()
 
     def _accept_late(self, desk: DomainDesk, acceptance: Envelope, holder: Holder) -> None:
         """Take the acceptance of one more holder of a restored state that works already."""
@@ -322,7 +326,7 @@ class LockService:
                 summary=f"{holder.name} brought roster version {newer.current.version}",
                 detail=newer.current.hash,
             )
-            self._given = _Given()  # they were given for an older roster
+            self._begin_anew()  # the parts were given for an older roster
             if desk.barrier is not None:
                 self.barrier.catch_up(desk, self.barrier.envelopes(desk))
         return self._reply(desk)

@@ -15,6 +15,7 @@ from tigertally.base.secret import Secret
 from tigertally.custody.messages.kinds import KeyRef, Suite
 from tigertally.custody.messages.options import KeyOptions
 from tigertally.custody.service import rows
+from tigertally.custody.service.barrier import BarrierKey
 from tigertally.custody.service.rows import Due, Job
 from tigertally.custody.state.authority import EpochId, KeyRecord
 from tigertally.node.wiring import AuthorityServices
@@ -139,3 +140,8 @@ def test_what_is_not_there_and_what_is_damaged() -> None:
         tx.put(rows.KEYS, KEY.to_bytes(), b"")
         with pytest.raises(Corrupt):
             rows.KEYS.get(tx, KEY)
+
+
+def test_a_table_behind_the_barrier_stands_there_once():
+    with pytest.raises(ValueError, match="twice"):
+        BarrierKey(("custody-key", "proposal", "custody-key"))
