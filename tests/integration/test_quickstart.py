@@ -122,3 +122,14 @@ def test_what_commands_print_has_no_name_on_the_disk(tmp_path, monkeypatch):
         command = processes.start("--version")
         assert command.wait().out.startswith("tally ")
         assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_finished_command_printed_is_kept_no_longer(tmp_path):
+    """However many commands are run, no file of theirs stays open."""
+    with Processes(home=tmp_path, passphrase="x", forks=False) as processes:
+        processes.run("--version")
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        assert processes.run("--version").out.startswith("tally ")
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        processes.start("--version")
+        assert len(list(Path("/proc/self/fd").iterdir())) > before, "or nothing is counted"

@@ -16,11 +16,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from tigertally.base.errors import TigertallyError, Unavailable
 from tigertally.base.process import end_with_parent
@@ -239,8 +239,7 @@ class Processes:
     passphrase: str
     forks: bool = True
     daemons: dict[str, Command] = field(default_factory=dict)
-    _commands: list[Command] = field(default_factory=list)
-    _files: list[IO[bytes]] = field(default_factory=list)
+    _commands: dict[int, tuple[Command, ExitStack]] = field(default_factory=dict)
 
     def _environment(self) -> dict[str, str]:
         return own_environment(TALLY_HOME=str(self.home), TALLY_PASSPHRASE=self.passphrase)
@@ -265,27 +264,24 @@ class Processes:
 
     def start(self, *args: str) -> Command:
         """Start a command."""
-        out, err = self._file(), self._file()
+        files = ExitStack()
+        out, err = _unnamed(files), _unnamed(files)
         if self.forks:
             started = forked(args, environment=self._environment(), out=out, err=err)
         else:
             started = spawned(_TALLY, args, environment=self._environment(), out=out, err=err)
-        self._commands.append(started)
+        self._commands[started.pid] = started, files
         return started
 
-    def _file(self) -> Path:
-        """Make a file without a name: outputs (a PIN, say) are gone however this process ends."""
-        file = tempfile.TemporaryFile()  # noqa: SIM115  closed at the end
-        self._files.append(file)
-        return Path(f"/dev/fd/{file.fileno()}")
-
     def finish(self, command: Command, *, code: int = 0) -> Outcome:
-        """Wait for a command.
+        """Wait for a command; afterwards what it printed is only in its outcome.
 
         Raises:
             StepFailed: it ended with another code than `code`.
         """
         outcome = command.wait()
+        _, files = self._commands.pop(command.pid)
+        files.close()
         if outcome.code != code:
             said = (outcome.err or outcome.out).strip().splitlines()
             last = said[-1].removeprefix("tally: ") if said else "no word"
@@ -309,13 +305,18 @@ class Processes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        running = [*self._commands, *self.daemons.values()]
+        running = [*(one for one, _ in self._commands.values()), *self.daemons.values()]
         for command in running:
             command.send(signal.SIGTERM)
         for command in running:
             command.stop()
-        for file in self._files:
-            file.close()
+        for _, files in self._commands.values():
+            files.close()
+
+
+def _unnamed(files: ExitStack) -> Path:
+    """A file without a name: outputs (a PIN, say) are gone however this process ends."""
+    return Path(f"/dev/fd/{files.enter_context(tempfile.TemporaryFile()).fileno()}")
 
 
 def _ending_of(process: subprocess.Popen[bytes]) -> Ending:
